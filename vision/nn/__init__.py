@@ -1,0 +1,1 @@
+"""Network parts: geometry, embedding, packed attention, transformer, codebook, tokenizer, heads and the EMA teacher."""

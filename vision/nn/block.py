@@ -1,0 +1,83 @@
+"""One pre-norm transformer block on packed tokens (Dosovitskiy et al. 2021), with stochastic depth and LayerScale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vision.config import ViTConfig
+from vision.nn.attention import build_attention
+from vision.nn.packed import Segment
+
+NORM_EPS = (
+    1e-6  # of every vision transformer here; PyTorch's default is 1e-5, some Hugging Face models use 1e-12
+)
+
+
+class MLP(nn.Sequential):
+    """Linear, GELU (erf), Linear on (..., D)."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__(nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim))
+
+
+class LayerScale(nn.Module):
+    """A learned factor per channel on a residual branch (CaiT, Touvron et al. 2021)."""
+
+    def __init__(self, dim: int, initial: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), initial))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al. 2016): drop the residual branch of whole sequences, scale up the rest."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Tensor, segments: Sequence[Segment]) -> Tensor:
+        """Flat packed tokens (T, D) -> (T, D); one draw per sequence, in training only."""
+        if not self.training or self.rate == 0.0:
+            return branch
+        kept = 1.0 - self.rate
+        num_sequences = sum(segment.batch for segment in segments)
+        factors = (
+            branch.new_empty(num_sequences).bernoulli_(kept).div_(kept).split([s.batch for s in segments])
+        )
+        per_token = [
+            f[:, None].expand(-1, s.length).flatten() for f, s in zip(factors, segments, strict=True)
+        ]
+        return branch * torch.cat(per_token)[:, None]
+
+
+class Block(nn.Module):
+    """``x + attention(norm(x))``, then ``x + mlp(norm(x))``; norms, linears and MLP run once over all segments."""
+
+    def __init__(self, config: ViTConfig, index: int, drop_path: float | None = None) -> None:
+        """``index`` counts blocks from 0: it picks the axis of axial attention and, where ``drop_path`` is not
+        given, the rate on the line from 0 in the first block to ``config.drop_path`` in the last."""
+        super().__init__()
+        rate = config.drop_path * index / max(config.depth - 1, 1) if drop_path is None else drop_path
+        self.norm1 = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.attention = build_attention(config, index)
+        self.scale1 = (
+            nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
+        )
+        self.drop1 = DropPath(rate)
+        self.norm2 = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.mlp = MLP(config.dim, int(config.dim * config.mlp_ratio))
+        self.scale2 = (
+            nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
+        )
+        self.drop2 = DropPath(rate)
+
+    def forward(self, flat: Tensor, segments: Sequence[Segment]) -> Tensor:
+        """Flat packed tokens (T, D) of all segments -> (T, D)."""
+        flat = flat + self.drop1(self.scale1(self.attention(self.norm1(flat), segments)), segments)
+        return flat + self.drop2(self.scale2(self.mlp(self.norm2(flat))), segments)

@@ -1,0 +1,116 @@
+"""The vision transformer: embed, then encode. It knows nothing of masks: a mask token belongs to the method that masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vision.config import ViTConfig
+from vision.nn.block import NORM_EPS, Block
+from vision.nn.embed import PatchEmbed, Positions
+from vision.nn.grid import PatchGrid
+from vision.nn.packed import Segment, pack, split
+
+
+class Encoded(NamedTuple):
+    """What the transformer says about one segment of B images."""
+
+    cls: Tensor | None  # (B, D) after the final norm; None without a CLS token
+    patches: Tensor  # (B, N, D) after the final norm
+    layers: dict[int, Tensor]  # block number, counted from 1 -> patch states (B, N, D) after it, not normed
+    cls_raw: Tensor | None  # (B, D) CLS after the last block, before the final norm
+
+
+class VisionTransformer(nn.Module):
+    """A pre-norm ViT (Dosovitskiy et al. 2021) on rectangular grids, with joint or axial attention.
+
+    Differences from the usual one: any grid size and several at once, packed end to end; positions are added in
+    :meth:`encode`, so a method may put its mask token in place before; patches that were not observed are never
+    attended to; global tokens (CLS, registers) carry no position.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.positions = Positions(config)
+        self.cls_token = nn.Parameter(torch.empty(1, config.dim)) if config.has_cls else None
+        self.registers = (
+            nn.Parameter(torch.empty(config.num_registers, config.dim)) if config.num_registers else None
+        )
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
+        self.norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.blocks.apply(init_weights)
+        if self.cls_token is not None:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
+        if self.registers is not None:
+            nn.init.normal_(self.registers, std=1e-6)  # DINOv2 with registers
+
+    def grid(self, images: Tensor) -> PatchGrid:
+        """The patch grid of images (..., H, W). Raises ValueError if patches do not fill them."""
+        return PatchGrid.of(images.shape[-2], images.shape[-1], self.config.patch_size)
+
+    def embed(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None for all -> tokens (B, N, D), no position yet."""
+        return self.patch_embed(images, valid)
+
+    def encode(
+        self,
+        tokens: Sequence[Tensor],
+        grids: Sequence[PatchGrid],
+        valid: Sequence[Tensor | None] | None = None,
+        layers: Sequence[int] = (),
+    ) -> list[Encoded]:
+        """Tokens (B_i, N_i, D) of each segment -> what the blocks make of them, per segment.
+
+        ``valid`` holds observed patches (B_i, N_i) bool, or None for all; ``layers`` the blocks, counted from 1, whose
+        patch states are wanted as well.
+        """
+        observed = [None] * len(tokens) if valid is None else valid
+        num_global = self.config.num_global_tokens
+        segments = [
+            Segment(part.shape[0], grid, num_global, seen)
+            for part, grid, seen in zip(tokens, grids, observed, strict=True)
+        ]
+        flat = pack(
+            [self._with_global(self.positions(part, grid)) for part, grid in zip(tokens, grids, strict=True)]
+        )
+        states: dict[int, list[Tensor]] = {}
+        for number, block in enumerate(self.blocks, start=1):
+            flat = block(flat, segments)
+            if number in layers:
+                states[number] = [part[:, num_global:] for part in split(flat, segments)]
+        raw, normed = split(flat, segments), split(self.norm(flat), segments)
+        has_cls = self.config.has_cls
+        return [
+            Encoded(
+                cls=normed[i][:, 0] if has_cls else None,
+                patches=normed[i][:, num_global:],
+                layers={number: parts[i] for number, parts in states.items()},
+                cls_raw=raw[i][:, 0] if has_cls else None,
+            )
+            for i in range(len(segments))
+        ]
+
+    def forward(self, images: Tensor, valid: Tensor | None = None) -> Encoded:
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None for all -> their encoding, nothing hidden."""
+        grid = self.grid(images)
+        seen = None if valid is None else grid.pool_any(valid)
+        return self.encode([self.embed(images, valid)], [grid], [seen])[0]
+
+    def _with_global(self, tokens: Tensor) -> Tensor:
+        """Put CLS, then registers, before the patches: (B, N, D) -> (B, G + N, D)."""
+        prefix = [part for part in (self.cls_token, self.registers) if part is not None]
+        expanded = [part.to(tokens.dtype).expand(tokens.shape[0], -1, -1) for part in prefix]
+        return torch.cat([*expanded, tokens], dim=1) if expanded else tokens
+
+
+def init_weights(module: nn.Module) -> None:
+    """Linear weights from a normal of std .02 cut at ±2 (absolute, as in DINO, iBOT and DINOv2), biases 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,70 @@
+"""fintok: market data as tokens. Pretrain on a panel of prices, then read regimes and anomalies.
+
+The names below are the whole public face. They are imported when first used, so that ``import fintok``
+stays instant: no torch, no data-frame library.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fintok.anomaly import AnomalyScorer
+    from fintok.bundle import Bundle, load
+    from fintok.errors import InputError
+    from fintok.panel import Panel
+    from fintok.pretrain import pretrain
+    from fintok.regimes import RegimeLabeler
+    from fintok.sample import simulate_panel
+    from fintok.sources import read_panel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "read_panel",
+    "Panel",
+    "simulate_panel",
+    "pretrain",
+    "load",
+    "Bundle",
+    "RegimeLabeler",
+    "AnomalyScorer",
+    "InputError",
+    "__version__",
+]
+
+_HOME = {
+    "read_panel": "fintok.sources",
+    "Panel": "fintok.panel",
+    "simulate_panel": "fintok.sample",
+    "pretrain": "fintok.pretrain",
+    "load": "fintok.bundle",
+    "Bundle": "fintok.bundle",
+    "RegimeLabeler": "fintok.regimes",
+    "AnomalyScorer": "fintok.anomaly",
+    "InputError": "fintok.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fintok' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+class _Face(ModuleType):
+    """Keeps ``fintok.pretrain`` the function: importing the submodule of that name would put the module there."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

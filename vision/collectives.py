@@ -1,0 +1,50 @@
+"""Sums over the processes of a run; with one process, or none initialised, each is the identity."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+
+
+def world_size() -> int:
+    """Processes of the run."""
+    return distributed.get_world_size() if _is_distributed() else 1
+
+
+def rank() -> int:
+    """The number of this process, 0 in a run of one."""
+    return distributed.get_rank() if _is_distributed() else 0
+
+
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """The sum of ``tensor`` over all processes; may work in place."""
+    if _is_distributed():
+        distributed.all_reduce(tensor)
+    return tensor
+
+
+def max_over_ranks(tensor: Tensor) -> Tensor:
+    """The elementwise maximum of ``tensor`` over all processes; may work in place."""
+    if _is_distributed():
+        distributed.all_reduce(tensor, op=distributed.ReduceOp.MAX)
+    return tensor
+
+
+def gather_over_ranks(tensor: Tensor) -> Tensor:
+    """(n, ...) of every process, of one shape, in rank order -> (processes · n, ...), the same everywhere."""
+    if not _is_distributed():
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(world_size())]
+    distributed.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def copy_from_first(tensor: Tensor) -> Tensor:
+    """The values of the first process; may work in place."""
+    if _is_distributed():
+        distributed.broadcast(tensor, src=0)
+    return tensor
+
+
+def _is_distributed() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

@@ -1,0 +1,54 @@
+"""Projection heads of self-distillation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision.nn.vit import init_weights
+
+
+class WeightNormLinear(nn.Module):
+    """A linear map without bias whose rows are ``weight_g`` · direction of ``weight_v`` (Salimans & Kingma 2016)."""
+
+    def __init__(self, in_dim: int, out_dim: int, has_fixed_norm: bool) -> None:
+        super().__init__()
+        self.weight_v = nn.Parameter(
+            nn.Linear(in_dim, out_dim, bias=False).weight.detach()
+        )  # PyTorch's default init
+        self.weight_g = nn.Parameter(torch.ones(out_dim, 1), requires_grad=not has_fixed_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_dim) -> (..., out_dim)."""
+        return F.linear(x, self.weight_g * F.normalize(self.weight_v, dim=1, eps=1e-12))
+
+
+class DINOHead(nn.Module):
+    """MLP to a bottleneck, unit length, weight-normed prototypes (DINO, Caron et al. 2021, App. C; iBOT).
+
+    GELU, no batch norm. With ``norm_last_layer`` prototypes have length 1, so a logit is a cosine. The prototypes keep
+    PyTorch's default initialisation, as in the official code, where weight norm comes after the .02 init.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        num_prototypes: int,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        layers: int = 3,
+        norm_last_layer: bool = True,
+    ) -> None:
+        super().__init__()
+        dims = [in_dim, *[hidden_dim] * (layers - 1), bottleneck_dim]
+        steps: list[nn.Module] = []
+        for before, after in zip(dims[:-1], dims[1:], strict=True):
+            steps += [nn.Linear(before, after), nn.GELU()]
+        self.mlp = nn.Sequential(*steps[:-1])
+        self.mlp.apply(init_weights)
+        self.last_layer = WeightNormLinear(bottleneck_dim, num_prototypes, has_fixed_norm=norm_last_layer)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (..., D) -> logits (..., K). The length is taken in float32: under float16 its epsilon would be 0."""
+        return self.last_layer(F.normalize(self.mlp(tokens).float(), dim=-1, eps=1e-12))

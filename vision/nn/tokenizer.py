@@ -1,0 +1,47 @@
+"""The visual tokenizer: images to one code per patch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vision.config import CodebookConfig, ViTConfig
+from vision.nn.codebook import Codebook, Quantized
+from vision.nn.vit import VisionTransformer, init_weights
+
+
+class Tokenizer(nn.Module):
+    """A ViT encoder, a task layer down to the codebook's width, and the codebook (BEiT v2, Peng et al. 2022, §2.1).
+
+    With the encoder's scope "patch" a code is a function of its own pixels (and position), with "causal" of this and
+    earlier columns, with "window" of the whole image.
+    """
+
+    def __init__(self, encoder: ViTConfig, codebook: CodebookConfig) -> None:
+        super().__init__()
+        self.encoder = VisionTransformer(encoder)
+        self.task = nn.Sequential(
+            nn.Linear(encoder.dim, encoder.dim), nn.Tanh(), nn.Linear(encoder.dim, codebook.dim)
+        )
+        self.task.apply(init_weights)
+        self.codebook = Codebook(codebook)
+
+    def encode(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> vectors (B, N, d) before quantisation."""
+        patches = self.encoder(images, valid).patches
+        with torch.autocast(
+            device_type=patches.device.type, enabled=False
+        ):  # the official code: float32 from here on
+            return self.task(patches.float())
+
+    def quantize(self, vectors: Tensor, weight: Tensor | None = None) -> Quantized:
+        """Vectors (B, N, d), weight (B, N) 0 = not observed -> codes; in training the codebook follows the vectors."""
+        return self.codebook(vectors, weight)
+
+    @torch.no_grad()
+    def codes(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Images -> codes (B, N) long, of the first level where there are more; never moves the codebook.
+
+        The code of a patch that was not observed means nothing.
+        """
+        return self.codebook.assign(self.encode(images, valid))[..., 0]

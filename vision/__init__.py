@@ -99,7 +99,7 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
 
 
-__all__ = [  # noqa: PLE0604 - loaded on first use
+__all__ = [
     "METHODS",
     "AxisMask",
     "BEiT2Config",

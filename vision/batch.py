@@ -1,4 +1,4 @@
-"""What the loader gives and every method takes: views of one batch, what is hidden in them, what was observed."""
+"""What the loader gives and every method takes: views of a batch, what is hidden, what was observed."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from torch import Tensor
 
 
 class Mask(NamedTuple):
-    """The hidden patches of B images, with index tensors of constant length so that no shape depends on the draw."""
+    """The hidden patches of B images, with index tensors of constant length: no shape depends on the draw."""
 
     hidden: Tensor  # (B, N) bool, True = hidden
-    index: Tensor  # (B, M) long, the hidden patches; places without one hold the index of some patch that is not hidden
+    # (B, M) long, the hidden patches; what is left over points at patches that are not hidden
+    index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]
     weight: Tensor  # (B, M) float32: 1 = counts in the loss, 0 = padding, or the patch was not observed
 
     @classmethod
     def from_hidden(cls, hidden: Tensor, num_masked: int, patch_valid: Tensor | None = None) -> Mask:
         """Index ``hidden`` (B, N) in ``num_masked`` = M places per image; runs in the loader, on the CPU.
 
-        ``patch_valid`` (B, N), True = observed, gives hidden patches that were not observed the weight 0. Raises
-        ValueError when an image hides more than M patches.
+        ``patch_valid`` (B, N), True = observed, gives hidden patches that were not observed the weight 0.
+        Raises ValueError when an image hides more than M patches.
         """
         most = int(hidden.sum(dim=1).max()) if hidden.numel() else 0
         if most > num_masked or num_masked > hidden.shape[1]:
-            raise ValueError(
-                f"num_masked is {num_masked}, expected {most} (hidden in one image) to {hidden.shape[1]} (patches)"
-            )
+            expected = f"{most} (hidden in one image) to {hidden.shape[1]} (all patches)"
+            raise ValueError(f"num_masked is {num_masked}, expected {expected}")
         index = hidden.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :num_masked]
         counted = hidden if patch_valid is None else hidden & patch_valid
         return cls(hidden, index, counted.gather(1, index).to(torch.float32))

@@ -1,8 +1,8 @@
 """Configurations as frozen dataclasses, read from mappings and YAML files strictly. Imports no torch.
 
-An unknown key, a missing key or a value of the wrong type is a :class:`ConfigError` that names the place, the key and
-what was expected. Nothing is filled in or converted silently, except that an ``int`` is taken for a ``float`` and a
-list for a ``tuple``.
+An unknown key, a missing key or a value of the wrong type is a :class:`ConfigError` that names the place, the
+key and what was expected. Nothing is filled in or converted silently, except that an ``int`` is taken for a
+``float`` and a list for a ``tuple``.
 """
 
 from __future__ import annotations
@@ -212,7 +212,8 @@ class BEiT2Config:
 def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") -> Config:
     """Build the dataclass ``cls`` from a mapping, strictly and recursively.
 
-    ``where`` is what error messages start with: a file name, or the key that leads here. Raises :class:`ConfigError`.
+    ``where`` is what error messages start with: a file name, or the key that leads here. Raises
+    :class:`ConfigError`.
     """
     place = f"{where}: " if where else ""
     if not isinstance(mapping, Mapping):
@@ -259,7 +260,7 @@ def load_yaml(cls: type[Config], path: str | Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     try:
-        mapping = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+        mapping = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     return from_dict(cls, {} if mapping is None else mapping, where=str(path))

@@ -1,4 +1,5 @@
-"""Losses: scalars in float32, whatever the autocast. A ``weight`` is 1 where a place counts and 0 where it does not.
+"""Losses: scalars in float32, whatever the autocast. A ``weight`` is 1 where a place counts and 0 where it
+does not.
 
 Every tensor must be finite also where the weight is 0. If no place counts the loss is 0.
 """
@@ -11,7 +12,8 @@ from torch.nn import functional as F
 
 
 def masked_cross_entropy(logits: Tensor, codes: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy of the true codes at masked places, one flat mean over the batch (BEiT, Bao et al. 2022, eq. 3).
+    """Cross-entropy of the true codes at masked places, one flat mean over the batch (BEiT, Bao et al. 2022,
+    eq. 3).
 
     Logits (B, M, K), codes (B, M) long, weight (B, M). At the start about ln K. As a loop::
 
@@ -26,8 +28,8 @@ def masked_cross_entropy(logits: Tensor, codes: Tensor, weight: Tensor | None = 
 def view_cross_entropy(student: Tensor, teacher: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
     """DINO's loss over pairs of different views (Caron et al. 2021, eq. 3).
 
-    Student logits (V, B, K), teacher probabilities (G, B, K); view g of the teacher is view g of the student, a pair
-    that is left out: 2·(2 + L) − 2 pairs for two global and L local views. As a loop::
+    Student logits (V, B, K), teacher probabilities (G, B, K); view g of the teacher is view g of the student,
+    a pair that is left out: 2·(2 + L) − 2 pairs for two global and L local views. As a loop::
 
         for g in G: for v in V: if v != g:
             loss += (-teacher[g] * log_softmax(student[v] / temperature)).sum(-1).mean(); pairs += 1
@@ -51,11 +53,12 @@ def patch_cross_entropy(
 ) -> Tensor:
     """iBOT's loss on masked patches: a mean per image, then over all images, those without a mask included.
 
-    Student logits and teacher probabilities (B, M, K), weight (B, M), for the same view (Zhou et al. 2022, eq. 2;
-    ``iBOTLoss.forward``). A flat mean over masked patches differs when their counts do. As a loop::
+    Student logits and teacher probabilities (B, M, K), weight (B, M), for the same view (Zhou et al. 2022,
+    eq. 2; ``iBOTLoss.forward``). A flat mean over masked patches differs when their counts do. As a loop::
 
         for b in B:
-            for m in M: loss += weight[b, m] * (-teacher[b, m] * log_softmax(student[b, m] / temperature)).sum()
+            for m in M: loss += weight[b, m] * (-teacher[b, m] * log_softmax(student[b, m] /
+            temperature)).sum()
                         / max(weight[b].sum(), 1)
         loss /= B
     """
@@ -83,15 +86,16 @@ def masked_mse(prediction: Tensor, target: Tensor, weight: Tensor | None = None)
 
 
 def masked_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean absolute error of patches (B, N, P), weight as in :func:`masked_mse` (SimMIM, Xie et al. 2022, eq. 1)."""
+    """Mean absolute error of patches (B, N, P), weight as in :func:`masked_mse` (SimMIM, Xie et al. 2022)."""
     return _weighted_mean((prediction.float() - target.float()).abs(), weight)
 
 
 def koleo(features: Tensor) -> Tensor:
-    """Kozachenko-Leonenko spread of (B, D) (Sablayrolles et al. 2019, eq. 3; DINOv2): −mean log(nearest distance).
+    """Kozachenko-Leonenko spread of (B, D) (Sablayrolles et al. 2019, eq. 3; DINOv2): −mean log(nearest
+    distance).
 
-    Features are normalised here, in float32: in float16 two equal ones give infinity. Fewer than two give 0. As a
-    loop::
+    Features are normalised here, in float32: in float16 two equal ones give infinity. Fewer than two give 0.
+    As a loop::
 
         loss = -mean(log(min(norm(x[i] - x[j]) for j != i) + 1e-8) for i)
     """

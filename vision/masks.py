@@ -1,7 +1,8 @@
-"""Mask generators: which patches of one image are hidden, in exact numbers, so that shapes after them are static.
+"""Mask generators: which patches of one image are hidden, in exact numbers, so that shapes after them are
+static.
 
-Each takes a grid and a numpy generator, the only source of randomness, and returns (rows, columns) bool, True = hidden;
-``count(grid)`` is how many that are, or for the two kinds that vary, the most.
+Each takes a grid and a numpy generator, the only source of randomness, and returns (rows, columns) bool, True
+= hidden; ``count(grid)`` is how many that are, or for the two kinds that vary, the most.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class RandomMask:
 class BlockMask:
     """Rectangular blocks until the number is reached (BEiT, Bao et al. 2022, Algorithm 1).
 
-    As BEiT v2 it then tops up at random to exactly the number (v1 may stop short). BEiT hides 75 of 196 with blocks of
-    at least 16; iBOT's least block is ``(min(rows, columns) // 3) ** 2``, DINOv2's 4. A side of a block is shorter than
-    the grid's, as in the official code, except where that is 1.
+    As BEiT v2 it then tops up at random to exactly the number (v1 may stop short). BEiT hides 75 of 196 with
+    blocks of at least 16; iBOT's least block is ``(min(rows, columns) // 3) ** 2``, DINOv2's 4. A side of a
+    block is shorter than the grid's, as in the official code, except where that is 1.
     """
 
     ratio: float
@@ -102,7 +103,7 @@ class BlockMask:
 
 @dataclass(frozen=True)
 class GridMask:
-    """Coarse cells of patches at random (SimMIM, Xie et al. 2022: ratio .6, cells of 2 × 2 patches of 16 pixels)."""
+    """Coarse cells of patches at random (SimMIM, Xie et al. 2022: ratio .6, cells of 2 × 2)."""
 
     ratio: float
     cell: tuple[int, int] = (2, 2)  # patches: (height, width); cells at the lower and right edge may be cut
@@ -136,9 +137,9 @@ class GridMask:
 class StratifiedBlockMask:
     """Blocks of a varying ratio on a share of the images (iBOT, DINOv2).
 
-    One call draws for one image: with ``probability`` a ratio from ``[low, high]`` uniformly (iBOT), else nothing.
-    :meth:`batch` draws for many as DINOv2 does: exactly the share is masked, one ratio from each of as many equal
-    strata, in random order. In a stratum the number is its upper edge, as in DINOv3, exactly.
+    One call draws for one image: with ``probability`` a ratio from ``[low, high]`` uniformly (iBOT), else
+    nothing. :meth:`batch` draws for many as DINOv2 does: exactly the share is masked, one ratio from each of
+    as many equal strata, in random order. In a stratum the number is its upper edge, as in DINOv3, exactly.
     """
 
     low: float = 0.1
@@ -176,7 +177,8 @@ class StratifiedBlockMask:
 class AxisMask:
     """Whole rows or whole columns at random.
 
-    ``last`` keeps the mask to the last so many columns: rows are hidden there alone, columns are chosen among them.
+    ``last`` keeps the mask to the last so many columns: rows are hidden there alone, columns are chosen among
+    them.
     """
 
     axis: Literal["rows", "columns"]
@@ -259,7 +261,7 @@ class MixedMask:
 
 
 def _share(ratio: float, total: int) -> int:
-    """``ratio`` of ``total``, rounded up as MAE and SimMIM do; the small number undoes the error of 75 / 196 · 196."""
+    """``ratio`` of ``total``, rounded up as MAE and SimMIM do, but 75 / 196 of 196 is 75."""
     return math.ceil(ratio * total - 1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Schedules as pure functions of progress, the share of the run that is done, so that resume, plot and test agree."""
+"""Schedules as pure functions of progress, the share of the run that is done: resume and plot come free."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class _Warmed:
 
 @dataclass(frozen=True, kw_only=True)
 class CosineSchedule(_Warmed):
-    """Linear warm-up, then half a cosine from ``start`` to ``end`` (``cosine_scheduler`` of DINO, as a function).
+    """Linear warm-up, then half a cosine from ``start`` to ``end`` (``cosine_scheduler`` of DINO, as a
+    function).
 
     Unlike the official array, the value at progress 1 is exactly ``end``.
     """

@@ -9,10 +9,12 @@ from vision.collectives import max_over_ranks, sum_over_ranks
 
 
 class Centering(nn.Module):
-    """Centre and sharpen teacher logits (DINO, Caron et al. 2021, eq. 4): softmax((logits − centre) / temperature).
+    """Centre and sharpen teacher logits (DINO, Caron et al. 2021, eq. 4): softmax((logits − centre) /
+    temperature).
 
-    The centre is used first and moved afterwards, in training only, towards the mean over every row of every process.
-    iBOT centres patches on all patches, DINOv2 on the masked ones: pass the rows, or weights, that you mean.
+    The centre is used first and moved afterwards, in training only, towards the mean over every row of every
+    process. iBOT centres patches on all patches, DINOv2 on the masked ones: pass the rows, or weights, that
+    you mean.
     """
 
     center: Tensor
@@ -24,7 +26,7 @@ class Centering(nn.Module):
 
     @torch.no_grad()
     def forward(self, logits: Tensor, temperature: float | Tensor, weight: Tensor | None = None) -> Tensor:
-        """Teacher logits (..., K), weight (...) 1 = counts in the centre -> probabilities (..., K) in float32."""
+        """Teacher logits (..., K), weight (...) 1 = moves the centre -> probabilities (..., K) in float32."""
         logits = logits.float()
         probabilities = torch.softmax((logits - self.center) / temperature, dim=-1)
         if self.training:
@@ -42,10 +44,11 @@ class Centering(nn.Module):
 
 
 class SinkhornKnopp(nn.Module):
-    """Teacher logits to probabilities in which every prototype has the same mass (SwAV, Caron et al. 2020, §3.1).
+    """Teacher logits to probabilities in which every prototype has the same mass (SwAV, Caron et al. 2020,
+    §3.1).
 
-    As in DINOv2, with B the true number of rows over all processes. The largest logit is subtracted first, which
-    leaves the result as it is and keeps exp from overflow, as the official code does not.
+    As in DINOv2, with B the true number of rows over all processes. The largest logit is subtracted first,
+    which leaves the result as it is and keeps exp from overflow, as the official code does not.
     """
 
     def __init__(self, iterations: int = 3) -> None:
@@ -75,7 +78,7 @@ class SinkhornKnopp(nn.Module):
 
 
 def normalise_patches(patches: Tensor, eps: float = 1e-6) -> Tensor:
-    """Patches (B, N, P) with mean 0 and variance 1 each, by the unbiased variance (MAE, ``norm_pix_loss``)."""
+    """Patches (B, N, P), each with mean 0 and unbiased variance 1 (MAE, ``norm_pix_loss``)."""
     mean = patches.mean(dim=-1, keepdim=True)
     return (patches - mean) / (patches.var(dim=-1, keepdim=True) + eps).sqrt()
 

@@ -1,1 +1,1 @@
-"""Network parts: geometry, embedding, packed attention, transformer, codebook, tokenizer, heads and the EMA teacher."""
+"""Network parts: geometry, embedding, packed attention, transformer, codebook, tokenizer, heads, teacher."""

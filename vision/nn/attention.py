@@ -1,8 +1,8 @@
 """Multi-head self-attention on packed tokens: joint, along one axis of the grid, or each patch with itself.
 
-Patches that were not observed are never keys. As queries they flow along, because shapes are static; what they give is
-finite and meaningless. Global tokens (CLS, registers) see every observed patch; in the causal scope no patch sees them,
-for through them later columns would reach earlier ones.
+Patches that were not observed are never keys. As queries they flow along, because shapes are static; what
+they give is finite and meaningless. Global tokens (CLS, registers) see every observed patch; in the causal
+scope no patch sees them, for through them later columns would reach earlier ones.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class JointAttention(nn.Module):
 class AxialAttention(nn.Module):
     """Patches attend along one axis of the grid and to the global tokens; global tokens attend to everything.
 
-    Axial attention of Ho et al. 2019, at rows · columns · (rows + columns) instead of (rows · columns)². Axis "rows":
-    all rows of one column attend to each other; axis "columns": all columns of one row, and in the causal scope only
-    this and earlier ones.
+    Axial attention of Ho et al. 2019, at rows · columns · (rows + columns) instead of (rows · columns)². Axis
+    "rows": all rows of one column attend to each other; axis "columns": all columns of one row, and in the
+    causal scope only this and earlier ones.
     """
 
     def __init__(self, config: ViTConfig, axis: Axis) -> None:
@@ -150,7 +150,7 @@ class AxialAttention(nn.Module):
 
 
 class OwnAttention(nn.Module):
-    """Scope "patch": a token that sees itself alone, so attention gives back its own value; queries have no part."""
+    """Scope "patch": a token sees itself alone, so attention gives back its own value, and asks nothing."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def key_mask(segment: Segment) -> Tensor | None:
 
 
 def causal_mask(grid: PatchGrid, num_global_tokens: int, device: torch.device) -> Tensor:
-    """(1, 1, L, L) bool: a patch sees this and earlier columns; global tokens see all and are seen by themselves."""
+    """(1, 1, L, L) bool: a patch sees this and earlier columns; global tokens see all, patches see none of them."""
     column = torch.arange(grid.columns, device=device).repeat(grid.rows)
     patches = column[:, None] >= column[None, :]
     to_patches = F.pad(patches, (0, 0, num_global_tokens, 0), value=True)  # (G + N, N)
@@ -186,7 +186,7 @@ def causal_mask(grid: PatchGrid, num_global_tokens: int, device: torch.device) -
 
 
 def open_empty_rows(visible: Tensor) -> Tensor:
-    """Let a query without any key see every key: a softmax over nothing is NaN. Such a query is not observed itself."""
+    """Let a query without any key (not observed itself) see all: a softmax over nothing is NaN."""
     return visible | ~visible.any(dim=-1, keepdim=True)
 
 
@@ -209,7 +209,7 @@ def rotary_angles(
 
 
 def rotate(x: Tensor, angles: Tensor, num_global_tokens: int) -> Tensor:
-    """Turn the channel pairs (i, i + d/2) of the patches in (..., G + N, d) by ``angles``; global tokens stay."""
+    """Turn the channel pairs (i, i + d/2) of the patches in (..., G + N, d); global tokens stay."""
     sine, cosine = angles.sin(), angles.cos()
     prefix, patches = x[..., :num_global_tokens, :], x[..., num_global_tokens:, :]
     first, second = patches.float().chunk(2, dim=-1)

@@ -1,4 +1,4 @@
-"""One pre-norm transformer block on packed tokens (Dosovitskiy et al. 2021), with stochastic depth and LayerScale."""
+"""A pre-norm transformer block on packed tokens (Dosovitskiy et al. 2021): stochastic depth, LayerScale."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LayerScale(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (Huang et al. 2016): drop the residual branch of whole sequences, scale up the rest."""
+    """Stochastic depth (Huang et al. 2016): drop the branch of whole sequences, scale the rest up."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -57,11 +57,11 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """``x + attention(norm(x))``, then ``x + mlp(norm(x))``; norms, linears and MLP run once over all segments."""
+    """``x + attention(norm(x))``, then ``x + mlp(norm(x))``; all but attention runs once over all."""
 
     def __init__(self, config: ViTConfig, index: int, drop_path: float | None = None) -> None:
-        """``index`` counts blocks from 0: it picks the axis of axial attention and, where ``drop_path`` is not
-        given, the rate on the line from 0 in the first block to ``config.drop_path`` in the last."""
+        """``index`` counts blocks from 0: it picks the axis of axial attention and, where ``drop_path`` is
+        not given, the rate on the line from 0 in the first block to ``config.drop_path`` in the last."""
         super().__init__()
         rate = config.drop_path * index / max(config.depth - 1, 1) if drop_path is None else drop_path
         self.norm1 = nn.LayerNorm(config.dim, eps=NORM_EPS)

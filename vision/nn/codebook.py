@@ -1,4 +1,4 @@
-"""A vector-quantisation codebook without gradients: cosine, moved by exponential averages, with residual levels."""
+"""A vector-quantisation codebook without gradients: cosine, exponential averages, residual levels."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ class Quantized(NamedTuple):
 
 
 class Codebook(nn.Module):
-    """Unit vectors to nearest rows (NormEMAVectorQuantizer of BEiT v2, Peng et al. 2022, §2.2), always in float32.
+    """Unit vectors to nearest rows (NormEMAVectorQuantizer of BEiT v2, Peng et al. 2022, §2.2), always in
+    float32.
 
-    Level 0 holds unit rows, so nearest means largest cosine; further levels hold plain rows for what the levels before
-    left over (residual quantisation, SoundStream, Zeghidour et al. 2021). In training, used rows move by
-    ``decay`` towards the mean of their vectors (at level 0 towards its direction); an unused row stays.
+    Level 0 holds unit rows, so nearest means largest cosine; further levels hold plain rows for what the
+    levels before left over (residual quantisation, SoundStream, Zeghidour et al. 2021). In training, used
+    rows move by ``decay`` towards the mean of their vectors (at level 0 towards its direction); an unused row
+    stays.
 
-    Differences from the official code: the k-means start happens in training only, once, on the vectors of all
-    processes, and is the same on each; where there are fewer vectors than codes the rest stays random instead of being
-    duplicates; dead codes can be revived. All draws follow from ``seed`` and the number of updates. Vectors of weight 0
-    never count. Buffers, not parameters: optimiser, weight decay and EMATeacher leave them alone.
+    Differences from the official code: the k-means start happens in training only, once, on the vectors of
+    all processes, and is the same on each; where there are fewer vectors than codes the rest stays random
+    instead of being duplicates; dead codes can be revived. All draws follow from ``seed`` and the number of
+    updates. Vectors of weight 0 never count. Buffers, not parameters: optimiser, weight decay and EMATeacher
+    leave them alone.
     """
 
     weight: Tensor  # (levels, K, d) float32
@@ -101,7 +104,7 @@ class Codebook(nn.Module):
         return ((self.codes_used_for[0] < within) & (self.cluster_size[0] > 0)).float().mean()
 
     def perplexity(self) -> Tensor:
-        """exp of the entropy of first-level code frequencies, 0-d: the number of codes, if all were equally used."""
+        """exp of the entropy of first-level code frequencies, 0-d; equal use of every code gives K."""
         share = self.cluster_size[0] / self.cluster_size[0].sum().clamp(min=UNUSED_EPS)
         return torch.special.entr(share).sum().exp()
 
@@ -149,7 +152,7 @@ class Codebook(nn.Module):
     def _revive(
         self, level: int, rows: Tensor, idle: Tensor, vectors: Tensor, counted: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Put codes unused for ``revive_after`` updates on vectors of this batch, spread over all processes."""
+        """Put codes unused for ``revive_after`` updates on random vectors of this batch, of any process."""
         is_dead = idle >= self.config.revive_after
         everyone = gather_over_ranks(counted)
         choice, is_repeat = spread_choice(
@@ -168,7 +171,7 @@ class Codebook(nn.Module):
 
 
 def _nearest(vectors: Tensor, rows: Tensor) -> Tensor:
-    """The nearest of rows (K, d) to each of vectors (..., d) -> (...) long; for unit rows the largest cosine."""
+    """The nearest of rows (K, d) to each vector (..., d) -> (...) long; for unit rows the largest cosine."""
     half_norms = rows.square().sum(dim=1) / 2
     return torch.addmm(-half_norms, vectors.flatten(0, -2), rows.T).argmax(dim=1).view(vectors.shape[:-1])
 
@@ -180,7 +183,7 @@ def _sums(vectors: Tensor, codes: Tensor, counted: Tensor, num_codes: int) -> tu
 
 
 def _rows_of_everyone(vectors: Tensor, choice: Tensor) -> Tensor:
-    """Rows ``choice`` (K,) of the vectors (n, d) of all processes end to end, without gathering them -> (K, d)."""
+    """Rows ``choice`` (K,) of all processes' vectors (n, d) end to end, without gathering them -> (K, d)."""
     own = choice - rank() * vectors.shape[0]
     is_own = (own >= 0) & (own < vectors.shape[0])
     return sum_over_ranks(torch.where(is_own[:, None], vectors[own.clamp(0, vectors.shape[0] - 1)], 0.0))

@@ -13,8 +13,8 @@ class TokenDecoder(nn.Module):
     """Vectors per patch (B, N, d) -> predictions per patch (B, N, out_dim).
 
     A ViT with patches of one "pixel" on the grid of vectors, then Linear, Tanh, Linear: the decoder and
-    ``decode_task_layer`` of VQ-KD (BEiT v2, ``modeling_vqkd``). With scope "patch" a prediction is a function of its
-    own vector alone, if positions are "none".
+    ``decode_task_layer`` of VQ-KD (BEiT v2, ``modeling_vqkd``). With scope "patch" a prediction is a function
+    of its own vector alone, if positions are "none".
     """
 
     def __init__(

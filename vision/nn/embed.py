@@ -14,8 +14,9 @@ SINCOS_BASE = 10_000.0  # MAE, ``util/pos_embed.py``
 class PatchEmbed(nn.Module):
     """A linear projection of patches: the strided convolution of ViT, on any channel count and rectangle.
 
-    Pixels that were not observed are set to 0 before it, whatever they hold (NaN included). With ``observed_channel``
-    the mask itself is one more channel. Keeps PyTorch's default initialisation, as DINO, iBOT and DINOv2 do.
+    Pixels that were not observed are set to 0 before it, whatever they hold (NaN included). With
+    ``observed_channel`` the mask itself is one more channel. Keeps PyTorch's default initialisation, as DINO,
+    iBOT and DINOv2 do.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -42,10 +43,12 @@ class PatchEmbed(nn.Module):
 
 
 class Positions(nn.Module):
-    """The position of every patch, the sum of what its row and its column say; "none" and "rotary" add nothing.
+    """The position of every patch, the sum of what its row and its column say; "none" and "rotary" add
+    nothing.
 
-    Two sin-cos axes share the channels as in MAE: the first half is the column's, the second the row's. A single
-    sin-cos axis has all channels. "learned" is a table per axis whose first entries serve a smaller grid.
+    Two sin-cos axes share the channels as in MAE: the first half is the column's, the second the row's. A
+    single sin-cos axis has all channels. "learned" is a table per axis whose first entries serve a smaller
+    grid.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -58,7 +61,7 @@ class Positions(nn.Module):
         self.columns = _table(config.max_columns, config.dim) if kinds[1] == "learned" else None
 
     def forward(self, tokens: Tensor, grid: PatchGrid) -> Tensor:
-        """Tokens (B, N, D) of ``grid`` -> (B, N, D) with positions added. Raises ValueError beyond a learned table."""
+        """Tokens (B, N, D) -> (B, N, D) with positions added. Raises ValueError beyond a learned table."""
         shape = (grid.rows, grid.columns, -1)
         parts = []
         if self.has_sincos_columns:
@@ -77,7 +80,7 @@ class Positions(nn.Module):
 
 
 def sincos(length: int, dim: int, device: torch.device) -> Tensor:
-    """(length, dim) fixed positions 0, 1, 2, …: ``dim / 2`` sines, then as many cosines (Vaswani et al. 2017)."""
+    """(length, dim) of positions 0, 1, 2, …: ``dim / 2`` sines, then as many cosines (Vaswani et al. 2017)."""
     speed = SINCOS_BASE ** (-torch.arange(dim // 2, device=device, dtype=torch.float32) / (dim // 2))
     angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * speed
     return torch.cat([angle.sin(), angle.cos()], dim=1)

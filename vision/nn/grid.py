@@ -18,11 +18,11 @@ class PatchGrid:
 
     @classmethod
     def of(cls, height: int, width: int, patch_size: tuple[int, int]) -> PatchGrid:
-        """The grid of an image of ``height`` × ``width`` pixels. Raises ValueError if patches do not fill it."""
+        """The grid of an image, sizes in pixels. Raises ValueError if patches do not fill it."""
         patch_height, patch_width = patch_size
         if height < 1 or width < 1 or height % patch_height or width % patch_width:
             raise ValueError(
-                f"image of {height} x {width} pixels is not filled by patches of {patch_height} x {patch_width}"
+                f"patches of {patch_height} x {patch_width} do not fill an image of {height} x {width} pixels"
             )
         return cls(height // patch_height, width // patch_width, patch_height, patch_width)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,7 @@ from vision.nn.vit import init_weights
 
 
 class WeightNormLinear(nn.Module):
-    """A linear map without bias whose rows are ``weight_g`` · direction of ``weight_v`` (Salimans & Kingma 2016)."""
+    """A linear map without bias, rows ``weight_g`` · direction of ``weight_v`` (Salimans & Kingma 2016)."""
 
     def __init__(self, in_dim: int, out_dim: int, has_fixed_norm: bool) -> None:
         super().__init__()
@@ -27,8 +29,9 @@ class WeightNormLinear(nn.Module):
 class DINOHead(nn.Module):
     """MLP to a bottleneck, unit length, weight-normed prototypes (DINO, Caron et al. 2021, App. C; iBOT).
 
-    GELU, no batch norm. With ``norm_last_layer`` prototypes have length 1, so a logit is a cosine. The prototypes keep
-    PyTorch's default initialisation, as in the official code, where weight norm comes after the .02 init.
+    GELU, no batch norm. With ``norm_last_layer`` prototypes have length 1, so a logit is a cosine. The
+    prototypes keep PyTorch's default initialisation, as in the official code, where weight norm comes after
+    the .02 init.
     """
 
     def __init__(
@@ -43,12 +46,12 @@ class DINOHead(nn.Module):
         super().__init__()
         dims = [in_dim, *[hidden_dim] * (layers - 1), bottleneck_dim]
         steps: list[nn.Module] = []
-        for before, after in zip(dims[:-1], dims[1:], strict=True):
+        for before, after in pairwise(dims):
             steps += [nn.Linear(before, after), nn.GELU()]
         self.mlp = nn.Sequential(*steps[:-1])
         self.mlp.apply(init_weights)
         self.last_layer = WeightNormLinear(bottleneck_dim, num_prototypes, has_fixed_norm=norm_last_layer)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (..., D) -> logits (..., K). The length is taken in float32: under float16 its epsilon would be 0."""
+        """Tokens (..., D) -> logits (..., K). Lengths in float32: in float16 the epsilon would be 0."""
         return self.last_layer(F.normalize(self.mlp(tokens).float(), dim=-1, eps=1e-12))

@@ -1,6 +1,8 @@
-"""Sequences of several lengths end to end, so that norms, linears and MLPs run once over all tokens of a step.
+"""Sequences of several lengths end to end, so that norms, linears and MLPs run once over all tokens of a
+step.
 
-Idea of DINOv3's ``forward_list``: only attention needs to know where a sequence ends, and runs once per crop size.
+Idea of DINOv3's ``forward_list``: only attention needs to know where a sequence ends, and runs once per crop
+size.
 """
 
 from __future__ import annotations

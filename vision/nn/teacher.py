@@ -6,14 +6,15 @@ import copy
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class EMATeacher(nn.Module):
-    """An exact copy of the student, head and all, moved by ``update`` after the optimiser's step (DINO, §3.1).
+    """An exact copy of the student, head and all, moved by ``update`` after the optimiser's step (DINO,
+    §3.1).
 
-    Parameters follow; buffers keep what they were at the copy. It never trains: no gradient, and always in eval mode,
-    so without stochastic depth. The copy is ``module``.
+    Parameters follow; buffers keep what they were at the copy. It never trains: no gradient, and always in
+    eval mode, so without stochastic depth. The copy is ``module``.
     """
 
     def __init__(self, student: nn.Module) -> None:
@@ -32,5 +33,6 @@ class EMATeacher(nn.Module):
     @torch.no_grad()
     def update(self, momentum: float) -> None:
         """weight ← momentum · weight + (1 − momentum) · the student's; 1 leaves the teacher untouched."""
-        ours, theirs = list(self.module.parameters()), list(self._student[0].parameters())
-        torch._foreach_lerp_(ours, [parameter.detach() for parameter in theirs], 1.0 - momentum)
+        ours: list[Tensor] = list(self.module.parameters())
+        theirs: list[Tensor] = list(self._student[0].parameters())
+        torch._foreach_lerp_(ours, theirs, 1.0 - momentum)  # pyright: ignore[reportPrivateImportUsage]

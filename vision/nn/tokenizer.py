@@ -11,10 +11,11 @@ from vision.nn.vit import VisionTransformer, init_weights
 
 
 class Tokenizer(nn.Module):
-    """A ViT encoder, a task layer down to the codebook's width, and the codebook (BEiT v2, Peng et al. 2022, §2.1).
+    """A ViT encoder, a task layer down to the codebook's width, and the codebook (BEiT v2, Peng et al. 2022,
+    §2.1).
 
-    With the encoder's scope "patch" a code is a function of its own pixels (and position), with "causal" of this and
-    earlier columns, with "window" of the whole image.
+    With the encoder's scope "patch" a code is a function of its own pixels (and position), with "causal" of
+    this and earlier columns, with "window" of the whole image.
     """
 
     def __init__(self, encoder: ViTConfig, codebook: CodebookConfig) -> None:
@@ -27,7 +28,7 @@ class Tokenizer(nn.Module):
         self.codebook = Codebook(codebook)
 
     def encode(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> vectors (B, N, d) before quantisation."""
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> vectors (B, N, d), not quantised."""
         patches = self.encoder(images, valid).patches
         with torch.autocast(
             device_type=patches.device.type, enabled=False
@@ -35,7 +36,7 @@ class Tokenizer(nn.Module):
             return self.task(patches.float())
 
     def quantize(self, vectors: Tensor, weight: Tensor | None = None) -> Quantized:
-        """Vectors (B, N, d), weight (B, N) 0 = not observed -> codes; in training the codebook follows the vectors."""
+        """Vectors (B, N, d), weight (B, N) 0 = not observed -> codes; in training the codebook follows."""
         return self.codebook(vectors, weight)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The vision transformer: embed, then encode. It knows nothing of masks: a mask token belongs to the method that masks."""
+"""The vision transformer: embed, then encode. It knows no masks: a mask token belongs to its method."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Encoded(NamedTuple):
 class VisionTransformer(nn.Module):
     """A pre-norm ViT (Dosovitskiy et al. 2021) on rectangular grids, with joint or axial attention.
 
-    Differences from the usual one: any grid size and several at once, packed end to end; positions are added in
-    :meth:`encode`, so a method may put its mask token in place before; patches that were not observed are never
-    attended to; global tokens (CLS, registers) carry no position.
+    Differences from the usual one: any grid size and several at once, packed end to end; positions are added
+    in :meth:`encode`, so a method may put its mask token in place before; patches that were not observed are
+    never attended to; global tokens (CLS, registers) carry no position.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -54,7 +54,7 @@ class VisionTransformer(nn.Module):
         return PatchGrid.of(images.shape[-2], images.shape[-1], self.config.patch_size)
 
     def embed(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Images (B, C, H, W), observed pixels (B, H, W) bool or None for all -> tokens (B, N, D), no position yet."""
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> tokens (B, N, D), not placed yet."""
         return self.patch_embed(images, valid)
 
     def encode(
@@ -66,8 +66,8 @@ class VisionTransformer(nn.Module):
     ) -> list[Encoded]:
         """Tokens (B_i, N_i, D) of each segment -> what the blocks make of them, per segment.
 
-        ``valid`` holds observed patches (B_i, N_i) bool, or None for all; ``layers`` the blocks, counted from 1, whose
-        patch states are wanted as well.
+        ``valid`` holds observed patches (B_i, N_i) bool, or None for all; ``layers`` the blocks, counted from
+        1, whose patch states are wanted as well.
         """
         observed = [None] * len(tokens) if valid is None else valid
         num_global = self.config.num_global_tokens
@@ -96,7 +96,7 @@ class VisionTransformer(nn.Module):
         ]
 
     def forward(self, images: Tensor, valid: Tensor | None = None) -> Encoded:
-        """Images (B, C, H, W), observed pixels (B, H, W) bool or None for all -> their encoding, nothing hidden."""
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> their encoding, nothing hidden."""
         grid = self.grid(images)
         seen = None if valid is None else grid.pool_any(valid)
         return self.encode([self.embed(images, valid)], [grid], [seen])[0]

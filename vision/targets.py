@@ -44,11 +44,10 @@ class Centering(nn.Module):
 
 
 class SinkhornKnopp(nn.Module):
-    """Teacher logits to probabilities in which every prototype has the same mass (SwAV, Caron et al. 2020,
-    §3.1).
+    """Teacher logits to probabilities that give every prototype the same mass (SwAV, Caron et al. 2020, §3.1).
 
-    As in DINOv2, with B the true number of rows over all processes. The largest logit is subtracted first,
-    which leaves the result as it is and keeps exp from overflow, as the official code does not.
+    As in DINOv2, with the true number of rows over all processes. Unlike the official code it works on logarithms,
+    so that no logit overflows and no row far below the largest is lost.
     """
 
     def __init__(self, iterations: int = 3) -> None:
@@ -59,22 +58,20 @@ class SinkhornKnopp(nn.Module):
     def forward(self, logits: Tensor, temperature: float | Tensor, weight: Tensor | None = None) -> Tensor:
         """Teacher logits (..., K), weight (...) 1 = a row that counts -> probabilities (..., K) in float32.
 
-        Rows of weight 0 take no part and come back as zeros.
+        Rows of weight 0 take no part and come back as zeros. As a loop on Q = exp(logits / temperature)::
+
+            for _ in range(iterations):
+                Q[:, k] /= K * Q[:, k].sum() for k in K
+                Q[b] /= B * Q[b].sum() for b in B
+            probabilities = B * Q
         """
-        rows = logits.float().flatten(0, -2) / temperature
-        counts = rows.new_ones(rows.shape[0]) if weight is None else (weight.flatten() > 0).to(rows.dtype)
-        largest = max_over_ranks(rows.masked_fill(counts[:, None] == 0, -torch.inf).max())
-        mass = (rows - largest).clamp(max=0).exp() * counts[:, None]  # (B, K)
-        num_rows = sum_over_ranks(counts.sum())
-        mass = mass / _at_least_tiny(sum_over_ranks(mass.sum()))
+        log_mass = logits.float().flatten(0, -2) / temperature  # (B, K)
+        counted = None if weight is None else (weight.flatten() > 0)[:, None]
         for _ in range(self.iterations):
-            mass = mass / (
-                _at_least_tiny(sum_over_ranks(mass.sum(dim=0))) * mass.shape[1]
-            )  # prototypes: 1 / K each
-            mass = mass / (
-                _at_least_tiny(mass.sum(dim=1, keepdim=True)) * num_rows.clamp(min=1)
-            )  # rows: 1 / B each
-        return (mass * num_rows).view(logits.shape)
+            log_mass = log_mass - _log_sum_of_rows(log_mass, counted)  # the factors 1 / K and 1 / B cancel
+            log_mass = log_mass - log_mass.logsumexp(dim=1, keepdim=True)
+        probabilities = log_mass.exp() if counted is None else log_mass.exp() * counted
+        return probabilities.view(logits.shape)
 
 
 def normalise_patches(patches: Tensor, eps: float = 1e-6) -> Tensor:
@@ -83,5 +80,9 @@ def normalise_patches(patches: Tensor, eps: float = 1e-6) -> Tensor:
     return (patches - mean) / (patches.var(dim=-1, keepdim=True) + eps).sqrt()
 
 
-def _at_least_tiny(total: Tensor) -> Tensor:
-    return total.clamp(min=torch.finfo(torch.float32).tiny)
+def _log_sum_of_rows(log_mass: Tensor, counted: Tensor | None) -> Tensor:
+    """log of the sum of exp over the counted rows of (B, K) on all processes -> (K,), finite in any case."""
+    rows = log_mass if counted is None else log_mass.masked_fill(~counted, -torch.inf)
+    largest = max_over_ranks(rows.amax(dim=0).clamp(min=torch.finfo(torch.float32).min))
+    total = sum_over_ranks((rows - largest).exp().sum(dim=0))
+    return largest + total.clamp(min=torch.finfo(torch.float32).tiny).log()

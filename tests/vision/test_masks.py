@@ -1,0 +1,161 @@
+"""Mask generators: exact counts on any grid, and what each is said to hide."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.masks import (
+    AxisMask,
+    BlockMask,
+    ForecastMask,
+    GridMask,
+    MixedMask,
+    RandomMask,
+    StratifiedBlockMask,
+)
+from vision.nn.grid import PatchGrid
+
+SQUARE = PatchGrid(14, 14, 16, 16)
+WIDE = PatchGrid(3, 13, 1, 5)
+EXACT = [
+    RandomMask(0.75),
+    BlockMask(75 / 196),
+    BlockMask(0.4, min_patches=4),
+    GridMask(0.6),
+    GridMask(0.3, cell=(1, 3)),
+    AxisMask("rows", 0.3),
+    AxisMask("columns", 0.4),
+    AxisMask("rows", 0.3, last=2),
+    AxisMask("columns", 0.5, last=4),
+    ForecastMask(2),
+]
+
+
+@pytest.mark.parametrize("mask", EXACT, ids=repr)
+@given(rows=st.integers(1, 20), columns=st.integers(1, 20), seed=st.integers(0, 2**32))
+@settings(max_examples=25, deadline=None)
+def test_every_mask_hides_exactly_the_asked_number(mask, rows, columns, seed):
+    grid = PatchGrid(rows, columns, 1, 1)
+    hidden = mask(grid, np.random.default_rng(seed))
+    assert hidden.shape == (rows, columns)
+    assert hidden.dtype == np.bool_
+    assert int(hidden.sum()) == mask.count(grid)
+
+
+@pytest.mark.parametrize("mask", [*EXACT, StratifiedBlockMask()], ids=repr)
+def test_the_generator_is_the_only_source_of_randomness(mask):
+    np.random.seed(0)  # noqa: NPY002 - the global state must not matter
+    first = mask(SQUARE, np.random.default_rng(7))
+    np.random.seed(1)  # noqa: NPY002
+    assert np.array_equal(first, mask(SQUARE, np.random.default_rng(7)))
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [(RandomMask(0.75), 147), (BlockMask(75 / 196), 75), (GridMask(0.6), 120), (StratifiedBlockMask(), 98)],
+)
+def test_counts_on_14_by_14_are_those_of_the_papers(mask, expected):
+    assert mask.count(SQUARE) == expected
+
+
+def test_blocks_are_blocks():
+    rng = np.random.default_rng(0)
+    block = np.mean([_equal_neighbours(BlockMask(75 / 196)(SQUARE, rng)) for _ in range(30)])
+    scattered = np.mean([_equal_neighbours(RandomMask(75 / 196)(SQUARE, rng)) for _ in range(30)])
+    assert block > 0.8
+    assert scattered < 0.6
+
+
+def test_a_single_block_is_shorter_than_the_grid_on_both_sides():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        hidden = np.zeros((4, 6), dtype=np.bool_)
+        assert BlockMask(1.0, min_patches=12).draw(PatchGrid(4, 6, 1, 1), 0, rng).sum() == 0
+        if BlockMask(1.0, min_patches=12)._place_block(hidden, 24, rng):
+            rows, columns = hidden.any(axis=1).sum(), hidden.any(axis=0).sum()
+            assert rows < 4
+            assert columns < 6
+            assert rows * columns == hidden.sum()
+
+
+def test_grid_mask_hides_whole_cells():
+    hidden = GridMask(0.6)(SQUARE, np.random.default_rng(0))
+    cells = hidden.reshape(7, 2, 7, 2).transpose(0, 2, 1, 3).reshape(49, 4)
+    assert set(cells.sum(axis=1)) == {0, 4}
+    assert (cells.sum(axis=1) == 4).sum() == 30
+
+
+def test_axis_mask_hides_whole_rows():
+    hidden = AxisMask("rows", 0.5)(WIDE, np.random.default_rng(0))
+    assert sorted(hidden.sum(axis=1)) == [0, 13, 13]
+
+
+def test_axis_mask_of_the_last_columns_hides_rows_there_alone():
+    hidden = AxisMask("rows", 0.5, last=2)(WIDE, np.random.default_rng(0))
+    assert not hidden[:, :-2].any()
+    assert sorted(hidden[:, -2:].sum(axis=1)) == [0, 2, 2]
+
+
+def test_axis_mask_hides_whole_columns_among_the_last():
+    rng = np.random.default_rng(0)
+    seen = np.zeros(13, dtype=int)
+    for _ in range(50):
+        hidden = AxisMask("columns", 0.5, last=4)(WIDE, rng)
+        assert set(hidden.sum(axis=0)) == {0, 3}
+        seen += hidden.any(axis=0)
+    assert (seen[:9] == 0).all()
+    assert (seen[9:] > 0).all()
+
+
+def test_forecast_mask_hides_the_last_columns():
+    hidden = ForecastMask(2)(WIDE, np.random.default_rng(0))
+    assert hidden[:, -2:].all()
+    assert not hidden[:, :-2].any()
+
+
+def test_mixed_mask_draws_by_probability_and_counts_the_most():
+    mixed = MixedMask((ForecastMask(1), ForecastMask(4), ForecastMask(2)), (0.25, 0.75, 0.0))
+    rng = np.random.default_rng(0)
+    counts = np.array([int(mixed(WIDE, rng).sum()) for _ in range(2000)])
+    assert mixed.count(WIDE) == 12
+    assert set(counts) == {3, 12}
+    assert abs((counts == 12).mean() - 0.75) < 0.04
+
+
+def test_stratified_blocks_of_one_image_are_empty_half_of_the_time():
+    rng = np.random.default_rng(0)
+    counts = np.array([int(StratifiedBlockMask()(SQUARE, rng).sum()) for _ in range(400)])
+    assert abs((counts == 0).mean() - 0.5) < 0.08
+    assert counts.max() <= 98
+    assert counts[counts > 0].min() >= 19
+    assert abs(counts[counts > 0].mean() / 196 - 0.3) < 0.03
+
+
+def test_stratified_blocks_of_a_batch_hold_one_ratio_of_each_stratum():
+    masks = StratifiedBlockMask().batch(SQUARE, 8, np.random.default_rng(0))
+    assert sorted(masks.sum(axis=(1, 2))) == [0, 0, 0, 0, 40, 59, 79, 98]  # ceil(196 · {.2, .3, .4, .5})
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: RandomMask(1.5),
+        lambda: BlockMask(0.4, min_patches=0),
+        lambda: GridMask(0.5, cell=(0, 1)),
+        lambda: StratifiedBlockMask(low=0.6, high=0.5),
+        lambda: AxisMask("diagonals", 0.5),  # type: ignore[arg-type]
+        lambda: AxisMask("rows", 0.5, last=0),
+        lambda: ForecastMask(0),
+        lambda: MixedMask((RandomMask(0.5),), (0.5,)),
+        lambda: MixedMask((RandomMask(0.5),), (0.5, 0.5)),
+    ],
+)
+def test_impossible_masks_are_refused(build):
+    with pytest.raises(ValueError, match="expected"):
+        build()
+
+
+def _equal_neighbours(hidden):
+    """Share of hidden patches whose right neighbour is hidden too."""
+    return (hidden[:, :-1] & hidden[:, 1:]).sum() / hidden[:, :-1].sum()

@@ -1,0 +1,1 @@
+"""From a dataset to batches: the stream of samples and the views made of them."""

@@ -2,9 +2,9 @@
 
 A run is a walk along positions p = 0, 1, 2, … of an endless stream. What stands at position p is a function
 of (seed, p) alone: the sample is entry ``p % n`` of the ``p // n``-th permutation of the dataset, and all
-randomness of its views (crops, masks) comes from ``np.random.default_rng((seed, p))``. Number of workers, number
-of processes and interruptions therefore change nothing, and to resume a run is to start at a later position.
-There are no epochs to restart and no sampler state to save.
+randomness of its views (crops, masks) comes from ``np.random.default_rng((seed, p))``. Number of workers,
+number of processes and interruptions therefore change nothing, and to resume a run is to start at a later
+position. There are no epochs to restart and no sampler state to save.
 """
 
 import signal
@@ -20,14 +20,14 @@ from vision.batch import Batch, Mask
 from vision.nn.grid import PatchGrid
 
 View: TypeAlias = tuple[Tensor, Tensor | None, np.ndarray | None]
-"""(image (C, H, W) float, observed (H, W) bool or None = all, hidden (rows, columns) bool or None = nothing hidden)."""
+"""(image (C, H, W), observed (H, W) bool or None = all, hidden (rows, columns) bool or None = nothing)."""
 
 ViewMaker: TypeAlias = Callable[[Tensor, Tensor | None, np.random.Generator], Sequence[Sequence[View]]]
-"""(image, observed, rng) -> for each crop size, its views. Same number of views and same sizes for every sample."""
+"""(image, observed, rng) -> for each crop size, its views; numbers and sizes as for every other sample."""
 
 
 class ImageDataset(Protocol):
-    """Any object with a length whose items are (image (C, H, W), observed (H, W) bool or None = all observed)."""
+    """Anything with a length whose items are (image (C, H, W), observed (H, W) bool or None = all)."""
 
     def __len__(self) -> int: ...
 
@@ -35,10 +35,10 @@ class ImageDataset(Protocol):
 
 
 class StreamSampler(Sampler[list[int]]):
-    """Batches of stream positions: process ``rank`` takes the rank-th run of ``batch_size`` in every global batch.
+    """Batches of stream positions: of every global batch, process ``rank`` takes the rank-th part.
 
-    Two processes with batch size B thus see, step by step, what one process with batch size 2B sees, in the same
-    order once their batches are put end to end.
+    Two processes with batch size B thus see, step by step, what one process with batch size 2B sees, in
+    the same order once their batches are put end to end.
 
     Parameters
     ----------
@@ -169,8 +169,9 @@ def make_loader(
 
     Parameters
     ----------
-    dataset, views : where images come from, and what is made of each. A view maker may carry ``num_masked``, a
-        tuple with the most patches hidden per crop size; masks then have the same length in every batch.
+    dataset, views : where images come from, and what is made of each. A view maker may carry
+        ``num_masked``, a tuple with the most patches hidden per crop size; masks then have the same length
+        in every batch.
     batch_size : samples per process and batch.
     start_position, stop_position : the part of the stream to read; resume = a later start.
     seed : of the whole stream.

@@ -1,11 +1,18 @@
-"""What every method of this library is: three steps, and what happens around them."""
+"""What every method of this library is: three steps, and what happens around them; and the parts methods
+share.
+"""
 
+import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch
+from vision.nn.grid import PatchGrid
+
+Copied = TypeVar("Copied", bound=nn.Module)
 
 
 class Method(nn.Module):
@@ -18,12 +25,12 @@ class Method(nn.Module):
         predictions = method.predict(batch)
         terms = method.loss(predictions, targets, batch)
         sum(terms.values()).backward()
-        method.before_update(step)                       # after clipping, before the optimiser
+        method.before_update()                           # after clipping, before the optimiser
         optimizer.step(); optimizer.zero_grad()
         method.end_step()                                # EMA of the teacher
 
-    It is a plain module and needs no trainer. What it predicts and against what is its own business: the trainer
-    only hands results from one step to the next.
+    It is a plain module and needs no trainer. What it predicts and against what is its own business: the
+    trainer only hands results from one step to the next.
     """
 
     def begin_step(self, progress: float) -> None:
@@ -41,8 +48,8 @@ class Method(nn.Module):
         """Weighted terms by name, each a scalar; what is minimised is their sum."""
         raise NotImplementedError
 
-    def before_update(self, step: int) -> None:
-        """Last look at the gradients, after clipping. ``step``: updates made so far."""
+    def before_update(self) -> None:
+        """Last look at the gradients, after clipping and before the optimiser uses them."""
 
     def end_step(self) -> None:
         """Called after each update of the parameters."""
@@ -62,3 +69,46 @@ class Method(nn.Module):
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
         """(name, parameter) of everything the optimiser moves."""
         return ((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
+
+
+class Frozen(nn.Module, Generic[Copied]):
+    """A copy of a module that never trains: no gradient, always in eval mode, whatever its parent is told."""
+
+    module: Copied
+
+    def __init__(self, module: Copied) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in eval mode: a tokenizer in training mode would move its codebook."""
+        return super().train(False)
+
+
+class MaskToken(nn.Module):
+    """The learned token that stands in for hidden patches, put in place before positions are added.
+
+    Parameters
+    ----------
+    dim : of the tokens.
+    std : of its initial values; 0 in iBOT and DINOv2, .02 in BEiT and SimMIM.
+    """
+
+    def __init__(self, dim: int, std: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, dim) * std)
+
+    def forward(self, tokens: Tensor, hidden: Tensor) -> Tensor:
+        """Tokens (B, N, D), hidden (B, N) bool, True = hidden -> (B, N, D)."""
+        return torch.where(hidden.unsqueeze(-1), self.weight.to(tokens.dtype), tokens)
+
+
+def take(patches: Tensor, index: Tensor) -> Tensor:
+    """The patches (B, N, D) at ``index`` (B, M) -> (B, M, D)."""
+    return patches.gather(1, index.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+
+
+def observed_patches(observed: Tensor | None, grid: PatchGrid) -> Tensor | None:
+    """Observed pixels (B, H, W) bool -> observed patches (B, N) bool; None, all observed, stays None."""
+    return None if observed is None else grid.pool_any(observed)

@@ -1,24 +1,31 @@
-"""Files that a run leaves: artefacts to share, and the checkpoint of a run under way.
+"""Artefacts: what a run leaves to be shared.
 
-An artefact (encoder, tokenizer, …) is a folder of ``config.json`` (format version, kind, vision version, the
-config that builds the module) and ``model.safetensors``: no code is stored, none is run on loading. A training
-checkpoint is one file of tensors, numbers and strings, read with ``weights_only=True``. Both are written to a
-temporary name and renamed, so a reader finds the old file or the new one, never half of one.
+An artefact (encoder, tokenizer, masked code model) is a folder of ``config.json`` (format version, kind,
+vision version, the config that builds the module) and ``model.safetensors``: no code is stored, none is
+run on loading. Each file is written to a temporary name and renamed, so a reader finds the old one or the
+new one, never half of one.
 """
 
 import json
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from vision import __version__
+from vision.config import CodebookConfig, ViTConfig, from_dict, to_dict
+from vision.methods.beit2 import MaskedCodeModel
+from vision.nn.tokenizer import Tokenizer
+from vision.nn.vit import VisionTransformer
+
+Built = TypeVar("Built", bound=nn.Module)
+Extra: TypeAlias = Mapping[str, Any] | None
 
 FORMAT_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -29,7 +36,7 @@ class CheckpointError(ValueError):
     """A file that cannot be read as what it should be; one sentence that names the file and the fault."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that at every moment it is either the old one or the new one, complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -52,7 +59,7 @@ def save_module(
     module: nn.Module,
     config: Mapping[str, Any],
     kind: str,
-    extra: Mapping[str, Any] | None = None,
+    extra: Extra = None,
 ) -> None:
     """Write an artefact folder.
 
@@ -70,7 +77,7 @@ def save_module(
     header = {
         "format_version": FORMAT_VERSION,
         "kind": kind,
-        "vision_version": _installed_version(),
+        "vision_version": __version__,
         "config": dict(config),
         "extra": dict(extra or {}),
     }
@@ -79,7 +86,7 @@ def save_module(
 
 
 def read_header(folder: Path, kind: str) -> dict[str, Any]:
-    """``config.json`` of an artefact, checked. Raises CheckpointError naming the file and what is wrong with it."""
+    """``config.json`` of an artefact. Raises CheckpointError that names the file and its fault."""
     path = folder / CONFIG_FILE
     try:
         header = json.loads(path.read_text())
@@ -102,8 +109,8 @@ def read_header(folder: Path, kind: str) -> dict[str, Any]:
     return header
 
 
-def load_module(folder: Path, kind: str, build: Callable[[Mapping[str, Any]], nn.Module]) -> nn.Module:
-    """Read an artefact folder: build the module from its config and fill every tensor, in eval mode on the CPU.
+def load_module(folder: Path, kind: str, build: Callable[[Mapping[str, Any]], Built]) -> Built:
+    """Read an artefact folder: the module built from its config and filled, in eval mode on the CPU.
 
     Parameters
     ----------
@@ -152,31 +159,59 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
     module.load_state_dict(dict(tensors))
 
 
-def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the checkpoint of a run: tensors, numbers, strings, and lists and dicts of them."""
-    with tempfile.TemporaryFile() as file:
-        torch.save({"format_version": FORMAT_VERSION, **state}, file)
-        file.seek(0)
-        write_atomically(path, file.read())
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """What builds a Tokenizer."""
+
+    encoder: ViTConfig
+    codebook: CodebookConfig
 
 
-def load_training_state(path: Path) -> dict[str, Any]:
-    """Read the checkpoint of a run, with every tensor on the CPU. Raises CheckpointError in one sentence."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} is damaged or not a training checkpoint ({reason})") from None
-    if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
-        found = state.get("format_version") if isinstance(state, dict) else None
-        raise CheckpointError(f"{path} has format version {found!r}; this release reads {FORMAT_VERSION}")
-    return state
+@dataclass(frozen=True, kw_only=True)
+class MaskedCodeConfig:
+    """What builds a MaskedCodeModel."""
+
+    encoder: ViTConfig
+    num_codes: int
 
 
-def _installed_version() -> str:
-    try:
-        return version("fintok")
-    except PackageNotFoundError:  # run from a checkout
-        return "unknown"
+def save_encoder(folder: str | Path, encoder: VisionTransformer, extra: Extra = None) -> None:
+    """Write an encoder folder; ``extra`` as in :func:`save_module`."""
+    save_module(Path(folder), encoder, to_dict(encoder.config), "encoder", extra)
+
+
+def load_encoder(folder: str | Path) -> VisionTransformer:
+    """Read an encoder folder, in eval mode on the CPU. Raises CheckpointError."""
+    return load_module(Path(folder), "encoder", lambda c: VisionTransformer(from_dict(ViTConfig, c)))
+
+
+def save_tokenizer(folder: str | Path, tokenizer: Tokenizer, extra: Extra = None) -> None:
+    """Write a tokenizer folder; ``extra`` as in :func:`save_module`."""
+    config = TokenizerConfig(encoder=tokenizer.encoder.config, codebook=tokenizer.codebook.config)
+    save_module(Path(folder), tokenizer, to_dict(config), "tokenizer", extra)
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """Read a tokenizer folder, in eval mode on the CPU. Raises CheckpointError."""
+
+    def build(mapping: Mapping[str, Any]) -> Tokenizer:
+        config = from_dict(TokenizerConfig, mapping)
+        return Tokenizer(config.encoder, config.codebook)
+
+    return load_module(Path(folder), "tokenizer", build)
+
+
+def save_masked_model(folder: str | Path, model: MaskedCodeModel, extra: Extra = None) -> None:
+    """Write the folder of a masked code model; ``extra`` as in :func:`save_module`."""
+    config = MaskedCodeConfig(encoder=model.encoder.config, num_codes=model.num_codes)
+    save_module(Path(folder), model, to_dict(config), "masked_code_model", extra)
+
+
+def load_masked_model(folder: str | Path) -> MaskedCodeModel:
+    """Read the folder of a masked code model, in eval mode on the CPU. Raises CheckpointError."""
+
+    def build(mapping: Mapping[str, Any]) -> MaskedCodeModel:
+        config = from_dict(MaskedCodeConfig, mapping)
+        return MaskedCodeModel(config.encoder, config.num_codes)
+
+    return load_module(Path(folder), "masked_code_model", build)

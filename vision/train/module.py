@@ -1,33 +1,52 @@
-"""The one LightningModule: it runs any Method."""
+"""What Lightning calls: the one LightningModule, which runs any Method, and two callbacks around it."""
 
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from vision.batch import Batch
 from vision.config import OptimConfig
 from vision.methods.base import Method
+from vision.train.metrics import MetricsFile
 from vision.train.optim import make_optimizer, set_step
+from vision.train.progress import Reporter, make_reporter
+from vision.train.state import save_training_state
+
+STEPS_BETWEEN_AGREEMENTS = 20  # several processes agree whether to stop: a message, so now and then
 
 
 class PretrainModule(pl.LightningModule):
     """Drives a Method from step to step.
 
-    Whatever is random inside a step (stochastic depth) is seeded by (seed, micro-batch, process) at its start, so
-    a step gives the same numbers whether or not the run was interrupted before it.
+    Whatever is random inside a step (stochastic depth) is seeded by (seed, micro-batch, process) at its
+    start, so a step gives the same numbers whether or not the run was interrupted before it.
 
     Parameters
     ----------
     method, config : what is trained and how.
     seed : of the run.
     start_step : updates made before this process took over.
+    loader : (rank, number of processes) -> the loader of the batches from there on.
     """
 
-    def __init__(self, method: Method, config: OptimConfig, seed: int, start_step: int = 0) -> None:
+    def __init__(
+        self,
+        method: Method,
+        config: OptimConfig,
+        seed: int,
+        start_step: int,
+        loader: Callable[[int, int], Any],
+    ) -> None:
         super().__init__()
-        self.method, self.config, self.seed = method, config, seed
+        self.method, self.config, self.seed, self.loader = method, config, seed, loader
+        self.start_step = start_step
         self.step = start_step  # updates made
         self.is_between_steps = (
             True  # False while parameters, centres and teacher may belong to different steps
@@ -56,7 +75,7 @@ class PretrainModule(pl.LightningModule):
         if self.config.clip_norm is not None:
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm, foreach=True)
-        self.method.before_update(self.step)
+        self.method.before_update()
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
@@ -68,6 +87,142 @@ class PretrainModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return make_optimizer(self.method.parameters_to_train(), self.config)
+
+    def train_dataloader(self) -> Any:
+        return self.loader(self.trainer.global_rank, self.trainer.world_size)
+
+
+class Keeper(Callback):
+    """Saves the run every some steps, at its end and when interrupted; puts the optimiser back on resume."""
+
+    def __init__(
+        self, path: Path, identity: Mapping[str, Any], every: int, optimizer_state: dict[str, Any] | None
+    ) -> None:
+        self.path, self.identity, self.every, self.optimizer_state = path, identity, every, optimizer_state
+        self.is_interrupted = False
+        self._saved_step = -1
+
+    def request_stop(self) -> None:
+        """Stop at the end of the step, with the state saved."""
+        self.is_interrupted = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.optimizer_state is not None:
+            trainer.optimizers[0].load_state_dict(self.optimizer_state)
+            self.optimizer_state = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        if not pl_module.is_between_steps:
+            return
+        if self._must_stop(trainer, pl_module.step):
+            trainer.should_stop = True
+        if trainer.should_stop or pl_module.step % self.every == 0:
+            self._save(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        self._save(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        if isinstance(exception, KeyboardInterrupt):
+            self.is_interrupted = True
+            if pl_module.is_between_steps and pl_module.step > pl_module.start_step:
+                self._save(trainer, pl_module)
+
+    def _must_stop(self, trainer: pl.Trainer, step: int) -> bool:
+        """Several processes must agree on the step at which they stop."""
+        if trainer.world_size == 1:
+            return self.is_interrupted
+        if step % STEPS_BETWEEN_AGREEMENTS:
+            return False
+        self.is_interrupted = trainer.strategy.reduce_boolean_decision(self.is_interrupted, all=False)
+        return self.is_interrupted
+
+    def _save(self, trainer: pl.Trainer, module: PretrainModule) -> None:
+        if not trainer.is_global_zero or module.step == self._saved_step:
+            return
+        self._saved_step = module.step
+        state = {
+            "run": dict(self.identity),
+            "step": module.step,
+            "method": module.method.state_dict(),
+            "optimizer": trainer.optimizers[0].state_dict(),
+        }
+        save_training_state(self.path, state)
+
+
+class Watcher(Callback):
+    """Reads the figures and writes a row every some steps, and shows after each where the run is."""
+
+    def __init__(self, path: Path, name: str, every: int, progress: bool) -> None:
+        self.path, self.name, self.every, self.progress = path, name, every, progress
+        self._row: dict[str, float] = {}
+        self._file: MetricsFile | None = None
+        self._reporter: Reporter | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        if trainer.is_global_zero:
+            start = pl_module.start_step
+            self._file = MetricsFile(self.path, keep_until=start)
+            if self.progress:
+                self._reporter = make_reporter(self.name, pl_module.config.steps, start)
+        self._mark = (time.monotonic(), pl_module.start_step)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        if not pl_module.is_between_steps:
+            return
+        if pl_module.step % self.every == 0 or pl_module.step in (1, pl_module.config.steps):
+            self._row = self._read(trainer, pl_module)
+            if self._file is not None:
+                self._file.append(self._row)
+        if self._reporter is not None:
+            self._reporter.show(pl_module.step, self._row)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._reporter is not None:
+            self._reporter.close()
+            self._reporter = None
+
+    def _read(self, trainer: pl.Trainer, module: PretrainModule) -> dict[str, float]:
+        """One row. Waits for the device once, for all figures; the loss is the mean over processes."""
+        with torch.no_grad():
+            figures = module.method.metrics()
+            terms = torch.stack([term.float() for term in module.terms.values()])
+            if trainer.world_size > 1:
+                terms = trainer.strategy.reduce(terms, reduce_op="mean")
+            numbers = torch.cat([terms, *(figure.float().reshape(1) for figure in figures.values())]).tolist()
+        losses = dict(zip(module.terms, numbers, strict=False))
+        loss = sum(losses.values())
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} after {module.step} steps of {self.name}: {losses}")
+        now, (then, before) = time.monotonic(), self._mark
+        self._mark = (now, module.step)
+        return {
+            "step": module.step,
+            "loss": loss,
+            **{f"{name}_loss": value for name, value in losses.items()},
+            **dict(zip(figures, numbers[len(losses) :], strict=True)),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "steps_per_second": (module.step - before) / max(now - then, 1e-9),
+        }
 
 
 def _mix(seed: int, micro_batch: int, rank: int) -> int:

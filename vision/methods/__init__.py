@@ -1,0 +1,30 @@
+"""Pre-training methods, one paper a file. ``METHODS`` names them; each is imported when it is first asked
+for.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vision.methods.base import Method
+
+_HOME = {"ibot": "IBOT", "vqkd": "VQKD", "beit2": "BEiT2"}
+
+
+class _Methods(Mapping[str, "type[Method]"]):
+    """Name -> class of the method in the module of that name."""
+
+    def __getitem__(self, name: str) -> "type[Method]":
+        return getattr(import_module(f"vision.methods.{name}"), _HOME[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_HOME)
+
+    def __len__(self) -> int:
+        return len(_HOME)
+
+
+METHODS: Mapping[str, "type[Method]"] = _Methods()
+
+__all__ = ["METHODS"]

@@ -1,0 +1,196 @@
+"""iBOT: image BERT pre-training with an online tokenizer (Zhou et al., ICLR 2022, arXiv 2111.07832).
+
+The teacher is a momentum copy of the student and sees whole views; the student sees masked views and local
+crops. It learns the teacher's distribution over prototypes: on CLS across views (DINO's loss), and on
+every masked patch of the same view. As in the official code, the last layer's centre for patches follows
+all patches, not the masked ones; the patch loss is a mean per image, then over all images, those without a
+mask included; schedules run per step. Differences: a patch that was not observed is neither seen, nor
+predicted, nor counted in the centre, and gradients are clipped by their global norm
+(``OptimConfig.clip_norm``), where the official code clips tensor by tensor.
+"""
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from vision.batch import Batch, Mask
+from vision.config import IBOTConfig, ViTConfig
+from vision.losses import patch_cross_entropy, view_cross_entropy
+from vision.methods.base import MaskToken, Method, observed_patches, take
+from vision.nn.heads import DINOHead, WeightNormLinear
+from vision.nn.teacher import EMATeacher
+from vision.nn.vit import Encoded, VisionTransformer
+from vision.schedule import CosineSchedule, LinearSchedule, Scheduled
+from vision.targets import Centering
+
+
+class IBOTTargets(NamedTuple):
+    """Teacher probabilities over K prototypes, of the G global views."""
+
+    cls: Tensor  # (G, B, K)
+    patches: Tensor  # (G·B, M, K) at the masked places
+
+
+class IBOTPredictions(NamedTuple):
+    """Student logits over K prototypes."""
+
+    cls: Tensor  # (V, B, K): global views, then local ones
+    patches: Tensor  # (G·B, M, K) at the masked places
+
+
+class IBOTNetwork(nn.Module):
+    """What student and teacher both have: encoder and head (one last layer for CLS and patches if shared)."""
+
+    def __init__(self, encoder: ViTConfig, config: IBOTConfig) -> None:
+        super().__init__()
+        self.encoder = VisionTransformer(encoder)
+        self.head = DINOHead(
+            encoder.dim,
+            config.num_prototypes,
+            config.hidden_dim,
+            config.bottleneck_dim,
+            config.head_layers,
+            config.norm_last_layer,
+        )
+        self.patch_layer = (
+            None
+            if config.shared_head
+            else WeightNormLinear(config.bottleneck_dim, config.num_prototypes, config.norm_last_layer)
+        )
+
+    def prototypes(self) -> list[nn.Parameter]:
+        """Weights of the last layers: what is held still at the start."""
+        layers = [layer for layer in (self.head.last_layer, self.patch_layer) if layer is not None]
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+    def patch_logits(self, bottleneck: Tensor) -> Tensor:
+        """Bottleneck features of patches (..., d) -> logits (..., K)."""
+        return (self.head.last_layer if self.patch_layer is None else self.patch_layer)(bottleneck)
+
+
+class IBOT(Method):
+    """See the module's docstring. Batches: crop size 0 holds the global views with their masks, the rest
+    local ones.
+
+    Parameters
+    ----------
+    encoder : needs a CLS token.
+    config : knobs of the method.
+
+    Raises
+    ------
+    ValueError : the encoder has no CLS token.
+    """
+
+    def __init__(self, encoder: ViTConfig, config: IBOTConfig) -> None:
+        super().__init__()
+        if not encoder.has_cls:
+            raise ValueError("iBOT compares views by their CLS token: expected an encoder with has_cls true")
+        self.config = config
+        self.student = IBOTNetwork(encoder, config)
+        self.teacher = EMATeacher(self.student)
+        self.mask_token = MaskToken(encoder.dim, std=0.0)
+        self.cls_centering = Centering(config.num_prototypes, config.center_momentum)
+        self.patch_centering = Centering(config.num_prototypes, config.center_momentum)
+        final = config.final_teacher_temperature
+        self.temperature = Scheduled(
+            LinearSchedule(
+                start=final,
+                end=final,
+                warmup=config.temperature_warmup,
+                warmup_start=config.teacher_temperature,
+            )
+        )
+        self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
+        self._progress = 0.0
+        self._teacher_cls: Tensor | None = None  # probabilities of the last batch, for the figures
+
+    def begin_step(self, progress: float) -> None:
+        self._progress = progress
+        self.temperature.update(progress)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> IBOTTargets:
+        """The teacher on the global views, nothing hidden."""
+        images, observed, mask = batch.views[0], batch.valid[0], _global_mask(batch)
+        network = self._teacher_network
+        encoded = network.encoder(images, observed)
+        cls = network.head(_cls(encoded)).unflatten(0, (-1, batch.batch_size))  # (G, B, K)
+        bottleneck = network.head.bottleneck(encoded.patches)  # (G·B, N, d)
+        valid = observed_patches(observed, network.encoder.grid(images))
+        valid = torch.ones(bottleneck.shape[:2], device=bottleneck.device) if valid is None else valid.float()
+        # the last layer is linear: the mean of its logits over all patches is its logit of their mean
+        mean = (bottleneck * valid.unsqueeze(-1)).sum((0, 1)) / valid.sum().clamp(min=1)  # (d,)
+        chosen = take(bottleneck, mask.index)  # (G·B, M, d)
+        logits = network.patch_logits(torch.cat([chosen.flatten(0, 1), mean[None]]))
+        weight = torch.cat([valid.new_zeros(mask.index.numel()), valid.sum()[None]])
+        patches = self.patch_centering(logits, self.temperature(), weight)[:-1]
+        probabilities = self.cls_centering(cls, self.temperature())
+        self._teacher_cls = probabilities
+        return IBOTTargets(probabilities, patches.view(*chosen.shape[:2], -1))
+
+    def predict(self, batch: Batch) -> IBOTPredictions:
+        """The student on all views, the global ones masked; packed into one pass."""
+        encoder, mask = self.student.encoder, _global_mask(batch)
+        grids = [encoder.grid(images) for images in batch.views]
+        tokens = [
+            encoder.embed(images, observed) for images, observed in zip(batch.views, batch.valid, strict=True)
+        ]
+        tokens[0] = self.mask_token(tokens[0], mask.hidden)
+        valid = [observed_patches(observed, grid) for observed, grid in zip(batch.valid, grids, strict=True)]
+        encoded = encoder.encode(tokens, grids, valid)
+        cls = self.student.head(torch.cat([_cls(part) for part in encoded]))
+        patches = self.student.head.bottleneck(take(encoded[0].patches, mask.index))
+        return IBOTPredictions(cls.unflatten(0, (-1, batch.batch_size)), self.student.patch_logits(patches))
+
+    def loss(self, predictions: IBOTPredictions, targets: IBOTTargets, batch: Batch) -> dict[str, Tensor]:
+        config, mask = self.config, _global_mask(batch)
+        temperature = config.student_temperature
+        cls = view_cross_entropy(predictions.cls, targets.cls, temperature)
+        patch = patch_cross_entropy(predictions.patches, targets.patches, mask.weight, temperature)
+        return {"cls": config.cls_weight * cls, "patch": config.patch_weight * patch}
+
+    def before_update(self) -> None:
+        """Hold the last layer still at first, by dropping its gradient after clipping
+        (``cancel_gradients_last_layer``).
+        """
+        if self._progress < self.config.freeze_last_layer:
+            for parameter in self.student.prototypes():
+                parameter.grad = None
+
+    def end_step(self) -> None:
+        self.teacher.update(self.momentum(self._progress))
+
+    def artifact(self) -> VisionTransformer:
+        """The teacher's encoder, which is the better one (paper, §4)."""
+        return self._teacher_network.encoder
+
+    @property
+    def _teacher_network(self) -> IBOTNetwork:
+        return cast(IBOTNetwork, self.teacher.module)
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, Tensor]:
+        """Signs of collapse: entropy per sample near 0 is one-hot; a perplexity near 1 is one prototype
+        for all.
+        """
+        if self._teacher_cls is None:
+            return {}
+        probabilities = self._teacher_cls.flatten(0, 1)
+        return {
+            "teacher_entropy": torch.special.entr(probabilities).sum(-1).mean(),
+            "prototype_perplexity": torch.special.entr(probabilities.mean(0)).sum().exp(),
+        }
+
+
+def _global_mask(batch: Batch) -> Mask:
+    mask = batch.masks[0]
+    if mask is None:
+        raise ValueError("iBOT learns from masked patches: give its global views a mask generator")
+    return mask
+
+
+def _cls(encoded: Encoded) -> Tensor:
+    assert encoded.cls is not None  # the constructor asks for it
+    return encoded.cls

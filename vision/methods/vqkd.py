@@ -1,0 +1,140 @@
+"""VQ-KD: vector-quantised knowledge distillation, the tokenizer of BEiT v2 (Peng et al. 2022, arXiv
+2208.06366, §2.2).
+
+An encoder turns patches into vectors, a cosine codebook into codes, and a decoder has to say from the
+codes alone what a frozen teacher saw there: mean(1 − cos) to the teacher's patch features, and β times the
+distance of the vectors to their codes. There is no codebook loss: its rows follow exponential averages.
+Differences: the target may be the patch itself (mean squared error over observed pixels), or both; the
+decoder has the encoder's attention, scope and positions, so that codes of scope "patch" are decoded one by
+one; a patch that was not observed moves no code and has no loss.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vision.batch import Batch
+from vision.config import ViTConfig, VQKDConfig
+from vision.losses import cosine_distance, masked_mse
+from vision.methods.base import Frozen, Method, observed_patches
+from vision.nn.decoder import TokenDecoder
+from vision.nn.tokenizer import Tokenizer
+from vision.nn.vit import VisionTransformer
+
+
+class VQKDTargets(NamedTuple):
+    """What is to be rebuilt, and where it counts."""
+
+    features: Tensor | None  # (B, N, D) of the teacher
+    patches: Tensor | None  # (B, N, P) pixels, 0 where not observed
+    valid: Tensor | None  # (B, N) bool, observed patches; None = all
+    observed: Tensor | None  # (B, N, P) bool, observed pixels; None = all
+
+
+class VQKDPredictions(NamedTuple):
+    """What the decoder makes of the codes."""
+
+    features: Tensor | None  # (B, N, D)
+    patches: Tensor | None  # (B, N, P)
+    commitment: Tensor  # scalar, mean squared distance of vectors to their codes
+
+
+class VQKD(Method):
+    """See the module's docstring. Batches: one crop size, no masks.
+
+    Parameters
+    ----------
+    encoder : of the tokenizer.
+    config : knobs of the method.
+    teacher : gives the features; copied and frozen. None when the target is "patches".
+
+    Raises
+    ------
+    ValueError : teacher, target and patch size do not fit, or the encoder has global tokens that no patch
+        sees (scope "causal").
+    """
+
+    def __init__(
+        self, encoder: ViTConfig, config: VQKDConfig, teacher: VisionTransformer | None = None
+    ) -> None:
+        super().__init__()
+        if (teacher is None) != (config.target == "patches"):
+            needs = "no teacher" if config.target == "patches" else "a teacher"
+            raise ValueError(f"VQ-KD with target {config.target!r} takes {needs}")
+        if teacher is not None and teacher.config.patch_size != encoder.patch_size:
+            sizes = f"{teacher.config.patch_size} and {encoder.patch_size}"
+            raise ValueError(f"teacher and tokenizer need the same patch_size, got {sizes}")
+        if encoder.scope == "causal" and encoder.num_global_tokens:
+            raise ValueError(
+                "no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0"
+            )
+        self.config = config
+        self.tokenizer = Tokenizer(encoder, config.codebook)
+        self.teacher = None if teacher is None else Frozen(teacher)
+        rows, columns = encoder.patch_size
+        self.num_features = 0 if teacher is None else teacher.config.dim
+        self.num_pixels = 0 if config.target == "features" else encoder.in_channels * rows * columns
+        self.decoder = TokenDecoder(
+            config.codebook.dim,
+            config.decoder_dim or encoder.dim,
+            config.decoder_depth,
+            config.decoder_heads or encoder.heads,
+            self.num_features + self.num_pixels,
+            attention=encoder.attention,
+            scope=encoder.scope,
+            row_position=encoder.row_position,
+            column_position=encoder.column_position,
+            max_rows=encoder.max_rows,
+            max_columns=encoder.max_columns,
+            mlp_ratio=encoder.mlp_ratio,
+        )
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> VQKDTargets:
+        """The teacher's features of every patch, or its pixels, or both."""
+        images, observed = batch.views[0], batch.valid[0]
+        grid = self.tokenizer.encoder.grid(images)
+        features = patches = seen = None
+        if self.teacher is not None:
+            features = self.teacher.module(images, observed).patches
+        if self.num_pixels:
+            if observed is not None:
+                whole = observed.unsqueeze(1).expand_as(images)
+                images = torch.where(whole, images, 0.0)
+                seen = grid.patchify(whole)
+            patches = grid.patchify(images)
+        return VQKDTargets(features, patches, observed_patches(observed, grid), seen)
+
+    def predict(self, batch: Batch) -> VQKDPredictions:
+        """Encode, quantise (which in training moves the codebook), decode."""
+        images, observed = batch.views[0], batch.valid[0]
+        grid = self.tokenizer.encoder.grid(images)
+        valid = observed_patches(observed, grid)
+        vectors = self.tokenizer.encode(images, observed)
+        quantized = self.tokenizer.quantize(vectors, None if valid is None else valid.float())
+        decoded = self.decoder(quantized.quantized, grid, valid)
+        features, patches = decoded.split([self.num_features, self.num_pixels], dim=-1)
+        return VQKDPredictions(
+            features if self.num_features else None,
+            patches if self.num_pixels else None,
+            quantized.commitment,
+        )
+
+    def loss(self, predictions: VQKDPredictions, targets: VQKDTargets, batch: Batch) -> dict[str, Tensor]:
+        config, terms = self.config, {}
+        if predictions.features is not None and targets.features is not None:
+            distance = cosine_distance(predictions.features, targets.features, targets.valid)
+            terms["feature"] = config.feature_weight * distance
+        if predictions.patches is not None and targets.patches is not None:
+            error = masked_mse(predictions.patches, targets.patches, targets.observed)
+            terms["patch"] = config.patch_weight * error
+        return {**terms, "commitment": config.commitment_weight * predictions.commitment}
+
+    def artifact(self) -> Tokenizer:
+        return self.tokenizer
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Share of codes in use, and the perplexity of their frequencies."""
+        codebook = self.tokenizer.codebook
+        return {"codebook_usage": codebook.usage(), "codebook_perplexity": codebook.perplexity()}

@@ -1,0 +1,1 @@
+"""Training: one loop for every method, with progress, checkpoints and exact resume."""

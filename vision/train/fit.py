@@ -1,0 +1,168 @@
+"""Train a method on a dataset: one call, with progress, checkpoints, and exact resume."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
+
+from vision.config import OptimConfig, to_dict
+from vision.data.loader import ImageDataset, ViewMaker, make_loader
+from vision.methods.base import Method
+from vision.train.checkpoint import CheckpointError, fill
+from vision.train.interrupt import hold_interrupts
+from vision.train.metrics import read_metrics
+from vision.train.module import Keeper, PretrainModule, Watcher
+from vision.train.state import load_training_state
+
+
+class FitResult(NamedTuple):
+    """What a run has come to."""
+
+    steps: int  # updates made, those before a resume included
+    metrics: dict[str, float]  # the last row of the metrics file; empty if there is none
+    seconds: float  # of this call
+    checkpoint: Path  # the state of the run: method, heads, centres, codebook, optimiser
+    metrics_file: Path  # CSV: step, loss, its terms, the method's figures, learning rate, speed
+
+
+def fit(
+    method: Method,
+    dataset: ImageDataset,
+    views: ViewMaker,
+    config: OptimConfig,
+    *,
+    seed: int,
+    out: Path,
+    name: str,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+    log_every: int = 25,
+    checkpoint_every: int = 1000,
+    num_workers: int = 0,
+    accelerator: str = "auto",
+    devices: int = 1,
+) -> FitResult:
+    """Train ``method`` in place for ``config.steps`` updates.
+
+    A run that is interrupted (Ctrl-C: it ends the step, saves, and raises KeyboardInterrupt; a second
+    Ctrl-C stops at once) and resumed gives, bit for bit on a CPU, what the uninterrupted run gives.
+
+    Parameters
+    ----------
+    method : freshly built, also for a resume: its state then comes from the checkpoint.
+    dataset, views : as in ``vision.data.loader``.
+    seed : of the order of samples, their views, and what is random inside a step. Weights are the caller's.
+    out, name : files are ``out/name.ckpt`` and ``out/name.csv``; ``name`` also stands before the progress.
+    resume : go on from ``out/name.ckpt`` where it exists; otherwise start anew and replace it.
+    callbacks : further Lightning callbacks.
+    progress : show a bar (terminal) or a line about every ten seconds (elsewhere) on stderr.
+    log_every : steps between rows of figures; the only times at which the device is waited for.
+    checkpoint_every : steps between checkpoints.
+    num_workers : processes that prepare batches. Changes no number.
+    accelerator, devices : as in Lightning; more than one device runs DDP, one process each.
+
+    Raises
+    ------
+    CheckpointError : the checkpoint to resume is damaged or belongs to another run.
+    FloatingPointError : the loss is not finite.
+    KeyboardInterrupt : after the state was saved.
+    """
+    began = time.monotonic()
+    checkpoint, metrics_file = out / f"{name}.ckpt", out / f"{name}.csv"
+    trainer_options: dict[str, Any] = {"accelerator": accelerator, "devices": devices}
+    if devices != 1:  # buffers need no broadcast: each is a function of sums over all processes
+        trainer_options["strategy"] = DDPStrategy(broadcast_buffers=False)
+    with _quiet(), torch.random.fork_rng(range(torch.cuda.device_count())):
+        state = load_training_state(checkpoint) if resume and checkpoint.exists() else None
+        start = 0 if state is None else state["step"]
+        trainer = pl.Trainer(
+            **trainer_options,
+            precision=config.precision,
+            max_steps=max(config.steps - start, 0),
+            accumulate_grad_batches=config.accumulate,
+            use_distributed_sampler=False,
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=out,
+        )
+        samples_per_step = config.batch_size * config.accumulate * trainer.world_size
+        identity = _identity(method, config, seed, samples_per_step)
+        if state is not None:
+            _check_identity(state["run"], identity, checkpoint)
+            fill(method, state["method"], checkpoint)
+
+        def loader(rank: int, world_size: int) -> Any:
+            first, last = start * samples_per_step, config.steps * samples_per_step
+            return make_loader(
+                dataset,
+                views,
+                config.batch_size,
+                first,
+                last,
+                seed,
+                num_workers,
+                rank=rank,
+                world_size=world_size,
+            )
+
+        keeper = Keeper(checkpoint, identity, checkpoint_every, None if state is None else state["optimizer"])
+        watcher = Watcher(metrics_file, name, log_every, progress)
+        steps = start
+        if start < config.steps:
+            if state is None and trainer.is_global_zero:
+                checkpoint.unlink(
+                    missing_ok=True
+                )  # else a later resume could pick up the run before this one
+            trainer.callbacks += [watcher, keeper]  # type: ignore[attr-defined]
+            module = PretrainModule(method, config, seed, start, loader)
+            with hold_interrupts(keeper.request_stop):
+                trainer.fit(module)
+            steps = module.step  # fewer than asked for if a callback stopped the run
+            if keeper.is_interrupted:
+                raise KeyboardInterrupt
+    rows = read_metrics(metrics_file)
+    last_row = rows[-1] if rows else {}
+    return FitResult(steps, last_row, time.monotonic() - began, checkpoint, metrics_file)
+
+
+def _identity(method: Method, config: OptimConfig, seed: int, samples_per_step: int) -> dict[str, Any]:
+    """What a resume must find as it was; only how a step's samples are spread over processes may differ."""
+    layout = {"batch_size", "accumulate"}
+    optim = {f"optim.{key}": value for key, value in to_dict(config).items() if key not in layout}
+    return {"method": type(method).__name__, "seed": seed, "samples_per_step": samples_per_step, **optim}
+
+
+def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise CheckpointError(
+                f"{path} is of a run with {key} {found.get(key)!r}, not {value!r}: it cannot go on"
+            )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's tips and hardware lines, and its advice to use more workers."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            yield
+    finally:
+        logger.setLevel(level)

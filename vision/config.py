@@ -245,6 +245,11 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def load_yaml(cls: type[Config], path: str | Path) -> Config:
     """Read one YAML file into ``cls``; an empty file gives the defaults. Raises :class:`ConfigError`."""
+    return from_dict(cls, read_yaml(path), where=str(path))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """One YAML file as a mapping, for those who merge several; an empty file is ``{}``. Raises :class:`ConfigError`."""
     import yaml  # here, so that importing the configurations stays free of it
 
     class Loader(yaml.SafeLoader):
@@ -260,10 +265,14 @@ def load_yaml(cls: type[Config], path: str | Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     try:
-        mapping = yaml.load(text, Loader)
+        mapping = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    return from_dict(cls, {} if mapping is None else mapping, where=str(path))
+    if mapping is None:
+        return {}
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values, got {mapping!r}")
+    return mapping
 
 
 def _plain(value: Any) -> Any:

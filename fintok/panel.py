@@ -1,0 +1,276 @@
+"""Panel: returns of many assets on shared dates, with what was not observed left as NaN."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fintok.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    import polars as pl
+
+Values: TypeAlias = Literal["prices", "returns"]
+DateLike: TypeAlias = str | dt.date | np.datetime64
+
+FIELDS = ("open", "high", "low", "close", "volume")
+MAX_GAP_ROWS = 5  # a price older than this many sessions gives no return: a new start instead
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Returns of A assets on T dates. Build one with `fintok.read_panel` or `Panel.from_arrays`.
+
+    Guarantees: dates strictly increase; asset names are unique; every number is finite or NaN; prices are
+    positive; arrays are read-only. NaN means not listed, a holiday, or not observed: nothing is ever filled.
+
+    The return at row t is log(price[t] / last observed price) when that price is at most 5 rows old, else NaN:
+    after a longer gap the asset starts anew. It uses rows up to t only. A constant price has zero returns; a
+    column without any value is kept and never observed.
+    """
+
+    returns: NDArray[np.float64]  # (T, A) log returns, or the returns given; NaN = not observed
+    dates: NDArray[np.datetime64]  # (T,) datetime64[ns], strictly increasing
+    assets: tuple[str, ...]  # A names
+    prices: NDArray[np.float64] | None = None  # (T, A), adjusted where the source has it; None for returns
+    fields: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Columns as the source has them, unadjusted: open, high, low, close, volume, where present; (T, A)."""
+    values: Values = "prices"  # what the source held
+    source: str = "arrays"  # where it came from, for messages
+
+    @classmethod
+    def from_arrays(
+        cls,
+        data: ArrayLike,
+        dates: ArrayLike,
+        assets: Sequence[str],
+        *,
+        values: Values = "prices",
+        fields: Mapping[str, ArrayLike] | None = None,
+        source: str = "arrays",
+    ) -> "Panel":
+        """Panel from prices or returns (T, A), their dates (T,) and names (A,).
+
+        Returns must add up over time: log returns, or differences of a price that may be negative. Raises
+        InputError for shapes that do not fit, dates that do not strictly increase, repeated names, infinite
+        numbers, and prices that are not positive.
+        """
+        if values not in ("prices", "returns"):
+            raise InputError(f"values is {values!r}, expected 'prices' or 'returns'")
+        table = _read_only(data, np.float64)
+        days = _read_only(np.asarray(dates, dtype="datetime64[ns]"), "datetime64[ns]")
+        names = tuple(str(name) for name in assets)
+        if table.ndim != 2 or table.shape != (len(days), len(names)):
+            raise InputError(
+                f"{source}: {values} of shape {table.shape} do not fit {len(days)} dates and {len(names)} assets"
+            )
+        _check_dates(days, source)
+        repeated = sorted(name for name in set(names) if names.count(name) > 1) if len(set(names)) < len(names) else []
+        if repeated:
+            raise InputError(f"{source}: asset {repeated[0]!r} appears more than once; give every column its own name")
+        _check_numbers(table, days, names, values, source)
+        columns = {name: _read_only(column, np.float32) for name, column in (fields or {}).items()}
+        for name, column in columns.items():
+            if name not in FIELDS or column.shape != table.shape:
+                raise InputError(f"{source}: field {name!r} of shape {column.shape}, expected one of {FIELDS}"
+                                 f" of shape {table.shape}")
+        prices = table if values == "prices" else None
+        returns = log_returns(table) if values == "prices" else table
+        return cls(_read_only(returns, np.float64), days, names, prices, columns, values, source)
+
+    @property
+    def num_days(self) -> int:
+        """T, the number of rows, whatever their frequency."""
+        return len(self.dates)
+
+    @property
+    def num_assets(self) -> int:
+        return len(self.assets)
+
+    @property
+    def is_observed(self) -> NDArray[np.bool_]:
+        """(T, A): the return is known."""
+        return np.isfinite(self.returns)
+
+    @property
+    def is_listed(self) -> NDArray[np.bool_]:
+        """(T, A): from an asset's first value to its last, gaps included.
+
+        The last value is known only afterwards, so this is for descriptions, never for models.
+        """
+        known = np.isfinite(self.returns if self.prices is None else self.prices)
+        return np.logical_or.accumulate(known) & np.logical_or.accumulate(known[::-1])[::-1]
+
+    @property
+    def periods_per_year(self) -> float:
+        """Rows per year, from the dates: 252 for exchange days, 365 for every day, 52, 12, or as counted.
+
+        A count within 3 % of one of these is taken for it; 252 for fewer than two rows.
+        """
+        if self.num_days < 2:
+            return 252.0
+        years = (self.dates[-1] - self.dates[0]) / np.timedelta64(1, "D") / 365.25
+        counted = (self.num_days - 1) / years
+        for usual in (252.0, 365.0, 52.0, 12.0, 4.0, 1.0):
+            if abs(counted / usual - 1.0) < 0.03:
+                return usual
+        return float(round(counted))
+
+    def __len__(self) -> int:
+        return self.num_days
+
+    def __getitem__(self, rows: slice) -> "Panel":
+        """Consecutive rows; the first row keeps its return from the row before the slice."""
+        if not isinstance(rows, slice) or rows.step not in (None, 1):
+            raise TypeError(f"a panel takes a slice of consecutive rows, got {rows!r}")
+        return replace(
+            self,
+            returns=self.returns[rows],
+            dates=self.dates[rows],
+            prices=None if self.prices is None else self.prices[rows],
+            fields={name: column[rows] for name, column in self.fields.items()},
+        )
+
+    def until(self, date: DateLike) -> "Panel":
+        """Rows up to and including a date (all hours of a day, all days of a month such as "2015-12")."""
+        return self[: rows_until(self.dates, date)]
+
+    def select(self, assets: Sequence[str]) -> "Panel":
+        """The named assets, in the order given. Raises InputError for a name that the panel lacks."""
+        place = {name: column for column, name in enumerate(self.assets)}
+        for name in assets:
+            if name not in place:
+                near = get_close_matches(name, self.assets, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InputError(f"{self.source}: there is no asset {name!r} among {self.num_assets}{hint}")
+        columns = [place[name] for name in assets]
+        return replace(
+            self,
+            returns=_read_only(self.returns[:, columns], np.float64),
+            assets=tuple(assets),
+            prices=None if self.prices is None else _read_only(self.prices[:, columns], np.float64),
+            fields={name: _read_only(column[:, columns], np.float32) for name, column in self.fields.items()},
+        )
+
+    def __repr__(self) -> str:
+        if not self.num_days:
+            return f"Panel({self.num_assets} assets, no rows, {self.source})"
+        first, last = (np.datetime_as_string(day, unit=date_unit(self.dates)) for day in self.dates[[0, -1]])
+        share = 100.0 * self.is_observed.mean() if self.num_assets else 0.0
+        return (
+            f"Panel({self.num_assets} assets x {self.num_days} rows, {first} to {last}, {self.values}, "
+            f"{share:.1f} % observed, {self.source})"
+        )
+
+    def summary(self) -> "pd.DataFrame":
+        """One row per asset: first and last date listed, returns observed, share of listed days missing,
+        annualised volatility, worst and best return; NaN or NaT for an asset without values."""
+        from fintok.health import asset_table
+
+        return asset_table(self)
+
+    def plot(self) -> "go.Figure":
+        """Cumulative equal-weight return, above the number of assets observed."""
+        from fintok.plots.panel import panel_overview
+
+        return panel_overview(self)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """What the panel was built from, prices or returns: a date index and one column per asset."""
+        import pandas as pd
+
+        data = self.returns if self.prices is None else self.prices
+        index = pd.DatetimeIndex(self.dates, name="date")
+        return pd.DataFrame(data, index=index, columns=pd.Index(self.assets, name="symbol"), copy=True)
+
+    def to_polars(self) -> "pl.DataFrame":
+        """What the panel was built from, prices or returns: a date column and one column per asset (NaN = none)."""
+        import polars as pl
+
+        data = self.returns if self.prices is None else self.prices
+        columns = {name: data[:, column] for column, name in enumerate(self.assets)}
+        return pl.DataFrame({"date": self.dates, **columns})
+
+
+def log_returns(prices: NDArray[np.float64], max_gap: int = MAX_GAP_ROWS) -> NDArray[np.float64]:
+    """Log returns (T, A) of positive prices (T, A) against the last price observed, if at most `max_gap` rows old.
+
+    NaN where the price is missing, or has no such predecessor. Row t depends on rows up to t only.
+    """
+    rows = np.arange(len(prices), dtype=np.int32)[:, None]
+    observed = np.isfinite(prices)
+    latest = np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
+    before = np.concatenate([np.full_like(latest[:1], -1), latest[:-1]])  # (T, A) row of the price to compare with
+    usable = observed & (before >= 0) & (rows - before <= max_gap)
+    logs = np.log(np.where(observed, prices, np.nan))
+    return np.where(usable, logs - np.take_along_axis(logs, np.maximum(before, 0), axis=0), np.nan)
+
+
+def rows_until(dates: NDArray[np.datetime64], date: DateLike) -> int:
+    """How many of the sorted dates lie at or before a date, given as coarsely as "2015", "2015-12" or a day.
+
+    Raises InputError for what is not a date.
+    """
+    try:
+        moment = np.datetime64(date)
+    except (ValueError, TypeError):
+        raise InputError(f"{date!r} is not a date; write it as 2015-12-31") from None
+    if np.isnat(moment):
+        raise InputError(f"{date!r} is not a date; write it as 2015-12-31")
+    if np.datetime_data(moment.dtype)[0] in ("Y", "M", "W", "D", "h", "m"):  # a span of time: take all of it
+        return int(np.searchsorted(dates, (moment + 1).astype("datetime64[ns]"), side="left"))
+    return int(np.searchsorted(dates, moment.astype("datetime64[ns]"), side="right"))
+
+
+def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
+    """The coarsest unit that still tells these dates apart from their neighbours in print."""
+    for unit in ("D", "m"):
+        if (dates == dates.astype(f"datetime64[{unit}]")).all():
+            return unit
+    return "s"
+
+
+def _read_only(data: ArrayLike, dtype: object) -> NDArray:
+    """A view of the data that cannot be written to; the caller's own array stays as it is."""
+    view = np.ascontiguousarray(np.asarray(data, dtype=dtype)).view()  # pyright: ignore[reportArgumentType]
+    view.setflags(write=False)
+    return view
+
+
+def _check_dates(dates: NDArray[np.datetime64], source: str) -> None:
+    if np.isnat(dates).any():
+        raise InputError(f"{source}: row {int(np.isnat(dates).argmax())} has no date")
+    steps = np.diff(dates) <= np.timedelta64(0)
+    if steps.any():
+        row = int(steps.argmax()) + 1
+        date = np.datetime_as_string(dates[row], unit=date_unit(dates))
+        fault = "appears twice" if dates[row] == dates[row - 1] else "comes after a later date"
+        raise InputError(f"{source}: date {date} (row {row}) {fault}; dates must strictly increase")
+
+
+def _check_numbers(
+    table: NDArray[np.float64], dates: NDArray[np.datetime64], names: tuple[str, ...], values: str, source: str
+) -> None:
+    bad = np.isinf(table) if values == "returns" else np.isinf(table) | (table <= 0.0)
+    if not bad.any():
+        return
+    row, column = np.unravel_index(int(bad.argmax()), bad.shape)
+    date = np.datetime_as_string(dates[row], unit=date_unit(dates))
+    number = float(table[row, column])
+    count = f"{int(bad.sum())} such in {int(bad.any(axis=0).sum())} of {len(names)} assets"
+    if np.isinf(number):
+        raise InputError(
+            f"{source}: the {values[:-1]} of {names[column]} on {date} is infinite ({count}); "
+            "correct it or leave it empty"
+        )
+    raise InputError(
+        f"{source}: the price of {names[column]} on {date} is {number:.10g} ({count}), and log returns need positive "
+        "prices; correct it or leave it empty, or give returns (for futures and spreads: differences) "
+        "with --values returns"
+    )

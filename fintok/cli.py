@@ -1,0 +1,108 @@
+"""The command ``fintok``: which commands there are, one-line errors, exit codes. What they do is in fintok/commands.
+
+Imports neither torch nor a data-frame library: a command's module is imported when that command is called.
+Exit codes: 0 done; 2 wrong use or wrong input, nothing written; 1 a failed run; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from fintok import __version__
+from fintok.commands.layers import ConfigLayers
+
+START = Group("Start here", sort_key=0)
+TRAIN = Group("Train", sort_key=1)
+READ = Group("Read the market", sort_key=2)
+
+_COMMANDS = {
+    "demo": (START, "Train on the bundled panel, then label, score and report: minutes on two CPU cores."),
+    "sample": (START, "Write the bundled panel, or a simulated one with its truth beside it."),
+    "check": (START, "What the reader sees in a panel: symbols, calendar, gaps, stale runs, suspected faults."),
+    "pretrain": (TRAIN, "Learn a vocabulary from a panel of prices; leaves a model folder."),
+    "inspect": (TRAIN, "What a model holds: configuration, train_end, codebook health, figures."),
+    "tokenize": (READ, "Tokens of every asset and date: code, word, surprise."),
+    "label": (READ, "Market regime of every date, from that date and earlier ones only."),
+    "score": (READ, "Anomaly score of every asset and date, with calibrated alerts and their reasons."),
+    "report": (READ, "One self-contained HTML page: regimes, anomalies, tokens."),
+}
+_RESUMABLE = ("pretrain", "demo")
+_INPUT_ERRORS = (  # by name: importing them here would import torch
+    ("fintok.errors", "InputError"),
+    ("vision.config", "ConfigError"),
+    ("vision.train.checkpoint", "CheckpointError"),
+)
+
+app = App(
+    name="fintok",
+    version=f"fintok {__version__}",
+    help="A vocabulary for markets: tokens, regimes and anomaly scores from a panel of prices.",
+    help_epilogue="The first ten minutes: fintok demo, then fintok check YOUR_PRICES.parquet. "
+    "Add --debug to any command for the traceback of an error.",
+    default_parameter=Parameter(negative=()),
+    config=ConfigLayers(),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+app.register_install_completion_command()
+for _name, (_group, _help) in _COMMANDS.items():
+    app.command(f"fintok.commands.{_name}:{_name}", name=_name, help=_help, group=_group)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; return the exit code. Errors become one line on stderr."""
+    tokens = [token for token in arguments if token != "--debug"]
+    is_debug = len(tokens) < len(arguments)
+    try:
+        app(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(2, " ".join(str(error).split()))
+    except KeyboardInterrupt:
+        return _fail(130, _interrupted(tokens))
+    except BrokenPipeError:  # the reader of our output has gone: `fintok check P | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if is_debug:
+            traceback.print_exc()
+        known = _input_error(error)
+        if known is not None:
+            return _fail(2, str(known))
+        hint = "" if is_debug else " (run again with --debug for the traceback)"
+        return _fail(1, f"{type(error).__name__}: {error}{hint}")
+    return 0
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"fintok: {message}", file=sys.stderr)
+    return code
+
+
+def _input_error(error: Exception) -> Exception | None:
+    """The error to show as the user's to mend, or None."""
+    names = {(kind.__module__, kind.__qualname__) for kind in type(error).__mro__}
+    if names & set(_INPUT_ERRORS):
+        return error
+    if isinstance(error, OSError):
+        from fintok.files import explain_write_error
+
+        return explain_write_error(error)
+    return None
+
+
+def _interrupted(tokens: Sequence[str]) -> str:
+    if not tokens or tokens[0] not in _RESUMABLE:
+        return "interrupted; nothing was written"
+    again = [token for token in tokens if token not in ("--overwrite", "--resume")]
+    return f"interrupted; to go on where it stopped: {shlex.join(['fintok', *again, '--resume'])}"

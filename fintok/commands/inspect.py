@@ -1,0 +1,12 @@
+"""``fintok inspect``."""
+
+from __future__ import annotations
+
+from fintok.commands.options import ModelPath
+
+
+def inspect(model: ModelPath, /) -> None:
+    """What a model holds: configuration, train_end, codebook health, figures."""
+    from fintok.bundle import load
+
+    print(load(model).summary())

@@ -1,0 +1,54 @@
+"""Configuration in layers: preset, then YAML files in their order, then flags; what comes later wins.
+
+Every layer is checked against the configuration classes as it is laid on: an unknown key or a wrong type names the
+file, the key and what was expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection
+from cyclopts.config import Dict
+
+from fintok.recipes import PRESETS, recipe_path
+
+_DEFAULT_PRESET = {"pretrain": "base", "demo": "tiny"}
+
+
+class ConfigLayers:
+    """Lays the YAML files of a command line under its flags; cyclopts calls it between reading and converting."""
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        if not commands or commands[0] not in _DEFAULT_PRESET:
+            return
+        given = {argument.name: [token.value for token in argument.tokens] for argument in arguments}
+        files = [Path(name) for name in given["--config"]]
+        preset = given["--preset"][-1] if given["--preset"] else _DEFAULT_PRESET[commands[0]]
+        if preset in PRESETS:  # another word is refused with the choices when it is converted
+            files.insert(0, recipe_path(f"fintok/{preset}"))
+        Dict(merge_files(files), use_commands_as_keys=False)(app, commands, arguments)
+
+
+def merge_files(files: list[Path]) -> dict[str, Any]:
+    """The files' values, later over earlier, mappings key by key. Raises ConfigError naming the file at fault."""
+    from fintok.config import PretrainConfig
+    from vision.config import from_dict, read_yaml
+
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged = lay_over(merged, read_yaml(file))
+        from_dict(PretrainConfig, merged, where=str(file))
+    return merged
+
+
+def lay_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """``upper`` laid over ``lower``: mappings are merged key by key, everything else is replaced."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = lay_over(below, value) if both else value  # type: ignore[arg-type]
+    return merged

@@ -1,0 +1,78 @@
+"""What several commands ask for and print in the same way."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from fintok.config import PretrainConfig
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fintok.panel import Panel
+
+COLUMNS = Group("Columns of the panel", sort_key=10)
+CONFIGURATION = Group("Configuration: preset, then YAML files, then these", sort_key=20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """How to read a panel whose columns are not recognised."""
+
+    date: str | None = None
+    """Name of the date column."""
+    symbol: str | None = None
+    """Name of the symbol column of a long table."""
+    price: str | None = None
+    """Name of the price column of a long table; adj_close is preferred to close."""
+    values: Literal["prices", "returns"] = "prices"
+    """What the numbers are: prices, or log returns (futures with negative prices)."""
+
+    def read(self, source: Path) -> Panel:
+        """The panel at ``source``. Raises InputError."""
+        from fintok.sources import read_panel
+
+        return read_panel(source, date=self.date, symbol=self.symbol, price=self.price, values=self.values)
+
+
+ColumnOptions = Annotated[Columns, Parameter(name="*", group=COLUMNS)]
+PanelPath = Annotated[Path, Parameter(help="Prices: a Parquet, CSV or Arrow file, or a folder of them.")]
+ModelPath = Annotated[Path, Parameter(help="The folder that fintok pretrain left.")]
+TablePath = Annotated[Path, Parameter(help="Where to write the table: a name that ends in .parquet or .csv.")]
+Overwrite = Annotated[bool, Parameter(help="Replace what is there.")]
+Resume = Annotated[bool, Parameter(help="Go on with a run that was interrupted.")]
+ConfigFiles = Annotated[
+    tuple[Path, ...], Parameter(name=("--config", "-c"), help="A YAML file of values; may be given again.")
+]
+Preset = Annotated[Literal["tiny", "base", "large"], Parameter(help="Size of the model and of its training.")]
+PrintConfig = Annotated[bool, Parameter(help="Print the merged configuration as YAML and stop.")]
+ConfigFlags = Annotated[PretrainConfig, Parameter(name="*", group=CONFIGURATION)]
+
+
+def config_as_yaml(config: PretrainConfig) -> str:
+    """The configuration as a YAML file that --config takes."""
+    import yaml
+
+    from vision.config import to_dict
+
+    return yaml.safe_dump(to_dict(config), sort_keys=False, default_flow_style=None, width=100)
+
+
+def say_table(table: pd.DataFrame) -> None:
+    """A summary table, whole."""
+    print(table.to_string(float_format=lambda value: f"{value:,.4g}"))
+
+
+def say_wrote(*paths: Path) -> None:
+    """One line for each file or folder that a command leaves."""
+    for path in paths:
+        print(f"wrote {path}")
+
+
+def say_next(*words: str | Path) -> None:
+    """The command to try next, ready to be pasted."""
+    print(f"next:  {shlex.join(['fintok', *map(str, words)])}")

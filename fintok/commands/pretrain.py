@@ -1,0 +1,62 @@
+"""``fintok pretrain``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fintok.commands.options import (
+    ColumnOptions,
+    Columns,
+    ConfigFiles,
+    ConfigFlags,
+    Overwrite,
+    PanelPath,
+    Preset,
+    PrintConfig,
+    Resume,
+    config_as_yaml,
+    say_next,
+    say_wrote,
+)
+from fintok.config import PretrainConfig
+from fintok.errors import InputError
+
+
+def pretrain(
+    *,
+    panel: PanelPath | None = None,
+    out: Annotated[Path | None, Parameter(help="Folder of the run.", show_default=False)] = None,
+    train_end: Annotated[str | None, Parameter(help="Last date to learn from, as 2015-12-31.")] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    preset: Preset = "base",
+    config_files: ConfigFiles = (),
+    print_config: PrintConfig = False,
+    columns: ColumnOptions = Columns(),
+    config: ConfigFlags = PretrainConfig(),
+) -> None:
+    """Learn a vocabulary from a panel of prices; leaves a model folder.
+
+    Three stages, each resumable: a teacher by self-distillation (iBOT), a tokenizer with its codebook (VQ-KD), and
+    a masked model of the tokens (BEiT v2). Rows after --train-end are never looked at.
+    """
+    if print_config:
+        print(config_as_yaml(config), end="")
+        return
+    if panel is None:
+        raise InputError("pretrain needs --panel, the file or folder of prices (fintok sample writes one to try)")
+    from fintok.pretrain import pretrain as train
+
+    began = time.monotonic()
+    out = out or Path("runs") / panel.stem
+    bundle = train(
+        columns.read(panel), train_end=train_end, out=out, config=config, resume=resume, overwrite=overwrite
+    )
+    print(bundle.summary())
+    say_wrote(out)
+    print(f"took  {time.monotonic() - began:.0f} s")
+    say_next("label", "--model", out, "--panel", panel, "--out", "regimes.parquet")

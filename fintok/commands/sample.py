@@ -1,0 +1,1 @@
+"""``fintok sample``."""

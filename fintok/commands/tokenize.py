@@ -1,0 +1,38 @@
+"""``fintok tokenize``."""
+
+from __future__ import annotations
+
+from fintok.commands.options import (
+    ColumnOptions,
+    Columns,
+    ModelPath,
+    Overwrite,
+    PanelPath,
+    TablePath,
+    say_next,
+    say_wrote,
+)
+
+
+def tokenize(
+    *,
+    model: ModelPath,
+    panel: PanelPath,
+    out: TablePath,
+    overwrite: Overwrite = False,
+    columns: ColumnOptions = Columns(),
+) -> None:
+    """Tokens of every asset and date, from that date and earlier ones only.
+
+    Writes date, symbol, code, word (a coarser code) and surprise (-log p of the code, in nats, given the other
+    assets and the past).
+    """
+    from fintok.bundle import load
+    from fintok.files import check_table_output, write_table
+
+    check_table_output(out, overwrite=overwrite)
+    prices = columns.read(panel)
+    tokens = load(model).tokenize(prices)
+    print(tokens)
+    say_wrote(write_table(tokens.to_polars(), out, overwrite=overwrite))
+    say_next("label", "--model", model, "--panel", panel, "--out", out.with_stem("regimes"))

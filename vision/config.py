@@ -249,7 +249,7 @@ def load_yaml(cls: type[Config], path: str | Path) -> Config:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """One YAML file as a mapping, for those who merge several; an empty file is ``{}``. Raises :class:`ConfigError`."""
+    """One YAML file as a mapping, to merge several; an empty file is ``{}``. Raises :class:`ConfigError`."""
     import yaml  # here, so that importing the configurations stays free of it
 
     class Loader(yaml.SafeLoader):
@@ -265,7 +265,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     try:
-        mapping = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+        mapping = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if mapping is None:

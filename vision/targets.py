@@ -44,10 +44,11 @@ class Centering(nn.Module):
 
 
 class SinkhornKnopp(nn.Module):
-    """Teacher logits to probabilities that give every prototype the same mass (SwAV, Caron et al. 2020, §3.1).
+    """Teacher logits to probabilities that give every prototype the same mass (SwAV, Caron et al. 2020,
+    §3.1).
 
-    As in DINOv2, with the true number of rows over all processes. Unlike the official code it works on logarithms,
-    so that no logit overflows and no row far below the largest is lost.
+    As in DINOv2, with the true number of rows over all processes. Unlike the official code it works on
+    logarithms, so that no logit overflows and no row far below the largest is lost.
     """
 
     def __init__(self, iterations: int = 3) -> None:

@@ -177,7 +177,7 @@ def key_mask(segment: Segment) -> Tensor | None:
 
 
 def causal_mask(grid: PatchGrid, num_global_tokens: int, device: torch.device) -> Tensor:
-    """(1, 1, L, L) bool: a patch sees this and earlier columns; global tokens see all, patches see none of them."""
+    """(1, 1, L, L) bool: a patch sees this and earlier columns; global tokens see all, none see them."""
     column = torch.arange(grid.columns, device=device).repeat(grid.rows)
     patches = column[:, None] >= column[None, :]
     to_patches = F.pad(patches, (0, 0, num_global_tokens, 0), value=True)  # (G + N, N)

@@ -71,7 +71,7 @@ class Codebook(nn.Module):
             flat, flat_counted = unit.detach().flatten(0, -2), counted.flatten()
             if self.training and not self.is_started:
                 self._start(flat, flat_counted)
-            all_codes = self.assign(unit)  # (..., levels)
+            all_codes = self._assign_unit(unit)  # (..., levels)
             codes = all_codes[..., 0] if self.config.levels == 1 else all_codes
             rows = self.lookup(codes)
             if self.training:
@@ -85,12 +85,7 @@ class Codebook(nn.Module):
     def assign(self, vectors: Tensor) -> Tensor:
         """Vectors (..., d) of any length -> codes (..., levels) long; moves nothing."""
         with torch.autocast(device_type=vectors.device.type, enabled=False):
-            residual = F.normalize(vectors.float(), dim=-1)
-            codes = []
-            for level in range(self.config.levels):
-                codes.append(_nearest(residual, self.weight[level]))
-                residual = residual - F.embedding(codes[-1], self.weight[level])
-            return torch.stack(codes, dim=-1)
+            return self._assign_unit(F.normalize(vectors.float(), dim=-1))
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes (...) for one level, (..., levels) for more -> rows (..., d), summed over levels."""
@@ -107,6 +102,15 @@ class Codebook(nn.Module):
         """exp of the entropy of first-level code frequencies, 0-d; equal use of every code gives K."""
         share = self.cluster_size[0] / self.cluster_size[0].sum().clamp(min=UNUSED_EPS)
         return torch.special.entr(share).sum().exp()
+
+    @torch.no_grad()
+    def _assign_unit(self, residual: Tensor) -> Tensor:
+        """Unit vectors (..., d) -> codes (..., levels): each level codes what the levels before left over."""
+        codes = []
+        for level in range(self.config.levels):
+            codes.append(_nearest(residual, self.weight[level]))
+            residual = residual - F.embedding(codes[-1], self.weight[level])
+        return torch.stack(codes, dim=-1)
 
     @torch.no_grad()
     def _start(self, vectors: Tensor, counted: Tensor) -> None:

@@ -80,7 +80,7 @@ class Positions(nn.Module):
 
 
 def sincos(length: int, dim: int, device: torch.device) -> Tensor:
-    """(length, dim) of positions 0, 1, 2, …: ``dim / 2`` sines, then as many cosines (Vaswani et al. 2017)."""
+    """(length, dim): positions 0, 1, 2, … as ``dim / 2`` sines, then cosines (Vaswani et al. 2017)."""
     speed = SINCOS_BASE ** (-torch.arange(dim // 2, device=device, dtype=torch.float32) / (dim // 2))
     angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * speed
     return torch.cat([angle.sin(), angle.cos()], dim=1)

@@ -54,4 +54,8 @@ class DINOHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (..., D) -> logits (..., K). Lengths in float32: in float16 the epsilon would be 0."""
-        return self.last_layer(F.normalize(self.mlp(tokens).float(), dim=-1, eps=1e-12))
+        return self.last_layer(self.bottleneck(tokens))
+
+    def bottleneck(self, tokens: Tensor) -> Tensor:
+        """Tokens (..., D) -> the unit vectors (..., bottleneck_dim) that the prototypes are compared with."""
+        return F.normalize(self.mlp(tokens).float(), dim=-1, eps=1e-12)

@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Face(ModuleType):
-    """Keeps ``fintok.pretrain`` the function: importing the submodule of that name would put the module there."""
+    """Keeps ``fintok.pretrain`` the function, where importing the submodule would put the module."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOME and isinstance(value, ModuleType)):

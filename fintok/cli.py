@@ -1,6 +1,7 @@
-"""The command ``fintok``: which commands there are, one-line errors, exit codes. What they do is in fintok/commands.
+"""The command ``fintok``: which commands there are, one-line errors, exit codes.
 
-Imports neither torch nor a data-frame library: a command's module is imported when that command is called.
+What the commands do is in fintok/commands. Imports neither torch nor a data-frame library: a command's module
+is imported when that command is called.
 Exit codes: 0 done; 2 wrong use or wrong input, nothing written; 1 a failed run; 130 interrupted.
 """
 
@@ -24,7 +25,7 @@ READ = Group("Read the market", sort_key=2)
 _COMMANDS = {
     "demo": (START, "Train on the bundled panel, then label, score and report: minutes on two CPU cores."),
     "sample": (START, "Write the bundled panel, or a simulated one with its truth beside it."),
-    "check": (START, "What the reader sees in a panel: symbols, calendar, gaps, stale runs, suspected faults."),
+    "check": (START, "What the reader sees in a panel: symbols, calendar, gaps, stale runs, faults."),
     "pretrain": (TRAIN, "Learn a vocabulary from a panel of prices; leaves a model folder."),
     "inspect": (TRAIN, "What a model holds: configuration, train_end, codebook health, figures."),
     "tokenize": (READ, "Tokens of every asset and date: code, word, surprise."),

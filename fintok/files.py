@@ -29,7 +29,7 @@ _REMEDIES = {
 
 
 def explain_write_error(error: OSError, path: str | Path | None = None) -> InputError | None:
-    """The :class:`InputError` for a disk that is full, a folder that is read-only and the like; None for others."""
+    """The :class:`InputError` for a full disk, a read-only folder and the like; None for others."""
     remedy = _REMEDIES.get(error.errno or 0)
     if remedy is None:
         return None
@@ -38,10 +38,10 @@ def explain_write_error(error: OSError, path: str | Path | None = None) -> Input
 
 
 def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Refuse early, before any long work, what :func:`write_table` or :func:`write_text` would refuse at its end.
+    """Refuse before any long work what :func:`write_table` or :func:`write_text` would refuse after it.
 
-    Creates the folder of ``path``. Raises :class:`InputError` where ``path`` exists and ``overwrite`` is False, is a
-    folder, or lies in a folder that cannot be made or written to.
+    Creates the folder of ``path``. Raises :class:`InputError` where ``path`` exists and ``overwrite`` is
+    False, is a folder, or lies in a folder that cannot be made or written to.
     """
     path = Path(path)
     if path.is_dir():
@@ -60,12 +60,14 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
 def check_table_output(path: str | Path, *, overwrite: bool = False) -> Path:
     """:func:`check_output` for a table, whose name must end in .parquet or .csv."""
     if Path(path).suffix.lower() not in TABLE_FORMATS:
-        raise InputError(f"{path}: a table is written as {' or '.join(TABLE_FORMATS)}, by the ending of its name")
+        raise InputError(
+            f"{path}: a table is written as {' or '.join(TABLE_FORMATS)}, by the ending of its name"
+        )
     return check_output(path, overwrite=overwrite)
 
 
 def write_table(table: pl.DataFrame, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write ``table`` as Parquet or CSV, by the ending of ``path``; return the path. Raises :class:`InputError`."""
+    """Write ``table`` as Parquet or CSV, by the ending of ``path``; return the path. Raises InputError."""
     path = check_table_output(path, overwrite=overwrite)
     buffer = io.BytesIO()
     if path.suffix.lower() == ".csv":
@@ -81,7 +83,11 @@ def read_table(path: str | Path) -> pl.DataFrame:
 
     path = Path(path)
     try:
-        return pl.read_csv(path, try_parse_dates=True) if path.suffix.lower() == ".csv" else pl.read_parquet(path)
+        return (
+            pl.read_csv(path, try_parse_dates=True)
+            if path.suffix.lower() == ".csv"
+            else pl.read_parquet(path)
+        )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
 
@@ -92,7 +98,7 @@ def write_text(text: str, path: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def _replace(path: Path, content: bytes | memoryview) -> Path:
-    """Fill a temporary file beside ``path``, then rename it: a reader sees the old file or the whole new one."""
+    """Fill a temporary file, then rename it: a reader sees the old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -17,7 +17,7 @@ def recipes_folder() -> Path:
 
 
 def recipe_path(name: str) -> Path:
-    """The file of a recipe such as ``"fintok/tiny"``. Raises :class:`InputError` that lists the recipes there are."""
+    """The file of a recipe such as ``"fintok/tiny"``. Raises InputError that lists what there is."""
     folder = recipes_folder()
     path = folder / f"{name}.yaml"
     if not path.is_file():

@@ -17,6 +17,7 @@ from fintok.commands.options import (
     say_table,
     say_wrote,
 )
+from fintok.files import check_table_output, write_table
 
 
 def label(
@@ -32,12 +33,11 @@ def label(
 
     Writes date, regime (0 = calmest), name, p_0 ... p_{K-1} and in_sample (the model has seen the date).
     """
-    from fintok.bundle import load
-    from fintok.files import check_table_output, write_table
-    from fintok.regimes import RegimeLabeler
-
     check_table_output(out, overwrite=overwrite)
     prices = columns.read(panel)
+    from fintok.bundle import load
+    from fintok.regimes import RegimeLabeler
+
     labels = RegimeLabeler(load(model), n_regimes=regimes).fit().label(prices)
     print(labels)
     say_table(labels.summary())

@@ -1,7 +1,7 @@
 """Configuration in layers: preset, then YAML files in their order, then flags; what comes later wins.
 
-Every layer is checked against the configuration classes as it is laid on: an unknown key or a wrong type names the
-file, the key and what was expected.
+Every layer is checked against the configuration classes as it is laid on: an unknown key or a wrong type
+names the file, the key and what was expected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DEFAULT_PRESET = {"pretrain": "base", "demo": "tiny"}
 
 
 class ConfigLayers:
-    """Lays the YAML files of a command line under its flags; cyclopts calls it between reading and converting."""
+    """Lays the YAML files under the flags; cyclopts calls it between reading and converting."""
 
     def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         if not commands or commands[0] not in _DEFAULT_PRESET:
@@ -33,7 +33,7 @@ class ConfigLayers:
 
 
 def merge_files(files: list[Path]) -> dict[str, Any]:
-    """The files' values, later over earlier, mappings key by key. Raises ConfigError naming the file at fault."""
+    """The files' values, later over earlier, key by key. Raises ConfigError naming the file at fault."""
     from fintok.config import PretrainConfig
     from vision.config import from_dict, read_yaml
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from fintok.config import PretrainConfig
+
 if TYPE_CHECKING:
     import pandas as pd
 

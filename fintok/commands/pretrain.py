@@ -41,14 +41,14 @@ def pretrain(
 ) -> None:
     """Learn a vocabulary from a panel of prices; leaves a model folder.
 
-    Three stages, each resumable: a teacher by self-distillation (iBOT), a tokenizer with its codebook (VQ-KD), and
-    a masked model of the tokens (BEiT v2). Rows after --train-end are never looked at.
+    Three stages, each resumable: a teacher by self-distillation (iBOT), a tokenizer with its codebook
+    (VQ-KD), and a masked model of the tokens (BEiT v2). Rows after --train-end are never looked at.
     """
     if print_config:
         print(config_as_yaml(config), end="")
         return
     if panel is None:
-        raise InputError("pretrain needs --panel, the file or folder of prices (fintok sample writes one to try)")
+        raise InputError("pretrain needs --panel, a file or folder of prices (fintok sample writes one)")
     from fintok.pretrain import pretrain as train
 
     began = time.monotonic()

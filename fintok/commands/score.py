@@ -19,6 +19,7 @@ from fintok.commands.options import (
     say_wrote,
 )
 from fintok.errors import InputError
+from fintok.files import check_table_output, read_table, write_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,24 +31,23 @@ def score(
     panel: PanelPath,
     out: TablePath,
     alarms: Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")] = 1.0,
-    append: Annotated[bool, Parameter(help="Keep what the file holds; add the dates after its last.")] = False,
+    append: Annotated[bool, Parameter(help="Keep the file's rows; add the dates after its last.")] = False,
     overwrite: Overwrite = False,
     columns: ColumnOptions = Columns(),
 ) -> None:
     """Anomaly score of every asset and date, from that date and earlier ones only.
 
-    Writes date, symbol, score (higher = stranger), p_value, alert, reason and in_sample (the model has seen the
-    date). With --append, a file that is there keeps its rows and gains the dates after its last one.
+    Writes date, symbol, score (higher = stranger), p_value, alert, reason and in_sample (the model has seen
+    the date). With --append, a file that is there keeps its rows and gains the dates after its last one.
     """
-    from fintok.anomaly import AnomalyScorer
-    from fintok.bundle import load
-    from fintok.files import check_table_output, read_table, write_table
-
     if append and overwrite:
         raise InputError("--append keeps the file and --overwrite replaces it: choose one")
     check_table_output(out, overwrite=overwrite or append)
     earlier = read_table(out) if append and out.exists() else None
     prices = columns.read(panel)
+    from fintok.anomaly import AnomalyScorer
+    from fintok.bundle import load
+
     scores = AnomalyScorer(load(model), alarms_per_1000=alarms).fit(prices).score(prices)
     print(scores)
     table = scores.to_polars()
@@ -65,6 +65,8 @@ def _after(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> pl.DataFram
     import polars as pl
 
     if earlier.columns != table.columns:
-        raise InputError(f"{out} cannot be appended to: it holds {earlier.columns}, scores are {table.columns}")
+        raise InputError(
+            f"{out} cannot be appended to: it holds {earlier.columns}, scores are {table.columns}"
+        )
     earlier = earlier.cast(dict(table.schema))  # type: ignore[arg-type]
     return pl.concat([earlier, table.filter(pl.col("date") > earlier["date"].max())])

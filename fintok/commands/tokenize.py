@@ -12,6 +12,7 @@ from fintok.commands.options import (
     say_next,
     say_wrote,
 )
+from fintok.files import check_table_output, write_table
 
 
 def tokenize(
@@ -24,14 +25,13 @@ def tokenize(
 ) -> None:
     """Tokens of every asset and date, from that date and earlier ones only.
 
-    Writes date, symbol, code, word (a coarser code) and surprise (-log p of the code, in nats, given the other
-    assets and the past).
+    Writes date, symbol, code, word (a coarser code) and surprise (-log p of the code, in nats, given the
+    other assets and the past).
     """
-    from fintok.bundle import load
-    from fintok.files import check_table_output, write_table
-
     check_table_output(out, overwrite=overwrite)
     prices = columns.read(panel)
+    from fintok.bundle import load
+
     tokens = load(model).tokenize(prices)
     print(tokens)
     say_wrote(write_table(tokens.to_polars(), out, overwrite=overwrite))

@@ -1,0 +1,92 @@
+"""Results on disk: whole or not at all."""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fintok.errors import InputError
+from fintok.files import check_output, check_table_output, explain_write_error, write_table, write_text
+
+TABLE = pl.DataFrame({"symbol": ["A", "B"], "score": [0.5, None]})
+
+
+@pytest.mark.parametrize(("name", "read"), [("t.parquet", pl.read_parquet), ("t.csv", pl.read_csv)])
+def test_a_table_comes_back_as_it_was(tmp_path, name, read):
+    path = write_table(TABLE, tmp_path / "new" / "folder" / name)
+    assert read(path).equals(TABLE)
+    assert [file.name for file in path.parent.iterdir()] == [name]
+
+
+def test_a_table_of_another_ending_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"t\.xlsx: a table is written as \.parquet or \.csv"):
+        check_table_output(tmp_path / "t.xlsx")
+
+
+def test_a_file_that_exists_is_kept_unless_overwriting_is_allowed(tmp_path):
+    path = write_text("old", tmp_path / "page.html")
+    with pytest.raises(InputError, match=r"page\.html exists: .* --overwrite"):
+        write_text("new", path)
+    assert path.read_text() == "old"
+    write_text("new", path, overwrite=True)
+    assert path.read_text() == "new"
+
+
+def test_a_folder_is_no_output_file(tmp_path):
+    with pytest.raises(InputError, match="it is a folder"):
+        check_output(tmp_path, overwrite=True)
+
+
+def test_a_path_through_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="a part of the path is a file"):
+        check_output(tmp_path / "file" / "t.parquet")
+
+
+def test_a_folder_without_permission_is_refused_before_any_work(tmp_path, monkeypatch):
+    def refuse(**_: object) -> None:  # the superuser, whom tests may run as, is refused by no folder
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match="you may not write there"):
+        check_output(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "you may not write there"),
+    ],
+)
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, code, remedy):
+    path = write_text("old", tmp_path / "page.html")
+
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(InputError, match=rf"cannot write .*page\.html: .*{remedy}"):
+        write_text("new", path, overwrite=True)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_explained():
+    error = OSError(errno.ENOSPC, "No space left on device", "runs/model.safetensors")
+    assert "cannot write runs/model.safetensors: the disk is full" in str(explain_write_error(error))
+
+
+def test_another_error_is_not_taken_for_one_of_the_disk():
+    assert explain_write_error(OSError(errno.EPIPE, "Broken pipe")) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_device_that_is_full_raises_what_we_explain():
+    with pytest.raises(OSError, match="No space") as caught:
+        Path("/dev/full").write_bytes(b"x")
+    assert "the disk is full" in str(explain_write_error(caught.value))

@@ -23,7 +23,7 @@ from vision.nn.block import Block
 from vision.nn.grid import PatchGrid
 from vision.nn.packed import Segment, pack, split
 from vision.nn.tokenizer import Tokenizer
-from vision.nn.vit import Encoded, VisionTransformer
+from vision.nn.vit import Encoded, VisionTransformer, init_weights
 
 
 class MaskedCodeModel(nn.Module):
@@ -105,6 +105,7 @@ class BEiT2(Method):
             Block(encoder, index, drop_path=encoder.drop_path * min(index, last) / max(last, 1))
             for index in range(config.early_layer, config.early_layer + config.aggregation_depth)
         )
+        self.extra_blocks.apply(init_weights)
         for number, block in enumerate(self.model.encoder.blocks, start=1):
             _rescale(block, number)
         for number, block in enumerate(self.extra_blocks, start=config.early_layer + 1):

@@ -23,6 +23,14 @@ from vision.train.module import Keeper, PretrainModule, Watcher
 from vision.train.state import load_training_state
 
 
+EXPECTED_WARNINGS = (  # of Lightning, about what is so on purpose
+    ".*does not have many workers.*",
+    ".*GPU available but not used.*",
+    ".*in eval mode at the start of training.*",  # teachers and tokenizers are frozen
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+)
+
+
 class FitResult(NamedTuple):
     """What a run has come to."""
 
@@ -155,14 +163,14 @@ def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], path: P
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's tips and hardware lines, and its advice to use more workers."""
+    """Without Lightning's tips and hardware lines, and the warnings that do not apply here."""
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            for message in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
             yield
     finally:
         logger.setLevel(level)

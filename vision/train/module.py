@@ -56,7 +56,10 @@ class PretrainModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.is_between_steps = False
         micro_batch = self.step * self.config.accumulate + batch_idx % self.config.accumulate
-        torch.manual_seed(_mix(self.seed, micro_batch, self.global_rank))
+        seed = _mix(self.seed, micro_batch, self.global_rank)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a traceback for each device type
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         self.method.begin_step(self.step / self.config.steps)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

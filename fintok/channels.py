@@ -1,8 +1,8 @@
 """The channels of a return image: point-in-time features of returns, one number per asset and date.
 
-All work on (T, A) arrays, dates down the rows so that every sum over time runs in one fixed order: a panel cut
-short gives the same bits up to the cut. `observed` says where a number counts; elsewhere the answer means
-nothing and is set to 0 by the imager. Loops over dates or assets are nowhere.
+All work on (T, A) arrays, dates down the rows so that every sum over time runs in one fixed order: a panel
+cut short gives the same bits up to the cut. `observed` says where a number counts; elsewhere the answer means
+nothing and is set to 0 by the imager. There are no loops over dates or assets.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 NORMAL_SCALE = 1.2533  # sqrt(pi / 2): a normal's standard deviation over its mean absolute value
-PARKINSON = 1.6651  # sqrt(4 log 2): the root mean squared log range of a day over its volatility (Parkinson 1980)
-LEAST_RATIO = 0.05  # ratios are floored here before their logarithm: a day that stands still is not minus infinity
+PARKINSON = 1.6651  # sqrt(4 log 2): root mean squared log range over volatility (Parkinson 1980)
+LEAST_RATIO = 0.05  # ratios are floored here before their logarithm: a still day is not minus infinity
 BETA_PRIOR = 18.0  # weight of beta = 1: 60 days of market squared at its usual 0.3, in units of squared scale
 
 
@@ -57,9 +57,9 @@ def before(values: Array) -> Array:
 
 
 def decayed_mean(values: Array, counts: Flags, half_life: float) -> Array:
-    """Mean over rows up to and including each, weights halving every `half_life` rows; 0 where nothing counts yet.
+    """Mean over rows up to and including each, weights halving every `half_life` rows.
 
-    Rows that do not count take no weight, but time goes on over them.
+    Rows that do not count take no weight, but time goes on over them; 0 where nothing counts yet.
     """
     from scipy.signal import lfilter  # costs most of a second to import
 
@@ -103,7 +103,7 @@ def market_residual(data: ScaledReturns) -> Array:
 
 
 def relative_range(panel: "Panel", data: ScaledReturns) -> Array:
-    """Log of the day's high-low range as a volatility (Parkinson) over the slow scale; 0 where a bar is missing."""
+    """Log of the high-low range as a volatility (Parkinson) over the slow scale; 0 where a bar is missing."""
     high, low = _logs(panel, "high"), _logs(panel, "low")
     ratio = (high - low) / PARKINSON / data.scale
     return np.where(np.isfinite(ratio), np.log(np.maximum(np.nan_to_num(ratio), LEAST_RATIO)), 0.0)
@@ -120,9 +120,9 @@ def opening_gap(panel: "Panel", data: ScaledReturns) -> Array:
 
 
 def relative_volume(panel: "Panel", half_life: float, min_observations: int) -> Array:
-    """Log of volume over its decayed mean of the dates before, floored; 0 where there is no volume or no history.
+    """Log of volume over its decayed mean of the dates before; 0 where there is no volume or no history.
 
-    Volume is as the source has it: after a split that it leaves unadjusted, it stays off until the mean follows.
+    Volume is as the source has it: after a split left unadjusted, it stays off until the mean follows.
     """
     volume = panel.fields["volume"].astype(np.float64)
     known = np.isfinite(volume) & (volume >= 0.0)

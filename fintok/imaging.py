@@ -1,4 +1,4 @@
-"""ReturnImager: a panel as an image. Rows are assets, columns are dates, channels are point-in-time features."""
+"""ReturnImager: a panel as an image. Rows are assets, columns dates, channels point-in-time features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class ReturnImages:
     dates: NDArray[np.datetime64]  # (T,)
     assets: tuple[str, ...]  # A names
     channel_names: tuple[str, ...]  # C names
-    scale: NDArray[np.float32]  # (A, T) slow scale of returns before each date, in units of return; NaN = none
+    scale: NDArray[np.float32]  # (A, T) slow scale before each date, in units of return; NaN = none
 
     @property
     def num_assets(self) -> int:
@@ -46,8 +46,8 @@ class ReturnImages:
 
     def __repr__(self) -> str:
         return (
-            f"ReturnImages({len(self.channel_names)} channels x {self.num_assets} assets x {self.num_days} days, "
-            f"{100.0 * self.observed.mean() if self.observed.size else 0.0:.1f} % observed)"
+            f"ReturnImages({len(self.channel_names)} channels x {self.num_assets} assets x {self.num_days} "
+            f"days, {100.0 * self.observed.mean() if self.observed.size else 0.0:.1f} % observed)"
         )
 
 
@@ -55,8 +55,8 @@ class ReturnImager:
     """Turns returns into channels, all from the past of each date: ``transform(panel[:t])`` is
     ``transform(panel)`` up to t, bit for bit.
 
-    With r the return, the scale s is 1.2533 times the mean of abs(r) over all earlier dates (an expanding scale
-    keeps the level of volatility, which regimes are made of; a trailing one strips it), and x = r / s:
+    With r the return, the scale s is 1.2533 times the mean of abs(r) over all earlier dates (an expanding
+    scale keeps the level of volatility, which regimes are made of; a trailing one strips it), and x = r / s:
 
     - ``return``: asinh(x), linear for ordinary days and logarithmic for extreme ones
     - ``volatility``: log of the decayed mean of abs(r), half-life `fast_days`, over s
@@ -64,7 +64,8 @@ class ReturnImager:
     - ``market``: asinh of the mean of x over the assets observed that day, the same for all of them
     - ``rank``: of x among the assets observed that day, from -1 to 1
     - ``residual``: asinh(x - beta m), m the market's mean and beta that of all earlier days, shrunk to 1
-    - with bars: ``range`` (log of high/low), ``gap`` (asinh, last close to open), ``volume`` (log, against its usual)
+    - with bars: ``range`` (log of high/low over s), ``gap`` (asinh, last close to open), ``volume`` (log,
+      against its decayed mean)
 
     An asset is not observed on a date without a return, on the dates of its first `min_observations` returns,
     and while it has never moved; all channels are 0 there. A bar channel is 0 also where its own column is
@@ -93,15 +94,15 @@ class ReturnImager:
     def fit(self, panel: Panel) -> Self:
         """Check the parameters, and that the training rows can give an image; nothing else is learned.
 
-        Every statistic here is a function of each date's own past, so that there is nothing to carry over from
-        training rows. Raises InputError for an unknown channel, for one whose column the panel lacks, and for a
-        panel in which no asset has more than `min_observations` returns.
+        Every statistic here is a function of each date's own past, so that there is nothing to carry over
+        from training rows. Raises InputError for an unknown channel, for one whose column the panel lacks,
+        and for a panel in which no asset has more than `min_observations` returns.
         """
         self._check()
         for name in self.channels:
             missing = [column for column in BAR_CHANNELS.get(name, ()) if column not in panel.fields]
             if missing:
-                raise InputError(f"{panel.source}: channel {name!r} needs a column {missing[0]!r}, which is not there")
+                raise InputError(f"{panel.source}: channel {name!r} needs a column {missing[0]!r}")
         if not features.scaled_returns(panel, self.min_observations).observed.any():
             raise InputError(
                 f"{panel.source}: no asset has more than {self.min_observations} returns that move, "
@@ -155,6 +156,7 @@ class ReturnImager:
         if not self.channels or len(set(self.channels)) < len(self.channels):
             raise InputError(f"channels are {tuple(self.channels)}, expected one or more different names")
         if not 0.0 < self.fast_days < self.slow_days:
-            raise InputError(f"fast_days is {self.fast_days} and slow_days {self.slow_days}, expected 0 < fast < slow")
+            days = f"fast_days is {self.fast_days} and slow_days {self.slow_days}"
+            raise InputError(f"{days}, expected 0 < fast < slow")
         if self.min_observations < 1:
             raise InputError(f"min_observations is {self.min_observations}, expected at least 1")

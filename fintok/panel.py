@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fintok.errors import InputError
 
@@ -30,9 +30,9 @@ class Panel:
     Guarantees: dates strictly increase; asset names are unique; every number is finite or NaN; prices are
     positive; arrays are read-only. NaN means not listed, a holiday, or not observed: nothing is ever filled.
 
-    The return at row t is log(price[t] / last observed price) when that price is at most 5 rows old, else NaN:
-    after a longer gap the asset starts anew. It uses rows up to t only. A constant price has zero returns; a
-    column without any value is kept and never observed.
+    The return at row t is log(price[t] / last observed price) when that price is at most 5 rows old, else
+    NaN: after a longer gap the asset starts anew. It uses rows up to t only. A constant price has zero
+    returns; a column without any value is kept and never observed.
     """
 
     returns: NDArray[np.float64]  # (T, A) log returns, or the returns given; NaN = not observed
@@ -67,19 +67,18 @@ class Panel:
         days = _read_only(np.asarray(dates, dtype="datetime64[ns]"), "datetime64[ns]")
         names = tuple(str(name) for name in assets)
         if table.ndim != 2 or table.shape != (len(days), len(names)):
-            raise InputError(
-                f"{source}: {values} of shape {table.shape} do not fit {len(days)} dates and {len(names)} assets"
-            )
+            expected = f"{len(days)} dates and {len(names)} assets"
+            raise InputError(f"{source}: {values} of shape {table.shape} do not fit {expected}")
         _check_dates(days, source)
-        repeated = sorted(name for name in set(names) if names.count(name) > 1) if len(set(names)) < len(names) else []
-        if repeated:
-            raise InputError(f"{source}: asset {repeated[0]!r} appears more than once; give every column its own name")
+        if len(set(names)) < len(names):
+            name = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"{source}: asset {name!r} appears twice; give every column its own name")
         _check_numbers(table, days, names, values, source)
         columns = {name: _read_only(column, np.float32) for name, column in (fields or {}).items()}
         for name, column in columns.items():
             if name not in FIELDS or column.shape != table.shape:
-                raise InputError(f"{source}: field {name!r} of shape {column.shape}, expected one of {FIELDS}"
-                                 f" of shape {table.shape}")
+                expected = f"one of {', '.join(FIELDS)}, of shape {table.shape}"
+                raise InputError(f"{source}: field {name!r} of shape {column.shape}, expected {expected}")
         prices = table if values == "prices" else None
         returns = log_returns(table) if values == "prices" else table
         return cls(_read_only(returns, np.float64), days, names, prices, columns, values, source)
@@ -190,7 +189,7 @@ class Panel:
         return pd.DataFrame(data, index=index, columns=pd.Index(self.assets, name="symbol"), copy=True)
 
     def to_polars(self) -> "pl.DataFrame":
-        """What the panel was built from, prices or returns: a date column and one column per asset (NaN = none)."""
+        """What the panel was built from, prices or returns: a date column and one column per asset."""
         import polars as pl
 
         data = self.returns if self.prices is None else self.prices
@@ -199,14 +198,14 @@ class Panel:
 
 
 def log_returns(prices: NDArray[np.float64], max_gap: int = MAX_GAP_ROWS) -> NDArray[np.float64]:
-    """Log returns (T, A) of positive prices (T, A) against the last price observed, if at most `max_gap` rows old.
+    """Log returns (T, A) of positive prices (T, A) against the last one observed, at most `max_gap` rows old.
 
     NaN where the price is missing, or has no such predecessor. Row t depends on rows up to t only.
     """
     rows = np.arange(len(prices), dtype=np.int32)[:, None]
     observed = np.isfinite(prices)
     latest = np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
-    before = np.concatenate([np.full_like(latest[:1], -1), latest[:-1]])  # (T, A) row of the price to compare with
+    before = np.concatenate([np.full_like(latest[:1], -1), latest[:-1]])  # (T, A) row of the price before
     usable = observed & (before >= 0) & (rows - before <= max_gap)
     logs = np.log(np.where(observed, prices, np.nan))
     return np.where(usable, logs - np.take_along_axis(logs, np.maximum(before, 0), axis=0), np.nan)
@@ -236,9 +235,9 @@ def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
     return "s"
 
 
-def _read_only(data: ArrayLike, dtype: object) -> NDArray:
+def _read_only(data: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
     """A view of the data that cannot be written to; the caller's own array stays as it is."""
-    view = np.ascontiguousarray(np.asarray(data, dtype=dtype)).view()  # pyright: ignore[reportArgumentType]
+    view = np.ascontiguousarray(data, dtype=dtype).view()
     view.setflags(write=False)
     return view
 
@@ -255,12 +254,12 @@ def _check_dates(dates: NDArray[np.datetime64], source: str) -> None:
 
 
 def _check_numbers(
-    table: NDArray[np.float64], dates: NDArray[np.datetime64], names: tuple[str, ...], values: str, source: str
+    table: NDArray[np.float64], dates: NDArray[np.datetime64], names: Sequence[str], values: str, source: str
 ) -> None:
     bad = np.isinf(table) if values == "returns" else np.isinf(table) | (table <= 0.0)
     if not bad.any():
         return
-    row, column = np.unravel_index(int(bad.argmax()), bad.shape)
+    row, column = divmod(int(bad.argmax()), bad.shape[1])
     date = np.datetime_as_string(dates[row], unit=date_unit(dates))
     number = float(table[row, column])
     count = f"{int(bad.sum())} such in {int(bad.any(axis=0).sum())} of {len(names)} assets"
@@ -270,7 +269,7 @@ def _check_numbers(
             "correct it or leave it empty"
         )
     raise InputError(
-        f"{source}: the price of {names[column]} on {date} is {number:.10g} ({count}), and log returns need positive "
-        "prices; correct it or leave it empty, or give returns (for futures and spreads: differences) "
-        "with --values returns"
+        f"{source}: the price of {names[column]} on {date} is {number:.10g} ({count}), and log returns need "
+        "positive prices; correct it or leave it empty, or give returns (for futures and spreads: "
+        "differences) with --values returns"
     )

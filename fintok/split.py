@@ -23,29 +23,37 @@ def cutoff_split(
     """Train on rows up to and including `train_end`, test on the rows after it.
 
     `purge` rows are taken off the end of the training part (their labels, or windows, would reach into the
-    test part), `embargo` rows off the start of the test part (Lopez de Prado 2018, chapter 7). The test part may
-    be empty only when `train_end` is the last date. Raises InputError for a `train_end` outside the dates, or
-    when nothing is left.
+    test part), `embargo` rows off the start of the test part (Lopez de Prado 2018, chapter 7). Without dates
+    after `train_end` the test part is empty. Raises InputError for a `train_end` outside the dates, or when
+    no training rows are left.
     """
     _check_gaps(purge, embargo)
     if not len(dates):
         raise InputError("there are no dates to split")
     cut = rows_until(dates, train_end)
-    if cut == 0 or rows_until(dates[-1:], train_end) == 1 and not _is_within(dates, train_end):
+    if cut == 0 or np.datetime64(train_end).astype("datetime64[ns]") > dates[-1]:
         first, last = (np.datetime_as_string(day, unit=date_unit(dates)) for day in dates[[0, -1]])
         raise InputError(f"train_end {train_end} lies outside the data, which run from {first} to {last}")
     if cut - purge < 1:
-        raise InputError(f"train_end {train_end} leaves {cut} rows, and purging {purge} leaves none to train on")
+        raise InputError(
+            f"train_end {train_end} gives {cut} rows, and purging {purge} leaves none to train on"
+        )
     return Split(slice(0, cut - purge), slice(min(cut + embargo, len(dates)), len(dates)))
 
 
 def walk_forward(
-    num_rows: int, *, train_rows: int, test_rows: int, purge: int = 0, embargo: int = 0, expanding: bool = False
+    num_rows: int,
+    *,
+    train_rows: int,
+    test_rows: int,
+    purge: int = 0,
+    embargo: int = 0,
+    expanding: bool = False,
 ) -> Iterator[Split]:
     """Successive splits: each test part starts where the one before it ended, and the last may be shorter.
 
-    A training part has `train_rows` rows (or, expanding, all rows from the first on), then `purge` + `embargo`
-    rows are left out before the test part. Raises InputError when not even one split fits.
+    A training part has `train_rows` rows (or, expanding, all rows from the first on), then `purge` +
+    `embargo` rows are left out before the test part. Raises InputError when not even one split fits.
     """
     _check_gaps(purge, embargo)
     if train_rows < 1 or test_rows < 1:
@@ -55,12 +63,8 @@ def walk_forward(
         raise InputError(f"{num_rows} rows are too few: training, purge and embargo alone take {start}")
     for first in range(start, num_rows, test_rows):
         end = first - purge - embargo
-        yield Split(slice(0 if expanding else end - train_rows, end), slice(first, min(first + test_rows, num_rows)))
-
-
-def _is_within(dates: NDArray[np.datetime64], train_end: DateLike) -> bool:
-    """Whether the span that `train_end` names (an instant, a day, a month, a year) starts by the last date."""
-    return np.datetime64(train_end).astype("datetime64[ns]") <= dates[-1]
+        train = slice(0 if expanding else end - train_rows, end)
+        yield Split(train, slice(first, min(first + test_rows, num_rows)))
 
 
 def _check_gaps(purge: int, embargo: int) -> None:

@@ -48,6 +48,8 @@ class VQKD(Method):
     encoder : of the tokenizer.
     config : knobs of the method.
     teacher : gives the features; copied and frozen. None when the target is "patches".
+    channels : of the image, that the tokenizer reads and patches are rebuilt in; None = all. The teacher sees
+        all.
 
     Raises
     ------
@@ -56,7 +58,11 @@ class VQKD(Method):
     """
 
     def __init__(
-        self, encoder: ViTConfig, config: VQKDConfig, teacher: VisionTransformer | None = None
+        self,
+        encoder: ViTConfig,
+        config: VQKDConfig,
+        teacher: VisionTransformer | None = None,
+        channels: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         if (teacher is None) != (config.target == "patches"):
@@ -70,7 +76,7 @@ class VQKD(Method):
                 "no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0"
             )
         self.config = config
-        self.tokenizer = Tokenizer(encoder, config.codebook)
+        self.tokenizer = Tokenizer(encoder, config.codebook, channels)
         self.teacher = None if teacher is None else Frozen(teacher)
         rows, columns = encoder.patch_size
         self.num_features = 0 if teacher is None else teacher.config.dim
@@ -99,6 +105,7 @@ class VQKD(Method):
         if self.teacher is not None:
             features = self.teacher.module(images, observed).patches
         if self.num_pixels:
+            images = self.tokenizer.select(images)
             if observed is not None:
                 whole = observed.unsqueeze(1).expand_as(images)
                 images = torch.where(whole, images, 0.0)

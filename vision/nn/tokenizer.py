@@ -16,10 +16,20 @@ class Tokenizer(nn.Module):
 
     With the encoder's scope "patch" a code is a function of its own pixels (and position), with "causal" of
     this and earlier columns, with "window" of the whole image.
+
+    Parameters
+    ----------
+    channels : places of the image's channels that the encoder reads, ``encoder.in_channels`` of them; None =
+        the image has just those.
     """
 
-    def __init__(self, encoder: ViTConfig, codebook: CodebookConfig) -> None:
+    def __init__(
+        self, encoder: ViTConfig, codebook: CodebookConfig, channels: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
+        if channels is not None and len(channels) != encoder.in_channels:
+            raise ValueError(f"channels are {channels}, expected {encoder.in_channels} places")
+        self.channels = channels
         self.encoder = VisionTransformer(encoder)
         self.task = nn.Sequential(
             nn.Linear(encoder.dim, encoder.dim), nn.Tanh(), nn.Linear(encoder.dim, codebook.dim)
@@ -27,9 +37,13 @@ class Tokenizer(nn.Module):
         self.task.apply(init_weights)
         self.codebook = Codebook(codebook)
 
+    def select(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) -> the channels that are read, (B, in_channels, H, W)."""
+        return images if self.channels is None else images[:, self.channels]
+
     def encode(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> vectors (B, N, d), not quantised."""
-        patches = self.encoder(images, valid).patches
+        patches = self.encoder(self.select(images), valid).patches
         with torch.autocast(
             device_type=patches.device.type, enabled=False
         ):  # the official code: float32 from here on

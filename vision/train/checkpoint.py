@@ -165,6 +165,7 @@ class TokenizerConfig:
 
     encoder: ViTConfig
     codebook: CodebookConfig
+    channels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +188,9 @@ def load_encoder(folder: str | Path) -> VisionTransformer:
 
 def save_tokenizer(folder: str | Path, tokenizer: Tokenizer, extra: Extra = None) -> None:
     """Write a tokenizer folder; ``extra`` as in :func:`save_module`."""
-    config = TokenizerConfig(encoder=tokenizer.encoder.config, codebook=tokenizer.codebook.config)
+    config = TokenizerConfig(
+        encoder=tokenizer.encoder.config, codebook=tokenizer.codebook.config, channels=tokenizer.channels
+    )
     save_module(Path(folder), tokenizer, to_dict(config), "tokenizer", extra)
 
 
@@ -196,7 +199,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
     def build(mapping: Mapping[str, Any]) -> Tokenizer:
         config = from_dict(TokenizerConfig, mapping)
-        return Tokenizer(config.encoder, config.codebook)
+        return Tokenizer(config.encoder, config.codebook, config.channels)
 
     return load_module(Path(folder), "tokenizer", build)
 

@@ -1,7 +1,7 @@
 """Mappings and YAML files to dataclasses, strictly: no torch, and nothing is filled in or converted silently.
 
 An unknown key, a missing key or a value of the wrong type is a :class:`ConfigError` that names the place, the
-key and what was expected. Only an ``int`` is taken for a ``float``, a list for a ``tuple``, a text for a ``Path``.
+key and what was expected. Only an ``int`` becomes a ``float``, a list a ``tuple`` and a text a ``Path``.
 """
 
 from __future__ import annotations

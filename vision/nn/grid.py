@@ -22,7 +22,7 @@ class PatchGrid:
         patch_height, patch_width = patch_size
         if height < 1 or width < 1 or height % patch_height or width % patch_width:
             raise ValueError(
-                f"image of {height} x {width} pixels is not filled by {patch_height} x {patch_width} patches"
+                f"patches of {patch_height} x {patch_width} do not fill an image of {height} x {width} pixels"
             )
         return cls(height // patch_height, width // patch_width, patch_height, patch_width)
 

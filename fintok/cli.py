@@ -36,7 +36,7 @@ _COMMANDS = {
 _RESUMABLE = ("pretrain", "demo")
 _INPUT_ERRORS = (  # by name: importing them here would import torch
     ("fintok.errors", "InputError"),
-    ("vision.config", "ConfigError"),
+    ("vision.strict", "ConfigError"),
     ("vision.train.checkpoint", "CheckpointError"),
 )
 

@@ -25,6 +25,7 @@ class ConfigError(ValueError):
 def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") -> Config:
     """Build the dataclass ``cls`` from a mapping, strictly and recursively.
 
+    A key that is not given keeps its default; within a nested dataclass, the default that ``cls`` gives it there.
     ``where`` is what error messages start with: a file name, or the key that leads here. Raises
     :class:`ConfigError`.
     """
@@ -44,11 +45,26 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") ->
         )
         if name not in mapping and not is_optional:
             raise ConfigError(f"{place}key {name!r} of {cls.__name__} is missing")
+    mapping = {key: lay_over(_default(fields[key]), value) for key, value in mapping.items()}
     values = {key: _convert(hints[key], value, f"{place}{key}") for key, value in mapping.items()}
     try:
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(f"{place}{error}") from None
+
+
+def lay_over(lower: Any, upper: Any) -> Any:
+    """``upper`` laid over ``lower``: mappings are merged key by key, everything else is replaced."""
+    if not (isinstance(lower, Mapping) and isinstance(upper, Mapping)):
+        return upper
+    return {**lower, **{key: lay_over(lower.get(key), value) for key, value in upper.items()}}
+
+
+def _default(known: dataclasses.Field[Any]) -> Any:
+    """The default of a field that is itself a configuration, as a mapping; else None."""
+    make = known.default_factory
+    default = known.default if make is dataclasses.MISSING else make()
+    return to_dict(default) if dataclasses.is_dataclass(default) else None
 
 
 def to_dict(config: Any) -> dict[str, Any]:

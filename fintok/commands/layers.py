@@ -6,7 +6,6 @@ names the file, the key and what was expected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +34,10 @@ class ConfigLayers:
 def merge_files(files: list[Path]) -> dict[str, Any]:
     """The files' values, later over earlier, key by key. Raises ConfigError naming the file at fault."""
     from fintok.config import PretrainConfig
-    from vision.config import from_dict, read_yaml
+    from vision.strict import from_dict, lay_over, read_yaml, to_dict
 
-    merged: dict[str, Any] = {}
+    merged = to_dict(PretrainConfig())
     for file in files:
         merged = lay_over(merged, read_yaml(file))
         from_dict(PretrainConfig, merged, where=str(file))
-    return merged
-
-
-def lay_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """``upper`` laid over ``lower``: mappings are merged key by key, everything else is replaced."""
-    merged = dict(lower)
-    for key, value in upper.items():
-        below = merged.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = lay_over(below, value) if both else value  # type: ignore[arg-type]
     return merged

@@ -115,3 +115,12 @@ def test_a_broken_file_is_one_clear_sentence(tmp_path, text, expected):
 def test_a_missing_file_is_a_config_error(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load_yaml(ViTConfig, tmp_path / "none.yaml")
+
+
+def test_a_part_given_in_part_keeps_the_default_of_its_owner():
+    @dataclass(frozen=True, kw_only=True)
+    class Run:
+        optim: OptimConfig = dataclasses.field(default_factory=lambda: OptimConfig(steps=300, batch_size=8))
+
+    run = from_dict(Run, {"optim": {"steps": 7}})
+    assert (run.optim.steps, run.optim.batch_size) == (7, 8)  # OptimConfig's own batch_size is 64

@@ -25,9 +25,9 @@ class ConfigError(ValueError):
 def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") -> Config:
     """Build the dataclass ``cls`` from a mapping, strictly and recursively.
 
-    A key that is not given keeps its default; within a nested dataclass, the default that ``cls`` gives it there.
-    ``where`` is what error messages start with: a file name, or the key that leads here. Raises
-    :class:`ConfigError`.
+    A key that is not given keeps its default; within a nested dataclass, the default that ``cls``
+    gives it there. ``where`` is what error messages start with: a file name, or the key that leads here.
+    Raises :class:`ConfigError`.
     """
     place = f"{where}: " if where else ""
     if not isinstance(mapping, Mapping):

@@ -186,7 +186,10 @@ def causal_mask(grid: PatchGrid, num_global_tokens: int, device: torch.device) -
 
 
 def open_empty_rows(visible: Tensor) -> Tensor:
-    """Let a query without any key (not observed itself) see all: a softmax over nothing is NaN."""
+    """Let a query without any key (not observed itself) see all: a softmax over nothing is NaN.
+
+    Some attention kernels give zeros there, but that is not promised on every device.
+    """
     return visible | ~visible.any(dim=-1, keepdim=True)
 
 

@@ -11,6 +11,14 @@ from vision.nn.attention import (
     JointAttention,
     OwnAttention,
     build_attention,
+    open_empty_rows,
+    rotary_angles,
+    rotate,
+)
+    AxialAttention,
+    JointAttention,
+    OwnAttention,
+    build_attention,
     rotary_angles,
     rotate,
 )
@@ -119,3 +127,8 @@ def test_rotary_leaves_global_tokens():
     angles = rotary_angles(PatchGrid(2, 2, 1, 1), 8, True, True, device=torch.device("cpu"))
     tokens = torch.randn(3, 2 + 4, 8)
     assert torch.equal(rotate(tokens, angles, 2)[:, :2], tokens[:, :2])
+
+
+def test_a_query_without_any_key_is_opened_and_no_other():
+    visible = torch.tensor([[True, False], [False, False]])
+    assert open_empty_rows(visible).tolist() == [[True, False], [True, True]]

@@ -105,7 +105,7 @@ def read_header(folder: Path, kind: str) -> dict[str, Any]:
         fault = f"an unknown key {unknown[0]!r}" if unknown else f"no key {missing[0]!r}"
         raise CheckpointError(f"{path} has {fault}")
     if header["kind"] != kind:
-        raise CheckpointError(f"{folder} holds a {header['kind']}, not a {kind}")
+        raise CheckpointError(f"{folder} holds {header['kind']!r}, expected {kind!r}")
     return header
 
 

@@ -22,7 +22,6 @@ from vision.train.metrics import read_metrics
 from vision.train.module import Keeper, PretrainModule, Watcher
 from vision.train.state import load_training_state
 
-
 EXPECTED_WARNINGS = (  # of Lightning, about what is so on purpose
     ".*does not have many workers.*",
     ".*GPU available but not used.*",

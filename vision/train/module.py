@@ -57,7 +57,9 @@ class PretrainModule(pl.LightningModule):
         self.is_between_steps = False
         micro_batch = self.step * self.config.accumulate + batch_idx % self.config.accumulate
         seed = _mix(self.seed, micro_batch, self.global_rank)
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a traceback for each device type
+        torch.default_generator.manual_seed(
+            seed
+        )  # torch.manual_seed formats a traceback for each device type
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         self.method.begin_step(self.step / self.config.steps)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_REDRAWS = 0.1
@@ -85,12 +85,13 @@ class BarReporter:
 
     def __init__(self, name: str, total: int, start: int, stream: TextIO) -> None:
         self._speed, self._last = Speed(total, start), 0.0
+        console = Console(file=stream)
+        self._total = total
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=24 if console.width >= 100 else 8),  # the figures come first
             TextColumn("{task.fields[figures]}"),
-            console=Console(file=stream),
+            console=console,
             auto_refresh=False,  # redrawn below, so that no thread competes with the training
         )
         self._task = self._progress.add_task(name, total=total, completed=start, figures="")
@@ -110,7 +111,7 @@ class BarReporter:
         self._last = time.monotonic()
         step, figures = self._latest
         rate, left = self._speed.update(step)
-        text = "  ".join([f"{left} left", f"{rate:.3g} it/s", *describe(figures)])
+        text = "  ".join([f"{step}/{self._total}", f"{left} left", f"{rate:.3g} it/s", *describe(figures)])
         self._progress.update(self._task, completed=step, figures=text, refresh=True)
 
 

@@ -6,6 +6,7 @@ It is written to a temporary name and renamed: an interruption leaves the state 
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
 
 def load_training_state(path: Path) -> dict[str, Any]:
     """Read the checkpoint of a run, with every tensor on the CPU. Raises CheckpointError in one sentence."""
+    if not path.exists():
+        raise CheckpointError(f"{path} is missing")
+    if not zipfile.is_zipfile(path):  # a zip ends with its table of contents, so one cut short is none
+        raise CheckpointError(f"{path} is cut short or not a training checkpoint")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (RuntimeError, OSError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} is damaged or not a training checkpoint ({reason})") from None
     if not isinstance(state, dict) or "format_version" not in state:

@@ -40,7 +40,7 @@ def test_multi_crop_without_local_views_has_one_crop_size():
 
 
 def test_crop_that_patches_do_not_fill_is_refused():
-    with pytest.raises(ValueError, match="not filled"):
+    with pytest.raises(ValueError, match="do not fill"):
         MultiCrop((2, 3), (8, 12), (5, 6))
 
 

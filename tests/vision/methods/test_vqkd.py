@@ -97,9 +97,7 @@ def test_codebook_moves_in_training_only_and_the_teacher_never(build, make_batch
 
 
 def test_scope_patch_decodes_each_code_by_itself(build, make_batch):
-    method = build(
-        "patches", scope="patch", has_cls=False, row_position="none", column_position="none"
-    )
+    method = build("patches", scope="patch", has_cls=False, row_position="none", column_position="none")
     batch = make_batch(2)
     method.train()
     method.predict(batch)

@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from vision.config import (
+    BEiT2Config,
+    CodebookConfig,
+    IBOTConfig,
+    OptimConfig,
+    ViTConfig,
+    VQKDConfig,
+)
+from vision.data.views import MultiCrop, SingleView
+from vision.masks import MixedMask, RandomMask, StratifiedBlockMask
+from vision.methods.beit2 import BEiT2
+from vision.methods.ibot import IBOT
+from vision.methods.vqkd import VQKD
+from vision.nn.tokenizer import Tokenizer
+
+SIZE, PATCH = (4, 9), (2, 3)
+ENCODER = ViTConfig(patch_size=PATCH, in_channels=1, dim=16, depth=2, heads=2, drop_path=0.2)
+CODEBOOK = CodebookConfig(num_codes=8, dim=4, revive_after=3)
+
+
+class Images:
+    """24 images of which some pixels were not observed."""
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randn(24, 1, *SIZE, generator=generator)
+        self.observed = torch.rand(24, *SIZE, generator=generator) > 0.1
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index], self.observed[index]
+
+
+@pytest.fixture
+def dataset():
+    return Images()
+
+
+@pytest.fixture
+def build():
+    """Name of a method -> (freshly built, its views): every call gives the same weights."""
+
+    def make(name):
+        torch.manual_seed(0)
+        if name == "ibot":
+            config = IBOTConfig(num_prototypes=16, hidden_dim=16, bottleneck_dim=8, freeze_last_layer=0.2)
+            mask = StratifiedBlockMask(min_patches=1)
+            views = MultiCrop(PATCH, SIZE, (2, 6), num_local=2, global_scale=(0.5, 1.0), mask=mask)
+            return IBOT(ENCODER, config), views
+        if name == "vqkd":
+            config = VQKDConfig(codebook=CODEBOOK, decoder_depth=1, target="patches")
+            return VQKD(ENCODER, config), SingleView(SIZE, PATCH)
+        tokenizer = Tokenizer(ENCODER, CODEBOOK)
+        mask = MixedMask((RandomMask(0.5), RandomMask(0.2)), (0.5, 0.5))
+        return BEiT2(ENCODER, BEiT2Config(early_layer=1), tokenizer), SingleView(SIZE, PATCH, mask)
+
+    return make
+
+
+@pytest.fixture
+def config():
+    return OptimConfig(
+        steps=12,
+        batch_size=4,
+        learning_rate=5e-3,
+        warmup_steps=3,
+        weight_decay=0.05,
+        final_weight_decay=0.4,
+        clip_norm=1.0,
+    )

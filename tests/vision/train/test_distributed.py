@@ -1,0 +1,71 @@
+"""Two processes with batch size B learn what one learns with 2B: the same losses, centres and codebook."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vision.train.metrics import read_metrics
+from vision.train.state import load_training_state
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from vision.config import BEiT2Config, CodebookConfig, IBOTConfig, OptimConfig, ViTConfig, VQKDConfig
+from vision.data.views import MultiCrop, SingleView
+from vision.masks import RandomMask
+from vision.methods.beit2 import BEiT2
+from vision.methods.ibot import IBOT
+from vision.methods.vqkd import VQKD
+from vision.nn.tokenizer import Tokenizer
+from vision.train.fit import fit
+
+torch.set_num_threads(1)
+out, devices = Path(sys.argv[1]), int(sys.argv[2])
+
+class Images:
+    images = torch.randn(24, 1, 4, 9, generator=torch.Generator().manual_seed(0))
+    def __len__(self): return 24
+    def __getitem__(self, index): return self.images[index], None
+
+torch.manual_seed(0)
+encoder = ViTConfig(patch_size=(2, 3), in_channels=1, dim=16, depth=2, heads=2)
+codebook = CodebookConfig(num_codes=8, dim=4, revive_after=3)
+mask = RandomMask(0.4)
+crops = MultiCrop((2, 3), (4, 9), (2, 6), num_local=1, global_scale=(0.5, 1.0), mask=mask)
+runs = {
+    "ibot": (IBOT(encoder, IBOTConfig(num_prototypes=16, hidden_dim=16, bottleneck_dim=8)), crops),
+    "vqkd": (VQKD(encoder, VQKDConfig(codebook=codebook, target="patches")), SingleView((4, 9), (2, 3))),
+    "beit2": (BEiT2(encoder, BEiT2Config(early_layer=1), Tokenizer(encoder, codebook)),
+              SingleView((4, 9), (2, 3), mask)),
+}
+for name, (method, views) in runs.items():
+    config = OptimConfig(steps=8, batch_size=8 // devices, learning_rate=2e-3, warmup_steps=2, clip_norm=1.0)
+    fit(method, Images(), views, config, seed=3, out=out, name=name, progress=False, log_every=1,
+        accelerator="cpu", devices=devices)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    for prefix, devices in ((launch, 2), ([sys.executable], 1)):
+        command = [*prefix, str(script), str(tmp_path / str(devices)), str(devices)]
+        subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True, timeout=240)
+    for name in ("ibot", "vqkd", "beit2"):
+        two, one = (read_metrics(tmp_path / str(devices) / f"{name}.csv") for devices in (2, 1))
+        losses = [[row["loss"] for row in rows] for rows in (two, one)]
+        assert len(losses[0]) == 8
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3), name
+        states = [load_training_state(tmp_path / d / f"{name}.ckpt")["method"] for d in ("2", "1")]
+        for key in states[0]:
+            if "center" in key or "codebook.weight" in key:
+                difference = (states[0][key] - states[1][key]).abs().max()
+                assert difference < 1e-3, (name, key)

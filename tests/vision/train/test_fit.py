@@ -1,0 +1,255 @@
+import dataclasses
+import signal
+import threading
+import warnings
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from vision.data.views import SingleView
+from vision.methods.base import Method
+from vision.train.checkpoint import CheckpointError
+from vision.train.fit import fit
+from vision.train.metrics import read_metrics
+from vision.train.state import load_training_state
+
+TIMES = ("steps_per_second",)
+
+
+class PressCtrlC(Callback):
+    """Ctrl-C while step ``step`` is under way; ``hook`` says where in it."""
+
+    def __init__(self, step, hook="on_train_batch_start"):
+        self.step = step
+        setattr(self, hook, self._press)
+
+    def _press(self, trainer, pl_module, *_):
+        if pl_module.step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def run(dataset, build, config, tmp_path):
+    def call(name="vqkd", folder="run", config=config, **options):
+        method, views = build(name)
+        options = {"seed": 5, "log_every": 2, "progress": False, "accelerator": "cpu", **options}
+        return method, fit(method, dataset, views, config, out=tmp_path / folder, name=name, **options)
+
+    return call
+
+
+def interrupted_and_resumed(run, name, step, **options):
+    with pytest.raises(KeyboardInterrupt):
+        run(name, "cut", callbacks=[PressCtrlC(step)], **options)
+    return run(name, "cut", resume=True, **options)
+
+
+def check_equal(one, other):
+    (method, result), (again, repeated) = one, other
+    assert result.steps == repeated.steps
+    for (key, value), (same, expected) in zip(
+        again.state_dict().items(), method.state_dict().items(), strict=True
+    ):
+        assert key == same
+        assert torch.equal(value, expected), key
+    states = [load_training_state(r.checkpoint)["optimizer"]["state"] for r in (result, repeated)]
+    for number, moments in states[0].items():
+        assert all(torch.equal(value, states[1][number][key]) for key, value in moments.items())
+    rows = [read_metrics(r.metrics_file) for r in (result, repeated)]
+    for row, expected in zip(*rows, strict=True):
+        assert {k: v for k, v in row.items() if k not in TIMES} == {
+            k: v for k, v in expected.items() if k not in TIMES
+        }
+
+
+@pytest.mark.parametrize("name", ["ibot", "vqkd", "beit2"])
+def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(run, name):
+    check_equal(run(name, "whole"), interrupted_and_resumed(run, name, step=6))
+
+
+@pytest.mark.parametrize("step", [0, 3, 10, 11])
+def test_resume_is_exact_wherever_the_run_was_cut(run, step):
+    check_equal(run("vqkd", "whole"), interrupted_and_resumed(run, "vqkd", step))
+
+
+def test_resume_is_exact_with_gradient_accumulation(run, config):
+    config = dataclasses.replace(config, accumulate=3, batch_size=2)
+    check_equal(run("ibot", "whole", config), interrupted_and_resumed(run, "ibot", 5, config=config))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_resume_is_exact_with_workers(run, config, accumulate):
+    config = dataclasses.replace(config, accumulate=accumulate, batch_size=2)
+    whole = run("vqkd", "whole", config, num_workers=0)
+    check_equal(whole, interrupted_and_resumed(run, "vqkd", 5, config=config, num_workers=2))
+
+
+def test_resume_is_exact_after_a_kill_that_saved_nothing(run):
+    """The run dies between checkpoints: resume goes back to the last one and walks the same way again."""
+
+    class Die(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if pl_module.step == 8:
+                raise OSError("out of luck")
+
+    whole = run("ibot", "whole")
+    with pytest.raises(OSError, match="out of luck"):
+        run("ibot", "cut", callbacks=[Die()], checkpoint_every=5)
+    check_equal(whole, run("ibot", "cut", resume=True))
+
+
+def test_accumulated_passes_are_averaged_into_one_step(dataset, config, tmp_path):
+    class Mean(Method):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(9))
+
+        def targets(self, batch):
+            return batch.views[0][:, 0].mean(1)
+
+        def predict(self, batch):
+            return self.weight
+
+        def loss(self, predictions, targets, batch):
+            return {"square": (predictions - targets).square().mean()}
+
+    weights = []
+    for batch_size, accumulate in ((8, 1), (2, 4)):
+        method, part = Mean(), dataclasses.replace(config, batch_size=batch_size, accumulate=accumulate)
+        fit(method, dataset, SingleView((4, 9), (2, 3)), part, seed=1, out=tmp_path, name="m", progress=False)
+        weights.append(method.weight.detach())
+    assert weights[0].abs().min() > 0
+    torch.testing.assert_close(*weights)
+
+
+def test_ctrl_c_twice_stops_at_once(run, tmp_path):
+    class Twice(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if pl_module.step == 4:
+                signal.raise_signal(signal.SIGINT)
+
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            if pl_module.step == 4:
+                signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run("vqkd", callbacks=[Twice()], checkpoint_every=3)
+    assert load_training_state(tmp_path / "run" / "vqkd.ckpt")["step"] == 3  # not the half-made fifth step
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_keyboard_interrupt_between_steps_saves_the_step(run, tmp_path):
+    class Raise(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            if pl_module.step == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("vqkd", callbacks=[Raise()])
+    assert load_training_state(tmp_path / "run" / "vqkd.ckpt")["step"] == 4
+
+
+def test_system_exit_of_someone_else_stays_one(run):
+    class Exit(Callback):
+        def on_train_start(self, trainer, pl_module):
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        run("vqkd", callbacks=[Exit()])
+
+
+def test_checkpoint_holds_method_heads_centres_and_optimizer(run):
+    method, result = run("ibot")
+    state = load_training_state(result.checkpoint)  # weights_only
+    assert state["step"] == 12
+    assert state["method"].keys() == method.state_dict().keys()
+    for part in ("teacher.module.head", "patch_centering.center", "mask_token.weight"):
+        assert any(part in name for name in state["method"])
+    assert len(state["optimizer"]["state"]) == len(list(method.parameters_to_train()))
+
+
+def test_finished_run_is_not_repeated(run):
+    _, first = run("vqkd")
+    method, second = run("vqkd", resume=True)
+    assert second.steps == 12
+    assert second.metrics == first.metrics
+    assert second.seconds < 2
+    stored = load_training_state(first.checkpoint)["method"]
+    assert all(torch.equal(value, stored[name]) for name, value in method.state_dict().items())
+
+
+def test_without_resume_a_run_starts_anew(run):
+    first, again = run("vqkd"), run("vqkd")
+    check_equal(first, again)
+    assert [row["step"] for row in read_metrics(again[1].metrics_file)] == [1, 2, 4, 6, 8, 10, 12]
+
+
+def test_run_of_another_seed_or_rate_is_not_resumed(run, config):
+    run("vqkd")
+    with pytest.raises(CheckpointError, match="seed 5, not 6"):
+        run("vqkd", resume=True, seed=6)
+    with pytest.raises(CheckpointError, match="learning_rate"):
+        run("vqkd", config=dataclasses.replace(config, learning_rate=1.0), resume=True)
+
+
+def test_same_step_in_other_portions_may_be_resumed(run, config):
+    portions = dataclasses.replace(config, batch_size=2, accumulate=2)
+    with pytest.raises(KeyboardInterrupt):
+        run("beit2", callbacks=[PressCtrlC(4)])
+    assert run("beit2", config=portions, resume=True)[1].steps == 12
+
+
+def test_metrics_have_loss_terms_figures_and_rate(run):
+    row = run("vqkd")[1].metrics
+    assert row["loss"] == pytest.approx(row["patch_loss"] + row["commitment_loss"])
+    assert 0 < row["codebook_usage"] <= 1
+    assert row["learning_rate"] == pytest.approx(1e-6)
+    assert row["steps_per_second"] > 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(build, config, tmp_path):
+    class Broken:
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return torch.full((1, 4, 9), torch.inf), None
+
+    method, views = build("vqkd")
+    with pytest.raises(FloatingPointError, match="after 1 steps of broken"):
+        fit(method, Broken(), views, config, seed=0, out=tmp_path, name="broken", accelerator="cpu")
+
+
+def test_run_leaves_its_two_files_and_no_chatter(run, tmp_path, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run("beit2")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"beit2.ckpt", "beit2.csv"}
+    output = capfd.readouterr()
+    assert output.out == output.err == ""
+
+
+def test_progress_lines_go_to_stderr(run, capfd):
+    run("vqkd", progress=True)
+    line = capfd.readouterr().err.strip()
+    assert line.startswith("vqkd  12/12  100%")
+    assert "loss" in line
+    assert "codebook usage" in line
+
+
+def test_fit_leaves_the_global_generator_where_it_was(dataset, build, config, tmp_path):
+    method, views = build("vqkd")
+    before = torch.get_rng_state()
+    fit(method, dataset, views, config, seed=0, out=tmp_path, name="x", progress=False, accelerator="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fit_runs_outside_the_main_thread(run):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run("vqkd")[1]))
+    thread.start()
+    thread.join()
+    assert results[0].steps == 12

@@ -75,6 +75,13 @@ def relative_volatility(data: ScaledReturns, half_life: float) -> Array:
     return np.log(np.maximum(recent / data.scale, LEAST_RATIO))
 
 
+def market_volatility(data: ScaledReturns, half_life: float) -> Array:
+    """Log of the decayed mean of |x| over all observed assets, this date included: (T, 1)."""
+    count = data.observed.sum(axis=1, keepdims=True)
+    size = np.abs(data.scaled).sum(axis=1, keepdims=True) / np.maximum(count, 1)
+    return np.log(np.maximum(NORMAL_SCALE * decayed_mean(size, count > 0, half_life), LEAST_RATIO))
+
+
 def cross_rank(scaled: Array, observed: Flags) -> Array:
     """Rank among the assets observed on the date, evenly over (-1, 1); equal values share their mean rank."""
     num_assets = scaled.shape[1]

@@ -11,7 +11,7 @@ from fintok import channels as features
 from fintok.errors import InputError
 from fintok.panel import Panel
 
-CHANNELS = ("return", "volatility", "slow_volatility", "market", "rank", "residual")
+CHANNELS = ("return", "volatility", "slow_volatility", "market", "market_volatility", "rank", "residual")
 BAR_CHANNELS = {  # what they need beside prices
     "range": ("high", "low"),
     "gap": ("open", "close"),
@@ -62,6 +62,7 @@ class ReturnImager:
     - ``volatility``: log of the decayed mean of abs(r), half-life `fast_days`, over s
     - ``slow_volatility``: the same with `slow_days`
     - ``market``: asinh of the mean of x over the assets observed that day, the same for all of them
+    - ``market_volatility``: log of the decayed mean of abs(x) over all assets, half-life `fast_days`
     - ``rank``: of x among the assets observed that day, from -1 to 1
     - ``residual``: asinh(x - beta m), m the market's mean and beta that of all earlier days, shrunk to 1
     - with bars: ``range`` (log of high/low over s), ``gap`` (asinh, last close to open), ``volume`` (log,
@@ -137,6 +138,8 @@ class ReturnImager:
                 return features.relative_volatility(data, self.slow_days)
             case "market":
                 return np.broadcast_to(np.arcsinh(data.market), data.scaled.shape)
+            case "market_volatility":
+                return np.broadcast_to(features.market_volatility(data, self.fast_days), data.scaled.shape)
             case "rank":
                 return features.cross_rank(data.scaled, data.observed)
             case "residual":

@@ -1,0 +1,153 @@
+"""Windows of return images as training samples, and their views: crops of assets and days, level jitter, masks.
+
+A view never resizes (a day is a day) and never reverses time (volatility has an arrow). Assets are a set: a crop
+takes any of them in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fintok.imaging import ReturnImages
+from vision.data.loader import View
+from vision.masks import MaskGenerator
+from vision.nn.grid import PatchGrid
+
+_SIZES = ("return", "market", "residual", "gap")  # asinh of something in units of the scale
+_LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range")  # log of something over the scale
+
+
+class WindowDataset:
+    """Windows of an image, one for each last row in ``end_rows``: (C, A, W) values and (A, W) observed.
+
+    Both are views of the image: nothing is copied.
+    """
+
+    def __init__(self, images: ReturnImages, days: int, end_rows: NDArray[np.integer]) -> None:
+        self.values, self.observed = torch.from_numpy(images.values), torch.from_numpy(images.observed)
+        self.days, self.end_rows = days, end_rows
+
+    def __len__(self) -> int:
+        return len(self.end_rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        stop = int(self.end_rows[index]) + 1
+        days = slice(stop - self.days, stop)
+        return self.values[:, :, days], self.observed[:, days]
+
+
+class LevelJitter:
+    """Scales all returns of a window by one log-normal factor, in every channel as its formula says.
+
+    Markets were calmer, and wilder, than any training row: the models learn that the same shapes come at other
+    levels.
+
+    Parameters
+    ----------
+    channel_names : of the image.
+    deviation : standard deviation of the factor's logarithm; 0 = off.
+    """
+
+    def __init__(self, channel_names: Sequence[str], deviation: float) -> None:
+        self.deviation = deviation
+        self.sizes = [place for place, name in enumerate(channel_names) if name in _SIZES]
+        self.logarithms = [place for place, name in enumerate(channel_names) if name in _LOGARITHMS]
+
+    def __call__(self, image: Tensor, observed: Tensor, rng: np.random.Generator) -> Tensor:
+        """Image (C, A, W), observed (A, W) -> a new image; what is not observed stays 0."""
+        if self.deviation == 0:
+            return image
+        shift = float(rng.normal(0.0, self.deviation))
+        image = image.clone()
+        image[self.sizes] = torch.asinh(np.exp(shift) * torch.sinh(image[self.sizes]))
+        image[self.logarithms] += shift * observed
+        return image
+
+
+class MaskedWindow:
+    """One view of a window: some of its assets, level jitter, and a mask if asked for. For VQ-KD and BEiT v2.
+
+    Parameters
+    ----------
+    num_assets : rows of the view.
+    days, patch_days : columns of the view, and of a patch.
+    jitter : of the level.
+    mask : what hides patches; None = nothing is hidden.
+    """
+
+    def __init__(
+        self, num_assets: int, days: int, patch_days: int, jitter: LevelJitter, mask: MaskGenerator | None = None
+    ) -> None:
+        self.num_assets, self.days, self.jitter, self.mask = num_assets, days, jitter, mask
+        self.grid = PatchGrid.of(num_assets, days, (1, patch_days))
+        self.num_masked = (0 if mask is None else mask.count(self.grid),)
+
+    def __call__(
+        self, image: Tensor, observed: Tensor | None, rng: np.random.Generator
+    ) -> Sequence[Sequence[View]]:
+        assert observed is not None
+        chosen = draw_assets(observed, self.num_assets, rng)
+        image, observed = image[:, chosen], observed[chosen]
+        hidden = None if self.mask is None else self.mask(self.grid, rng)
+        return [[(self.jitter(image, observed, rng), observed, hidden)]]
+
+
+class ReturnMultiCrop:
+    """Two global crops, with masks, and smaller local ones of the same window, for iBOT.
+
+    A global crop has ``num_assets`` rows and all days but a few; a local one half the assets and half the days.
+    Each crop draws its own assets, days (in whole patches) and level.
+
+    Parameters
+    ----------
+    num_assets, days, patch_days : of a global crop, and of a patch. The window must have at least ``days``.
+    num_local : local crops.
+    jitter : of the level.
+    mask : of the global crops.
+    """
+
+    def __init__(
+        self,
+        num_assets: int,
+        days: int,
+        patch_days: int,
+        num_local: int,
+        jitter: LevelJitter,
+        mask: MaskGenerator,
+    ) -> None:
+        self.patch_days, self.num_local, self.jitter, self.mask = patch_days, num_local, jitter, mask
+        self.grid = PatchGrid.of(num_assets, days, (1, patch_days))
+        self.local_grid = PatchGrid.of(
+            max(1, num_assets // 2), max(1, days // patch_days // 2) * patch_days, (1, patch_days)
+        )
+        self.num_masked = (mask.count(self.grid), 0)[: 2 if num_local else 1]
+
+    def __call__(
+        self, image: Tensor, observed: Tensor | None, rng: np.random.Generator
+    ) -> Sequence[Sequence[View]]:
+        assert observed is not None
+        whole = [self._crop(image, observed, self.grid, self.mask, rng) for _ in range(2)]
+        local = [self._crop(image, observed, self.local_grid, None, rng) for _ in range(self.num_local)]
+        return [whole, local] if local else [whole]
+
+    def _crop(
+        self, image: Tensor, observed: Tensor, grid: PatchGrid, mask: MaskGenerator | None, rng: np.random.Generator
+    ) -> View:
+        assets = draw_assets(observed, grid.height, rng)
+        spare = (observed.shape[1] - grid.width) // self.patch_days
+        first = int(rng.integers(spare + 1)) * self.patch_days
+        image, observed = image[:, assets, first : first + grid.width], observed[assets, first : first + grid.width]
+        hidden = None if mask is None or rng.random() < 0.5 else mask(grid, rng)  # iBOT: half of the crops
+        return self.jitter(image, observed, rng), observed, hidden
+
+
+def draw_assets(observed: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Places of ``count`` different assets of observed (A, W), those with any observed day before the others."""
+    is_there = observed.any(dim=1).numpy()
+    order = np.argsort(rng.random(len(is_there)) + ~is_there, kind="stable")
+    return torch.from_numpy(order[:count])

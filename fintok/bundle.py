@@ -1,0 +1,261 @@
+"""Bundle: everything that must travel together to read a panel. A folder of JSON and safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok import __version__, inference
+from fintok.config import PretrainConfig
+from fintok.errors import InputError
+from fintok.imaging import ReturnImager, ReturnImages
+from fintok.inference import Surprise, Vocabulary
+from fintok.panel import Panel
+from fintok.tokenizer import Tokens
+from vision.config import from_dict, to_dict
+from vision.methods.beit2 import MaskedCodeModel
+from vision.nn.tokenizer import Tokenizer
+from vision.train.checkpoint import (
+    CheckpointError,
+    load_masked_model,
+    load_tokenizer,
+    save_masked_model,
+    save_tokenizer,
+    write_atomically,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+FORMAT_VERSION = 1
+HEADER, ARRAYS = "bundle.json", "arrays.safetensors"
+_HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panel", "figures", "config"}
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A pretrained model of a market: imager, tokenizer, vocabulary and predictor.
+
+    It reads any panel: other assets, another number of them, another market. Nothing it says of a date depends
+    on later rows. Dates up to ``train_end`` were seen in training: what it says of them is in-sample.
+    """
+
+    config: PretrainConfig
+    tokenizer: Tokenizer
+    predictor: MaskedCodeModel
+    vocabulary: Vocabulary
+    train_end: np.datetime64
+    """Last date of the training rows."""
+    training_panel: dict[str, Any]
+    """What it was trained on: source, sha256 of the returns, rows, assets."""
+    training_dates: NDArray[np.datetime64]
+    """Training dates with a forecast, (D,)."""
+    training_forecast: NDArray[np.float32]
+    """Their predicted distributions over codes, (D, K)."""
+    training_returns_market: NDArray[np.float32]
+    """Mean over assets of return / slow scale on those dates, (D,)."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What training measured: seconds, codebook usage, perplexity, masked NLL beside its yardsticks (nats)."""
+
+    @property
+    def codebook_size(self) -> int:
+        return self.predictor.num_codes
+
+    @property
+    def word_of_code(self) -> NDArray[np.int64]:
+        """(K,) the word of each code."""
+        return self.vocabulary.word_of_code
+
+    def images(self, panel: Panel) -> ReturnImages:
+        """The panel as the models see it."""
+        return imager(self.config).transform(panel)
+
+    def codes(self, panel: Panel) -> NDArray[np.int32]:
+        """Codes (T, A); -1 where there is no token."""
+        return inference.read_codes(self.tokenizer, self.images(panel), self.config.imaging.patch_days)
+
+    def tokenize(self, panel: Panel) -> Tokens:
+        """Code, word and surprise of every asset and date."""
+        codes, surprise = self._codes_and_surprise(panel)
+        words = np.where(codes >= 0, self.word_of_code[codes], -1).astype(np.int32)
+        num_words = int(self.word_of_code.max()) + 1
+        return Tokens(
+            codes, words, surprise.surprise, panel.dates, panel.assets, self.codebook_size, num_words
+        )
+
+    def forecast(self, panel: Panel) -> NDArray[np.float32]:
+        """Predicted distribution over codes of the patch after each date, mean over assets: (T, K).
+
+        NaN rows: not a window of days before yet, or nothing observed that day.
+        """
+        window = self.config.imaging
+        return inference.read_forecast(self.predictor, self.images(panel), window.window_days, window.patch_days)
+
+    def surprise(self, panel: Panel) -> Surprise:
+        """How strange each asset's newest patch is; (T, A) arrays, NaN where there is no token."""
+        return self._codes_and_surprise(panel)[1]
+
+    def _codes_and_surprise(self, panel: Panel) -> tuple[NDArray[np.int32], Surprise]:
+        window, images = self.config.imaging, self.images(panel)
+        codes = inference.read_codes(self.tokenizer, images, window.patch_days)
+        surprise = inference.read_surprise(
+            self.predictor, images, codes, self.vocabulary, window.window_days, window.patch_days
+        )
+        return codes, surprise
+
+    def __repr__(self) -> str:
+        return (
+            f"Bundle({self.codebook_size} codes, trained on {self.training_panel['num_assets']} assets "
+            f"to {np.datetime_as_string(self.train_end, unit='D')})"
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """What it holds, a row a fact."""
+        import pandas as pd
+
+        facts: dict[str, Any] = {
+            "train_end": np.datetime_as_string(self.train_end, unit="D"),
+            **{f"training {key}": value for key, value in self.training_panel.items()},
+            "codes": self.codebook_size,
+            "words": int(self.word_of_code.max()) + 1,
+            "patch": f"1 asset x {self.config.imaging.patch_days} days",
+            "window": f"{self.config.imaging.window_days} days",
+            "channels": ", ".join(self.config.imaging.channels),
+            **{
+                name: f"{value:.3f}" if isinstance(value, float) else value
+                for name, value in self.figures.items()
+            },
+        }
+        return pd.DataFrame({"value": facts}).rename_axis("fact")
+
+    def plot(self) -> go.Figure:
+        """The most used words as small return pictures."""
+        from fintok.plots.vocabulary import Vocabulary as Pictures
+        from fintok.plots.vocabulary import vocabulary_gallery
+
+        patches, counts = self.words()
+        return vocabulary_gallery(Pictures(patches, counts))
+
+    def words(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Mean patch of each word, (W, P) in units of the asset's slow scale, and its training count (W,)."""
+        vocabulary, num_words = self.vocabulary, int(self.word_of_code.max()) + 1
+        counts = np.bincount(vocabulary.word_of_code, vocabulary.counts, num_words)
+        weighted = np.zeros((num_words, vocabulary.patch_mean.shape[1]))
+        np.add.at(weighted, vocabulary.word_of_code, np.sinh(vocabulary.patch_mean) * vocabulary.counts[:, None])
+        return (weighted / np.maximum(counts, 1)[:, None]).astype(np.float32), counts.astype(np.int64)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the bundle into a folder; the header comes last, so that a folder with one is complete."""
+        from safetensors.numpy import save as to_bytes
+
+        folder = Path(folder)
+        save_tokenizer(folder / "tokenizer", self.tokenizer)
+        save_masked_model(folder / "predictor", self.predictor)
+        arrays = {
+            **self.vocabulary._asdict(),
+            "training_dates": self.training_dates.astype("datetime64[ns]").astype(np.int64),
+            "training_forecast": self.training_forecast.astype(np.float16),
+            "training_returns_market": self.training_returns_market,
+        }
+        write_atomically(folder / ARRAYS, to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+        header = {
+            "format_version": FORMAT_VERSION,
+            "fintok_version": __version__,
+            "train_end": str(np.datetime_as_string(self.train_end)),
+            "training_panel": self.training_panel,
+            "figures": self.figures,
+            "config": to_dict(self.config),
+        }
+        write_atomically(folder / HEADER, (json.dumps(header, indent=2) + "\n").encode())
+
+
+def load(folder: str | Path) -> Bundle:
+    """Read a bundle. Raises InputError (no bundle there) or CheckpointError (damaged, or of another version)."""
+    folder = Path(folder)
+    header = _read_header(folder)
+    arrays = _read_arrays(folder / ARRAYS)
+    try:
+        vocabulary = Vocabulary(**{name: arrays[name] for name in Vocabulary._fields})
+        dates = arrays["training_dates"].astype("datetime64[ns]")
+        forecast = arrays["training_forecast"].astype(np.float32)
+        market = arrays["training_returns_market"]
+    except KeyError as error:
+        raise CheckpointError(f"{folder / ARRAYS} lacks {error}; the file is damaged") from None
+    return Bundle(
+        config=from_dict(PretrainConfig, header["config"], str(folder / HEADER)),
+        tokenizer=load_tokenizer(folder / "tokenizer"),
+        predictor=load_masked_model(folder / "predictor"),
+        vocabulary=vocabulary,
+        train_end=np.datetime64(header["train_end"], "ns"),
+        training_panel=header["training_panel"],
+        training_dates=dates,
+        training_forecast=forecast,
+        training_returns_market=market,
+        figures=header["figures"],
+    )
+
+
+def imager(config: PretrainConfig) -> ReturnImager:
+    """The imager of a configuration."""
+    imaging = config.imaging
+    return ReturnImager(
+        imaging.channels,
+        fast_days=imaging.fast_days,
+        slow_days=imaging.slow_days,
+        min_observations=imaging.min_observations,
+    )
+
+
+def describe_panel(panel: Panel) -> dict[str, Any]:
+    """What is written down about a training panel: enough to tell whether another one is the same."""
+    digest = hashlib.sha256(np.ascontiguousarray(panel.returns).view(np.uint8))
+    digest.update(np.ascontiguousarray(panel.dates).view(np.uint8))
+    digest.update("\n".join(panel.assets).encode())
+    return {
+        "source": Path(panel.source).name,
+        "sha256": digest.hexdigest(),
+        "num_days": panel.num_days,
+        "num_assets": panel.num_assets,
+    }
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    path = folder / HEADER
+    if not path.is_file():
+        is_partial = (folder / "stages").is_dir()
+        hint = "its training has not finished: go on with fintok pretrain … --resume" if is_partial else (
+            "make one with fintok pretrain --panel P --out " + str(folder)
+        )
+        raise InputError(f"{folder} holds no model ({HEADER} is missing); {hint}")
+    try:
+        header = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}); the file is damaged") from None
+    found = header.get("format_version") if isinstance(header, dict) else None
+    if found != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {found!r}, this release reads {FORMAT_VERSION}; train the model again"
+        )
+    if header.keys() != _HEADER_KEYS:
+        odd = sorted(header.keys() ^ _HEADER_KEYS)[0]
+        raise CheckpointError(f"{path}: key {odd!r} is {'unknown' if odd in header else 'missing'}")
+    return header
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or cut short ({error})") from None

@@ -1,0 +1,195 @@
+"""Reading a panel with trained models, one window a date, on fixed batch shapes.
+
+Every number at a date comes from a window that ends there. Windows are read in batches of one shape (the last
+one is filled up), so that a panel cut short gives the same bits up to the cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fintok.imaging import ReturnImages
+from fintok.progress import track
+from vision.methods.beit2 import MaskedCodeModel
+from vision.nn.tokenizer import Tokenizer
+
+TOKENS_PER_BATCH = 16_384  # of A x columns; about 60 MB of activations at width 64
+HIDDEN_COLUMNS = 2  # patches of an asset hidden when the others are asked about it: design figures use two weeks
+NUM_GROUPS = 4  # a quarter of the assets is hidden at a time
+
+Array = NDArray[np.float32]
+
+
+class Vocabulary(NamedTuple):
+    """What the codes look like, learned from training patches. K codes, P days a patch, standardised returns."""
+
+    patch_mean: Array  # (K, P) mean of the channel "return" over the patches of a code
+    patch_variance: Array  # (K, P) variance around that mean
+    counts: NDArray[np.int64]  # (K,) training patches of a code
+    word_of_code: NDArray[np.int64]  # (K,) the coarse code each one belongs to
+
+
+class Surprise(NamedTuple):
+    """What the model makes of each asset's newest patch; (T, A) float32, NaN where there is no token.
+
+    The patch, and the one before it, are hidden for a quarter of the assets at a time, so that the
+    prediction comes from the other assets and from the asset's own past.
+    """
+
+    surprise: Array  # -log p(code), nats
+    expected: Array  # its mean under p: the entropy of p, nats
+    deviation: Array  # its standard deviation under p, nats
+    distance: Array  # mean squared distance of the patch to its code over the code's own variance; about 1
+    residual_energy: Array  # mean squared residual against the expected patch over the mixture's variance; about 1
+    residual: Array  # signed residual of the newest day, standard deviations
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """All windows of the images, as views: nothing is copied until a batch is cut."""
+
+    values: Tensor  # (T - W + 1, C, A, W)
+    observed: Tensor  # (T - W + 1, A, W)
+    batch_size: int
+    ends: NDArray[np.int64] = field(repr=False)  # (T - W + 1,) row of each window's last day
+
+    @classmethod
+    def of(cls, images: ReturnImages, days: int, batch_tokens: int) -> Windows:
+        """Windows of `days` rows; batches of about `batch_tokens` (asset, day) cells."""
+        values = torch.from_numpy(images.values).unfold(2, days, 1).permute(2, 0, 1, 3)
+        observed = torch.from_numpy(images.observed).unfold(1, days, 1).permute(1, 0, 2)
+        batch_size = max(1, batch_tokens // (images.num_assets * days))
+        return cls(values, observed, batch_size, np.arange(days - 1, images.num_days))
+
+    def batches(self, description: str) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """(rows of the answer, images (B, C, A, W), observed (B, A, W)); B is the same for every batch."""
+        count = len(self.ends)
+        for first in track(range(0, count, self.batch_size), description):
+            chosen = torch.arange(first, first + self.batch_size).clamp(max=count - 1)
+            rows = slice(int(self.ends[first]), int(self.ends[first]) + min(self.batch_size, count - first))
+            yield rows, self.values[chosen], self.observed[chosen]
+
+
+def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int) -> NDArray[np.int32]:
+    """Code of the patch that ends at each date, (T, A) int32; -1 where the asset is not observed that day."""
+    codes = np.full((images.num_days, images.num_assets), -1, np.int32)
+    if images.num_days < patch_days:
+        return codes
+    windows = Windows.of(images, patch_days, TOKENS_PER_BATCH * patch_days)
+    with reading(tokenizer):
+        for rows, values, observed in windows.batches("codes"):
+            codes[rows] = tokenizer.codes(values, observed)[: rows.stop - rows.start].numpy()
+    return np.where(images.observed.T, codes, np.int32(-1))
+
+
+def read_forecast(
+    model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int, description: str = "forecast"
+) -> Array:
+    """p(code of the coming patch | the window up to each date), averaged over observed assets: (T, K).
+
+    NaN rows: fewer than a window of days before, or no asset observed that day.
+    """
+    forecast = np.full((images.num_days, model.num_codes), np.nan, np.float32)
+    seen_days = window_days - patch_days
+    if images.num_days < seen_days:
+        return forecast
+    windows = Windows.of(images, seen_days, TOKENS_PER_BATCH * patch_days)
+    hidden = torch.zeros(images.num_assets, window_days // patch_days, dtype=torch.bool)
+    hidden[:, -1] = True
+    with reading(model):
+        for rows, values, observed in windows.batches(description):
+            is_there = observed[:, :, -1:]
+            values = torch.nn.functional.pad(values, (0, patch_days))
+            observed = torch.cat([observed, is_there.expand(-1, -1, patch_days)], dim=2)
+            probability = _last_column(model, values, observed, hidden).softmax(-1)
+            weight = is_there.float()
+            mean = (probability * weight).sum(1) / weight.sum(1)  # 0 / 0 = NaN: nobody was observed
+            forecast[rows] = mean[: rows.stop - rows.start].numpy()
+    return forecast
+
+
+def read_surprise(
+    model: MaskedCodeModel,
+    images: ReturnImages,
+    codes: NDArray[np.int32],
+    vocabulary: Vocabulary,
+    window_days: int,
+    patch_days: int,
+) -> Surprise:
+    """How strange each asset's newest patch is, given the other assets and its own past (see Surprise)."""
+    shape = (images.num_days, images.num_assets)
+    answer = np.full((len(Surprise._fields), *shape), np.nan, np.float32)
+    if images.num_days < window_days:
+        return Surprise(*answer)
+    windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days)
+    mean, variance = torch.from_numpy(vocabulary.patch_mean), torch.from_numpy(vocabulary.patch_variance)
+    channel = images.channel_names.index("return")
+    groups = asset_groups(images.assets)
+    with reading(model):
+        for rows, values, observed in windows.batches("surprise"):
+            count = rows.stop - rows.start
+            code = torch.from_numpy(codes[rows].astype(np.int64))
+            code = torch.cat([code, code[-1:].expand(values.shape[0] - count, -1)])
+            patch, seen = values[:, channel, :, -patch_days:], observed[:, :, -patch_days:]
+            for group in groups:
+                hidden = torch.zeros(images.num_assets, window_days // patch_days, dtype=torch.bool)
+                hidden[group, -HIDDEN_COLUMNS:] = True
+                logits = _last_column(model, values, observed, hidden)[:, group]
+                part = _judge(logits, code[:, group], patch[:, group], seen[:, group], mean, variance)
+                answer[:, rows, group.numpy()] = part[:, :count].numpy()
+    return Surprise(*np.where(images.observed.T, answer, np.float32(np.nan)))
+
+
+def asset_groups(assets: tuple[str, ...]) -> list[Tensor]:
+    """Places of the assets hidden together: by rank of their names, so that the order of columns plays no part."""
+    ranked = torch.from_numpy(np.argsort(np.asarray(assets), kind="stable"))
+    num_groups = min(NUM_GROUPS, len(assets))
+    return [ranked[group::num_groups] for group in range(num_groups)]
+
+
+def _judge(logits: Tensor, code: Tensor, patch: Tensor, seen: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Logits (B, A, K), code (B, A), patch and seen (B, A, P) -> the six numbers of Surprise (6, B, A)."""
+    log_p = logits.log_softmax(-1)
+    p = log_p.exp()
+    known = code.clamp(min=0).unsqueeze(-1)
+    entropy = -(p * log_p).sum(-1)
+    deviation = ((p * log_p**2).sum(-1) - entropy**2).clamp(min=1e-6).sqrt()
+    days = seen.sum(-1).clamp(min=1)
+    expected = p @ mean
+    spread = (p @ (mean**2 + variance) - expected**2).clamp(min=1e-4)
+    residual = (patch - expected) / spread.sqrt() * seen
+    own = known.squeeze(-1)
+    distance = ((patch - mean[own]) ** 2 / variance[own] * seen).sum(-1) / days
+    return torch.stack(
+        [
+            -log_p.gather(-1, known).squeeze(-1),
+            entropy,
+            deviation,
+            distance,
+            (residual**2).sum(-1) / days,
+            residual[..., -1],
+        ]
+    )
+
+
+def _last_column(model: MaskedCodeModel, values: Tensor, observed: Tensor, hidden: Tensor) -> Tensor:
+    """Logits (B, A, K) of the newest patch of every asset, where `hidden` (A, columns) is not seen."""
+    batch = values.shape[0]
+    patches = model.encode(values, observed, hidden.flatten().expand(batch, -1)).patches
+    return model.head(patches.unflatten(1, hidden.shape)[:, :, -1])
+
+
+@contextmanager
+def reading(model: torch.nn.Module) -> Iterator[None]:
+    """Eval mode, no gradient."""
+    model.eval()
+    with torch.inference_mode():
+        yield

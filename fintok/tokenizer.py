@@ -1,0 +1,99 @@
+"""Tokens: the codes and words of a panel, one for each date and asset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    import polars as pl
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """What a bundle reads in a panel. A token covers the patch of days that ends at its date.
+
+    -1 and NaN mean that there is no token: the asset is not observed that day, or its scale is not known yet.
+    The surprise needs a whole window of days before it, so it starts later than the codes.
+    """
+
+    codes: NDArray[np.int32]  # (T, A) in 0 … K-1, -1 = none
+    words: NDArray[np.int32]  # (T, A) coarse codes, -1 = none
+    surprise: NDArray[np.float32]  # (T, A) -log p(code), nats, NaN = none
+    dates: NDArray[np.datetime64]  # (T,)
+    assets: tuple[str, ...]
+    num_codes: int
+    num_words: int
+
+    def __repr__(self) -> str:
+        count = int((self.codes >= 0).sum())
+        return (
+            f"Tokens({count:,} tokens of {len(self.assets)} assets on {len(self.dates):,} dates, "
+            f"{self.usage:.0%} of {self.num_codes} codes used, perplexity {self.perplexity:.0f})"
+        )
+
+    @property
+    def frequencies(self) -> NDArray[np.float64]:
+        """Share of each code among the tokens, (K,)."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=self.num_codes)
+        return counts / max(counts.sum(), 1)
+
+    @property
+    def usage(self) -> float:
+        """Share of the codes that occur."""
+        return float((self.frequencies > 0).mean())
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the entropy of the codes' frequencies: how many codes are in use, in effect."""
+        shares = self.frequencies[self.frequencies > 0]
+        return float(np.exp(-(shares * np.log(shares)).sum()))
+
+    def summary(self) -> pd.DataFrame:
+        """A row for each word: its share of the tokens, its codes, its mean surprise (nats)."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {"word": self.words.ravel(), "code": self.codes.ravel(), "surprise": self.surprise.ravel()}
+        ).query("code >= 0")
+        grouped = frame.groupby("word")
+        table = pd.DataFrame(
+            {
+                "share": grouped.size() / max(len(frame), 1),
+                "codes": grouped["code"].nunique(),
+                "mean_surprise": grouped["surprise"].mean(),
+            }
+        )
+        return table.sort_values("share", ascending=False)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Columns date, symbol, code, word, surprise (null = a whole window is not there yet), by date and symbol."""
+        import polars as pl
+
+        rows, columns = np.nonzero(self.codes >= 0)
+        surprise = pl.Series("surprise", self.surprise[rows, columns]).fill_nan(None)
+        names = pl.Series("symbol", self.assets, dtype=pl.String)
+        return pl.DataFrame(
+            {
+                "date": self.dates[rows],
+                "symbol": names.gather(columns),
+                "code": self.codes[rows, columns],
+                "word": self.words[rows, columns],
+                "surprise": surprise,
+            }
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same table for pandas."""
+        return self.to_polars().to_pandas()
+
+    def plot(self) -> go.Figure:
+        """How often each code occurs, most used first."""
+        from fintok.plots.vocabulary import codebook_usage
+
+        return codebook_usage(np.bincount(self.codes[self.codes >= 0], minlength=self.num_codes))

@@ -15,13 +15,6 @@ from vision.nn.attention import (
     rotary_angles,
     rotate,
 )
-    AxialAttention,
-    JointAttention,
-    OwnAttention,
-    build_attention,
-    rotary_angles,
-    rotate,
-)
 from vision.nn.grid import PatchGrid
 from vision.nn.packed import Segment
 

@@ -16,7 +16,8 @@ class _Methods(Mapping[str, "type[Method]"]):
     """Name -> class of the method in the module of that name."""
 
     def __getitem__(self, name: str) -> "type[Method]":
-        return getattr(import_module(f"vision.methods.{name}"), _HOME[name])
+        class_name = _HOME[name]
+        return getattr(import_module(f"vision.methods.{name}"), class_name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(_HOME)

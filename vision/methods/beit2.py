@@ -115,8 +115,9 @@ class BEiT2(Method):
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
         """Codes (B, M) long at the masked places, from the whole image."""
-        mask = _mask(batch)
-        codes = self.tokenizer.module.codes(batch.views[0], batch.valid[0]).gather(1, mask.index)
+        images, mask = batch.views[0], _mask(batch)
+        with torch.autocast(images.device.type, enabled=False):  # codes are the same whatever the precision
+            codes = self.tokenizer.module.codes(images, batch.valid[0]).gather(1, mask.index)
         self._last = (codes, mask.weight)
         return codes
 

@@ -92,6 +92,13 @@ def test_targets_are_the_frozen_tokenizers_codes_of_the_whole_image(build, make_
     assert torch.equal(method.targets(batch), expected)
 
 
+def test_codes_are_the_same_under_autocast(build, make_batch):
+    method, batch = build(), make_batch(8, mask_ratio=0.8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        codes = method.targets(batch)
+    assert torch.equal(codes, method.targets(batch))
+
+
 def test_loss_is_a_flat_mean_over_masked_patches_that_were_observed(build, make_batch):
     method, batch = build(MAIN), make_batch(4, mask_ratio=0.4, is_partly_observed=True)
     method.eval()

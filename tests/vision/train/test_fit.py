@@ -210,6 +210,12 @@ def test_metrics_have_loss_terms_figures_and_rate(run):
     assert row["steps_per_second"] > 0
 
 
+@pytest.mark.parametrize("name", ["ibot", "vqkd", "beit2"])
+def test_bfloat16(run, config, name):
+    row = run(name, config=dataclasses.replace(config, precision="bf16-mixed", steps=2))[1].metrics
+    assert 0 < row["loss"] < 20
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(build, config, tmp_path):
     class Broken:
         def __len__(self):

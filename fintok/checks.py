@@ -1,0 +1,150 @@
+"""Deterministic checks of market data: faults that have a name and need no model.
+
+Every check answers (T, A) booleans and is causal: row t uses rows up to t only. They stand beside the learned
+score as named reasons, in the order of `CHECKS`: the first that fires is the one reported.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.trailing import trailing_moments
+
+if TYPE_CHECKING:
+    from fintok.panel import Panel
+
+Flags = NDArray[np.bool_]
+
+_ROUNDING = 1e-4  # relative: quotes rounded to cents on one side of a bar and not on the other
+_STALE_CHANCE = 1e-6  # a run of unchanged prices is stale when chance gives it less than this
+_MIN_UNCHANGED_SHARE = 0.02  # an asset is never taken to repeat its price on fewer days than this
+_SAME_RETURN_DAYS = 10
+_FAR_BEYOND = 12.0  # in standard deviations of the asset's own trailing returns
+_SPLIT_RATIOS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+_DECIMAL_RATIOS = (10.0, 100.0)
+
+
+def is_not_positive(panel: "Panel") -> Flags:
+    """A price, or a bar's open, high, low or close, at or below zero."""
+    flags = np.zeros(panel.returns.shape, dtype=bool)
+    if panel.values != "prices":  # returns of futures and spreads may come with prices of any sign
+        return flags
+    columns = [panel.prices, *(panel.fields.get(name) for name in ("open", "high", "low", "close"))]
+    for column in columns:
+        if column is not None:
+            flags |= column <= 0.0  # NaN compares as False
+    return flags
+
+
+def is_out_of_order(panel: "Panel") -> Flags:
+    """A bar whose high lies below its open, close or low, or whose low lies above one of them.
+
+    Only the bar's own columns are compared with each other (an adjusted close lives on another scale), with a
+    tolerance of one basis point. A missing column is left out.
+    """
+    fields = {name: panel.fields.get(name) for name in ("open", "high", "low", "close")}
+    flags = np.zeros(panel.returns.shape, dtype=bool)
+    high, low = fields["high"], fields["low"]
+    for name in ("open", "close", "low"):
+        other = fields[name]
+        if high is not None and other is not None:
+            flags |= high < other - _ROUNDING * np.abs(other)
+    for name in ("open", "close"):
+        other = fields[name]
+        if low is not None and other is not None:
+            flags |= low > other + _ROUNDING * np.abs(other)
+    return flags
+
+
+def is_stale(panel: "Panel") -> Flags:
+    """A run of unchanged prices too long for an asset that usually moves.
+
+    With q the share of days on which the asset did not move (half-life of 250 observed or missing rows, up
+    to the day before the run, never below 2 %), n unchanged days in a row are stale once q^n < 1e-6: four
+    days for a liquid stock, twelve for one that stands still on three days in ten. An asset needs 20
+    returns before the run, and must have moved in them: a constant price is not stale, it just does not
+    move. Days without a return neither break nor lengthen a run.
+    """
+    returns = panel.returns
+    observed = np.isfinite(returns)
+    unchanged = observed & (np.abs(returns) < 1e-12)
+    still = np.cumsum(unchanged, axis=0)
+    run = still - np.maximum.accumulate(np.where(observed & ~unchanged, still, 0), axis=0)
+    share = trailing_moments(np.where(observed, unchanged, np.nan), half_life=250, min_count=20).mean
+    rows = np.arange(len(returns))[:, None]
+    start = np.maximum.accumulate(np.where(unchanged & (run == 1), rows, 0), axis=0)
+    share_before = np.take_along_axis(share, start, axis=0)
+    usually_moves = share_before < 0.9
+    chance = run * np.log(np.clip(share_before, _MIN_UNCHANGED_SHARE, 1.0))
+    return unchanged & usually_moves & (chance < np.log(_STALE_CHANCE))
+
+
+def is_duplicate(panel: "Panel") -> Flags:
+    """Two columns with the same non-zero return on ten days running: both are flagged.
+
+    Returns count as the same to ten decimals. Days on which both stand still, or on which one of the two is
+    missing, neither count nor break the run. Candidates are found by sorting each day's returns, so the cost
+    does not grow with the number of pairs.
+    """
+    flags = np.zeros(panel.returns.shape, dtype=bool)
+    if panel.returns.shape[1] < 2:
+        return flags
+    rounded = np.round(panel.returns, 10)
+    order = np.argsort(rounded, axis=1, kind="stable")  # NaN last
+    ordered = np.take_along_axis(rounded, order, axis=1)
+    day, place = np.nonzero((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0.0))
+    pairs = np.stack([order[day, place], order[day, place + 1]], axis=1)
+    found, times = np.unique(pairs, axis=0, return_counts=True)
+    for first, second in found[times >= _SAME_RETURN_DAYS]:
+        one, other = rounded[:, first], rounded[:, second]
+        both = np.isfinite(one) & np.isfinite(other)
+        same = both & (one == other)
+        count = np.cumsum(same & (one != 0.0))
+        since_break = count - np.maximum.accumulate(np.where(both & ~same, count, 0))
+        fires = same & (since_break >= _SAME_RETURN_DAYS)
+        flags[:, first] |= fires
+        flags[:, second] |= fires
+    return flags
+
+
+def _jumps_by(panel: "Panel", ratios: tuple[float, ...]) -> Flags:
+    """A move by one of these ratios, either way, far beyond the asset's scale and not the market's move."""
+    returns = panel.returns
+    if panel.values != "prices":
+        return np.zeros(returns.shape, dtype=bool)
+    scale = 1.2533 * trailing_moments(np.abs(returns), half_life=63, min_count=20).mean  # sd of a normal
+    observed = np.isfinite(returns)
+    market = np.zeros(len(returns))
+    many = observed.sum(axis=1) >= 5  # a median of fewer says nothing about a market
+    market[many] = np.nanmedian(returns[many], axis=1)
+    distance = np.min([np.abs(np.abs(returns) - np.log(ratio)) for ratio in ratios], axis=0)
+    beyond = np.abs(returns - market[:, None]) > _FAR_BEYOND * scale
+    tolerance = np.clip(scale, 0.005, 0.03)  # the day's ordinary move rides on top of the jump
+    return beyond & (scale > 0.0) & (distance <= tolerance)
+
+
+def is_decimal_shift(panel: "Panel") -> Flags:
+    """A price that jumps by a factor of ten or a hundred: a misplaced decimal, or another unit."""
+    return _jumps_by(panel, _DECIMAL_RATIOS)
+
+
+def is_unadjusted_split(panel: "Panel") -> Flags:
+    """A price that jumps by a small split ratio, 3:2 to 8:1 or the reverse. Suspected, not proven."""
+    return _jumps_by(panel, _SPLIT_RATIOS)
+
+
+CHECKS: dict[str, Callable[["Panel"], Flags]] = {
+    "price not positive": is_not_positive,
+    "high and low out of order": is_out_of_order,
+    "possible decimal shift": is_decimal_shift,
+    "possible unadjusted split": is_unadjusted_split,
+    "stale price": is_stale,
+    "duplicate of another column": is_duplicate,
+}
+
+
+def run_checks(panel: "Panel") -> dict[str, Flags]:
+    """All checks by the reason they give, most specific first: (T, A) booleans each."""
+    return {reason: check(panel) for reason, check in CHECKS.items()}

@@ -1,0 +1,57 @@
+"""scikit-learn's estimator form without importing scikit-learn.
+
+`clone`, `Pipeline`, `GridSearchCV` and the notebook display work on a class that keeps its constructor
+arguments under their own names, answers `get_params` and `set_params`, and, since scikit-learn 1.6, has
+`__sklearn_tags__`. Importing `sklearn.base` costs more than a second, so the tags are built when asked for.
+"""
+
+import inspect
+from typing import Any, Self
+
+from fintok.errors import InputError
+
+
+class Estimator:
+    """Base of the two heads: the constructor only stores, `fit` learns names that end in an underscore."""
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments; `deep` is accepted for scikit-learn and changes nothing."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set constructor arguments by name; raises ValueError for a name that the constructor lacks."""
+        known = self._parameter_names()
+        for name, value in params.items():
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags  # pyright: ignore[reportMissingImports]
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=None,
+            classifier_tags=None,
+            regressor_tags=None,
+            input_tags=InputTags(two_d_array=False, allow_nan=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return any(name.endswith("_") and not name.startswith("_") for name in vars(self))
+
+    def _require_fit(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise InputError(f"this {type(self).__name__} is not fitted yet: call fit(panel) first")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items() if k != "bundle")
+        return f"{type(self).__name__}({shown})"

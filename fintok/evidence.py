@@ -1,0 +1,150 @@
+"""Evidence of strangeness: statistics of surprise, their tail probabilities, and one combined probability."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.trailing import trailing_moments, trailing_sum
+
+_HALF_LIFE = 250  # rows: an asset's own history, about a trading year
+_MIN_HISTORY = 60  # rows of it before a statistic that needs it exists
+_DRIFT_ROWS = 10
+_BODY_KNOTS = 400
+_TAIL_SHARE = 0.02  # the largest 2 % of training values shape the tail
+_SMALLEST_P = 1e-300
+
+REASONS = {
+    "residual": "moved against its peers",
+    "energy": "volatility burst",
+    "drift": "drift",
+    "surprise": "unusual pattern",
+    "distance": "unlike any known pattern",
+}
+
+
+class Surprises(Protocol):
+    """What a bundle says of each (date, asset): arrays (T, A), NaN where there is no token."""
+
+    @property
+    def surprise(self) -> NDArray[np.floating]: ...  # -log p of the newest code
+
+    @property
+    def expected(self) -> NDArray[np.floating]: ...  # mean of the surprise under p
+
+    @property
+    def deviation(self) -> NDArray[np.floating]: ...  # standard deviation of the surprise under p
+
+    @property
+    def distance(self) -> NDArray[np.floating]: ...  # patch to its code, standardised
+
+    @property
+    def residual_energy(self) -> NDArray[np.floating]: ...  # squared standardised residual over five days
+
+    @property
+    def residual(self) -> NDArray[np.floating]: ...  # signed standardised residual of the newest day
+
+
+def statistics_of(surprise: Surprises) -> dict[str, NDArray[np.float32]]:
+    """The statistics that are combined, (T, A) each, higher = stranger, NaN where there is none.
+
+    residual: size of the newest day's residual against the asset's own trailing root mean square;
+    energy: log of the five-day residual energy, standardised by the asset's own trailing mean and deviation;
+    drift: size of the ten-day sum of signed residuals against its own trailing root mean square;
+    surprise: (S - E[S]) / sd[S], so that days on which everything is uncertain do not alarm;
+    distance: of the patch to its code, which catches what the codebook clips.
+    Every trailing statistic uses rows strictly before t.
+    """
+    sums = trailing_sum(surprise.residual, _DRIFT_ROWS, min_count=_DRIFT_ROWS // 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_energy = np.log(np.asarray(surprise.residual_energy, dtype=np.float64))
+        log_energy[~np.isfinite(log_energy)] = np.nan
+        past = trailing_moments(log_energy, half_life=_HALF_LIFE, min_count=_MIN_HISTORY)
+        found = {
+            "residual": _against_own_scale(surprise.residual),
+            "energy": (log_energy - past.mean) / past.deviation,
+            "drift": _against_own_scale(sums),
+            "surprise": (surprise.surprise - surprise.expected) / surprise.deviation,
+            "distance": surprise.distance,
+        }
+    return {
+        name: np.where(np.isfinite(values), values, np.nan).astype(np.float32)
+        for name, values in found.items()
+    }
+
+
+def _against_own_scale(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    squares = np.asarray(values, dtype=np.float64) ** 2
+    past = trailing_moments(squares, half_life=_HALF_LIFE, min_count=_MIN_HISTORY).mean
+    return np.sqrt(squares / past)
+
+
+@dataclass(frozen=True)
+class TailMap:
+    """Upper-tail probability of one statistic: empirical in the body, generalised Pareto in the far tail.
+
+    Ranks alone cannot tell a six from a sixty; beyond the 98 % quantile of the training values the tail is
+    a generalised Pareto fitted by probability-weighted moments (Hosking and Wallis, 1987), with the shape
+    held within [0, 0.9] so that no value is impossible and the mean exists.
+    """
+
+    values: NDArray[np.float64]  # (Q,) increasing
+    probabilities: NDArray[np.float64]  # (Q,) share of training values at least as large, decreasing
+    threshold: float  # where the Pareto tail takes over
+    scale: float
+    shape: float
+
+    @classmethod
+    def fit(cls, sample: NDArray[np.floating]) -> "TailMap":
+        """From the finite values of a sample, at least 1,000 of them (`MIN_SAMPLE`)."""
+        ordered = np.sort(np.asarray(sample, dtype=np.float64)[np.isfinite(sample)])
+        shares = np.linspace(0.0, 1.0 - _TAIL_SHARE, _BODY_KNOTS)
+        values, first = np.unique(np.quantile(ordered, shares), return_index=True)
+        excess = ordered[ordered > values[-1]] - values[-1]
+        shape, scale = 0.0, 1.0
+        if len(excess) >= 10:
+            mean = excess.mean()
+            # a1 = E[Y (1 - F(Y))]; the plotting position is the one of Hosking and Wallis
+            a1 = (excess * (1.0 - (np.arange(1, len(excess) + 1) - 0.35) / len(excess))).mean()
+            shape = float(np.clip(2.0 - mean / (mean - 2.0 * a1), 0.0, 0.9)) if mean > 2.0 * a1 else 0.9
+            scale = float(mean * (1.0 - shape))  # the mean of a generalised Pareto is scale / (1 - shape)
+        return cls(values, 1.0 - shares[first], float(values[-1]), max(scale, 1e-12), shape)
+
+    @classmethod
+    def standard(cls) -> "TailMap":
+        """For statistics in standard deviations when there is no training sample: Student-t, four degrees."""
+        values = np.linspace(-4.0, 3.0, _BODY_KNOTS)
+        root = values / np.sqrt(1.0 + values**2 / 4.0)
+        below = 0.5 + 0.375 * root * (1.0 - root**2 / 12.0)  # closed form of the t(4) distribution function
+        return cls(values, 1.0 - below, 3.0, 3.0 / 4.0 * (1.0 + 4.0 / 9.0), 0.25)
+
+    def __call__(self, statistic: NDArray[np.floating]) -> NDArray[np.float64]:
+        """p of each value, in [1e-300, 1]; NaN stays NaN. Falls with the value, without ties in the tail."""
+        x = np.asarray(statistic, dtype=np.float64)
+        body = np.interp(x, self.values, self.probabilities)
+        excess = np.maximum(x - self.threshold, 0.0) / self.scale
+        if self.shape > 1e-6:
+            log_tail = -np.log1p(self.shape * excess) / self.shape
+        else:
+            log_tail = -excess
+        p = np.where(x > self.threshold, self.probabilities[-1] * np.exp(log_tail), body)
+        return np.where(np.isnan(x), np.nan, np.maximum(p, _SMALLEST_P))
+
+
+MIN_SAMPLE = 1000  # training values below which `TailMap.standard` is the safer map
+
+
+def cauchy_combination(p_values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """One p-value of several (S, ...), over those that are not NaN; NaN where all are.
+
+    Liu and Xie (2020): the mean of tan((1/2 - p) pi) is Cauchy in the tail however the statistics depend on
+    each other, so nothing need be known of their correlation, and one very small p is not drowned by the
+    others.
+    """
+    finite = np.isfinite(p_values)
+    count = finite.sum(axis=0)
+    inside = np.clip(np.where(finite, p_values, 0.5), _SMALLEST_P, 1.0 - 1e-9)
+    cauchy = np.where(finite, 1.0 / np.tan(np.pi * inside), 0.0).sum(axis=0) / np.maximum(count, 1)
+    combined = np.arctan2(1.0, cauchy) / np.pi
+    return np.where(count > 0, combined, np.nan)

@@ -1,0 +1,91 @@
+"""Persistent states: the jump model's decoder, forward only (causal) and with hindsight.
+
+Shu, Yu and Mulvey (2024) and Nystrup, Lindstrom and Madsen (2020): a path of states pays its distances to the
+centres plus a penalty for every switch. Decoded forward, the state of day t is the end of the cheapest path
+over days up to t; with the whole sample at hand, it is the middle of the cheapest path over all days.
+Both are recursions over days, each step waiting for the one before: O(T K), numpy over the K states.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Decoded(NamedTuple):
+    """A causal decoding."""
+
+    labels: NDArray[np.int64]  # (T,) end of the cheapest path over days up to t
+    values: NDArray[
+        np.float64
+    ]  # (T, K) cost of the cheapest path that ends in k, less the smallest of the K
+
+
+def decode_online(distances: NDArray[np.float64], penalty: float) -> Decoded:
+    """Causal decoding of distances (T, K): V_t(k) = d_t(k) + min(V_{t-1}(k), min_j V_{t-1}(j) + penalty).
+
+    min_j over j != k with the penalty added is the same as over all j, since staying is never dearer than
+    leaving and coming back. The smallest value is taken off each day, which changes no comparison and keeps
+    numbers small. Ties go to the lower state.
+    """
+    values = np.empty_like(distances)
+    value = np.zeros(distances.shape[1])
+    for day, cost in enumerate(distances):
+        value = cost + np.minimum(value, penalty)  # value's minimum is 0, so min_j + penalty is the penalty
+        value -= value.min()
+        values[day] = value
+    return Decoded(values.argmin(axis=1), values)
+
+
+def decode_with_hindsight(distances: NDArray[np.float64], penalty: float) -> NDArray[np.int64]:
+    """The cheapest path over the whole sample (Viterbi): (T,) states. Looks ahead by nature."""
+    num_days, num_states = distances.shape
+    came_from = np.empty((num_days, num_states), dtype=np.int64)
+    own = np.arange(num_states)
+    value = np.zeros(num_states)
+    for day, cost in enumerate(distances):
+        came_from[day] = np.where(value <= penalty, own, value.argmin())
+        value = cost + np.minimum(value, penalty)
+        value -= value.min()
+    labels = np.empty(num_days, dtype=np.int64)
+    state = int(value.argmin())
+    for day in range(num_days - 1, -1, -1):
+        labels[day] = state
+        state = int(came_from[day, state])
+    return labels
+
+
+def count_switches(distances: NDArray[np.float64], penalties: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Number of switches of the causal path under each of P penalties: (P,), in one pass over the days."""
+    value = np.zeros((len(penalties), distances.shape[1]))
+    switches = np.zeros(len(penalties), dtype=np.int64)
+    cap = penalties[:, None]
+    before: NDArray[np.intp] | None = None
+    for cost in distances:
+        value = cost + np.minimum(value, cap)
+        value -= value.min(axis=1, keepdims=True)
+        state = value.argmin(axis=1)
+        if before is not None:
+            switches += state != before
+        before = state
+    return switches
+
+
+def penalty_for_switches(distances: NDArray[np.float64], max_switches: float) -> float:
+    """The smallest penalty whose causal path over distances (T, K) switches at most `max_switches` times.
+
+    The count falls with the penalty, though not strictly, so the search takes the smallest penalty that holds
+    together with all larger ones tried: two passes of 49 penalties each, the second between two of the first.
+    """
+    scale = float((distances - distances.min(axis=1, keepdims=True)).mean())
+    if scale <= 0.0:  # all centres alike: no path ever switches
+        return 0.0
+    grid = np.concatenate([[0.0], scale * np.geomspace(1e-2, 1e5, 48)])
+    high = grid[-1]
+    for _ in range(2):
+        fails = np.flatnonzero(count_switches(distances, grid) > max_switches)
+        if len(fails) == 0:
+            return 0.0
+        low, high = grid[fails[-1]], grid[min(fails[-1] + 1, len(grid) - 1)]
+        grid = np.linspace(low, high, 49)
+    return float(high)

@@ -1,0 +1,182 @@
+"""Figures of regimes: the ribbon over the market, probabilities, transitions, signatures."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fintok.plots.theme import (
+    MAX_POINTS,
+    mark_train_end,
+    moments,
+    new_figure,
+    regime_colours,
+    stepped_scale,
+    thin,
+)
+from fintok.signature import market_return
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from fintok.regime_result import Regimes
+
+
+def regime_ribbon(regimes: "Regimes") -> "go.Figure":
+    """Cumulative equal-weight market return over a background that shows the regime of every day."""
+    import plotly.graph_objects as go
+
+    figure = new_figure("Market regimes", height=440)
+    dates, labels, colours = regimes.dates, regimes.labels, regime_colours(regimes.num_regimes)
+    if len(dates) == 0:
+        return figure
+    starts = np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))  # one cell per spell, of any length
+    spells = labels[starts]
+    edges = np.append(dates[starts], dates[-1])
+    names = np.array([*regimes.names, "no forecast"], dtype=object)[spells]
+    figure.add_trace(
+        go.Heatmap(
+            x=moments(edges),
+            y=np.array([0.0, 1.0]),
+            z=np.where(spells >= 0, spells, np.nan)[None, :].astype(np.float32),
+            text=names[None, :],
+            hovertemplate="from %{x|%Y-%m-%d}: %{text}<extra></extra>",
+            colorscale=stepped_scale(colours),
+            zmin=-0.5,
+            zmax=regimes.num_regimes - 0.5,
+            showscale=False,
+            opacity=0.45,
+            yaxis="y2",
+        )
+    )
+    for name, colour in zip(regimes.names, colours, strict=True):
+        marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.7}
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=name))
+    path = np.nancumsum(market_return(regimes.panel.returns))
+    shown = thin(len(dates), MAX_POINTS)
+    figure.add_trace(
+        go.Scatter(
+            x=moments(dates[shown]),
+            y=path[shown].astype(np.float32),
+            mode="lines",
+            line={"width": 1.4, "color": "#4b5563"},
+            name="market",
+            meta="ink",  # the report draws such lines in the page's text colour
+            hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.update_layout(
+        yaxis={
+            "title": {"text": "cumulative log return, equal weights"},
+            "overlaying": "y2",
+        },  # line on top
+        yaxis2={"range": [0, 1], "visible": False, "fixedrange": True},
+    )
+    mark_train_end(figure, dates, regimes.train_end)
+    return figure
+
+
+def regime_probabilities(regimes: "Regimes") -> "go.Figure":
+    """Causal probability of each regime, stacked to one."""
+    import plotly.graph_objects as go
+
+    figure = new_figure("Regime probabilities", height=320)
+    rows = np.flatnonzero(regimes.labels >= 0)
+    if len(rows) == 0:
+        return figure
+    rows = rows[thin(len(rows), 3000)]
+    for k, colour in enumerate(regime_colours(regimes.num_regimes)):
+        figure.add_trace(
+            go.Scatter(
+                x=moments(regimes.dates[rows]),
+                y=regimes.probabilities[rows, k].astype(np.float32),
+                stackgroup="all",
+                mode="lines",
+                line={"width": 0, "color": colour},
+                fillcolor=colour,
+                name=regimes.names[k],
+                hovertemplate="%{x|%Y-%m-%d}: %{y:.0%}",
+            )
+        )
+    figure.update_layout(legend={"traceorder": "normal"})
+    figure.update_yaxes(range=[0, 1], tickformat=".0%", title={"text": "probability"})
+    mark_train_end(figure, regimes.dates, regimes.train_end)
+    return figure
+
+
+def transition_heat_map(regimes: "Regimes") -> "go.Figure":
+    """Share of days on which a regime (row) is followed by another (column)."""
+    import plotly.graph_objects as go
+
+    matrix = regimes.transition_matrix
+    names = list(regimes.names)
+    figure = new_figure("From one day to the next", height=150 + 62 * len(names))
+    figure.add_trace(
+        go.Heatmap(
+            x=names,
+            y=names,
+            z=np.sqrt(matrix).astype(np.float32),  # the root keeps rare transitions visible
+            text=[[f"{p:.1%}" if p > 0 else "–" for p in row] for row in matrix],
+            texttemplate="%{text}",
+            colorscale=[(0.0, "rgba(0,114,178,0.04)"), (1.0, "rgba(0,114,178,0.75)")],
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hovertemplate="%{y} → %{x}: %{text}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed", title={"text": "today"}, showgrid=False)
+    figure.update_xaxes(title={"text": "next day"}, showgrid=False)
+    return figure
+
+
+def signature_figure(signature: "pd.DataFrame") -> "go.Figure":
+    """The signature table as a figure: one row per regime, calmest first."""
+    import plotly.graph_objects as go
+
+    table = format_signature(signature)
+    figure = new_figure("What each regime looks like", height=120 + 32 * len(table))
+    figure.add_trace(
+        go.Table(
+            header={
+                "values": list(table.columns),
+                "align": "left",
+                "fill": {"color": "rgba(128,128,128,0.2)"},
+            },
+            cells={
+                "values": [table[column].tolist() for column in table.columns],
+                "align": "left",
+                "height": 28,
+                "fill": {"color": "rgba(128,128,128,0.06)"},
+            },
+        )
+    )
+    return figure
+
+
+def format_signature(signature: "pd.DataFrame") -> "pd.DataFrame":
+    """The signature table with readable headings and numbers as text."""
+    import pandas as pd
+
+    def percent(column: str, digits: int = 0) -> list[str]:
+        return [f"{value:.{digits}%}" if np.isfinite(value) else "–" for value in signature[column]]
+
+    def number(column: str, digits: int) -> list[str]:
+        return [f"{value:,.{digits}f}" if np.isfinite(value) else "–" for value in signature[column]]
+
+    return pd.DataFrame(
+        {
+            "Regime": [f"{k} · {name}" for k, name in zip(signature.index, signature["name"], strict=True)],
+            "Days": number("days", 0),
+            "Share": percent("share", 1),
+            "Volatility p.a.": percent("volatility", 1),
+            "Mean p.a.": percent("mean", 1),
+            "Correlation": number("correlation", 2),
+            "Dispersion p.a.": percent("dispersion", 1),
+            "Mean spell": number("mean_duration", 0),
+            "Entries p.a.": number("switches_per_year", 1),
+        }
+    )

@@ -1,0 +1,193 @@
+"""Figures of anomaly scores: the heat map of all of them, and the strangest events one by one."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.plots.theme import (
+    BLUE,
+    GREY,
+    MAX_CELLS,
+    VERMILION,
+    mark_train_end,
+    moments,
+    new_figure,
+    plain,
+    pool_max,
+    style,
+)
+from fintok.signature import market_return
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from fintok.score_result import Scores
+
+_MAX_ROWS = 120  # assets a heat map can show with readable names
+_MAX_MARKS = 1500
+_SCORE_CAP = 6.0  # one in a million: stranger than that needs no further shade
+_SCORE_FLOOR = 1.0  # one in ten: everyday, left blank
+_CLEAR_TO_STRANGE = [
+    (0.0, "rgba(86,180,233,0)"),
+    (0.3, "rgba(86,180,233,0.55)"),
+    (0.6, "rgba(230,159,0,0.95)"),
+    (1.0, "rgba(190,40,0,1)"),
+]
+
+
+def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
+    """Scores by asset (row) and date (column), with a mark at the peak of each alert event.
+
+    With more than 120 assets, those with the highest single scores are shown. Dates are pooled by maximum.
+    """
+    import plotly.graph_objects as go
+
+    chosen = _strangest_assets(scores.score)
+    names = [scores.assets[a] for a in chosen]
+    shown_names = [plain(name) for name in names]
+    title = (
+        "Anomaly scores" if len(chosen) == len(scores.assets) else f"Anomaly scores, {len(chosen)} assets"
+    )
+    figure = new_figure(title, height=int(np.clip(170 + 15 * len(chosen), 300, 1400)))
+    if len(scores.dates) == 0 or len(chosen) == 0:
+        return figure
+    columns = min(max_columns, MAX_CELLS // max(len(chosen), 1))
+    pooled, starts = pool_max(scores.score[:, chosen].T, columns)
+    figure.add_trace(
+        go.Heatmap(
+            x=moments(scores.dates[starts]),
+            y=shown_names,
+            z=np.clip(pooled, _SCORE_FLOOR, _SCORE_CAP).astype(np.float32),
+            zmin=_SCORE_FLOOR,
+            zmax=_SCORE_CAP,
+            colorscale=_CLEAR_TO_STRANGE,
+            colorbar={"title": {"text": "score"}, "thickness": 12, "tickvals": [1, 2, 3, 4, 5, 6]},
+            hovertemplate="%{y}, %{x|%Y-%m-%d}: score %{z:.1f}<extra></extra>",
+        )
+    )
+    events = scores.events()
+    events = events[events["symbol"].isin(names)].head(_MAX_MARKS)
+    if len(events):
+        figure.add_trace(
+            go.Scatter(
+                x=moments(np.asarray(events["peak"])),
+                y=[plain(symbol) for symbol in events["symbol"]],
+                mode="markers",
+                marker={"size": 5, "color": VERMILION, "symbol": "circle-open", "line": {"width": 1.2}},
+                text=list(events["reason"]),
+                name="alert",
+                hovertemplate="%{y}, %{x|%Y-%m-%d}: %{text}<extra></extra>",
+                showlegend=True,
+            )
+        )
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
+    ends = [str(day) for day in moments(scores.dates[[0, -1]])]
+    figure.update_xaxes(showgrid=False, range=ends)
+    mark_train_end(figure, scores.dates, scores.train_end)
+    return figure
+
+
+def _strangest_assets(score: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Columns to show, in panel order: all, or the 120 with the highest scores."""
+    peak = np.where(np.isnan(score), -np.inf, score).max(axis=0, initial=-np.inf)
+    return np.sort(np.argsort(-peak, kind="stable")[:_MAX_ROWS])
+
+
+def top_events(scores: "Scores", *, num_events: int = 6) -> "pd.DataFrame":
+    """The strangest events, from the days that the model has not seen where there are any."""
+    events = scores.events()
+    new = events[~events["in_sample"]]
+    return (new if len(new) else events).head(num_events)
+
+
+def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 60) -> "go.Figure":
+    """The strangest events as small price pictures: the asset against the market's mean, event shaded.
+
+    Each picture starts at 0 % `rows_around` rows before the peak and ends a third as many rows after it.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    events = top_events(scores, num_events=num_events).to_dict("records")
+    num_rows = max(-(-len(events) // 2), 1)
+    titles = [
+        f"<b>{plain(event['symbol'])}</b> · {event['peak']:%Y-%m-%d} · {event['reason']}"
+        for event in events
+    ]
+    figure = make_subplots(
+        rows=num_rows,
+        cols=2,
+        subplot_titles=titles or None,
+        horizontal_spacing=0.08,
+        vertical_spacing=min(0.34 / num_rows, 0.2),
+    )
+    margin = {"t": 96, "l": 56, "r": 24, "b": 40}
+    style(figure, "The strangest events", height=110 + 230 * num_rows, margin=margin)
+    returns = np.nan_to_num(scores.panel.returns)
+    market = np.nan_to_num(market_return(scores.panel.returns))
+    for place, event in enumerate(events):
+        peak = int(np.searchsorted(scores.dates, event["peak"].to_datetime64()))
+        window = slice(max(peak - rows_around, 0), min(peak + rows_around // 3, len(returns)))
+        asset = scores.assets.index(event["symbol"])
+        paths = {"market": (market[window], GREY), "asset": (returns[window, asset], BLUE)}
+        for name, (moves, colour) in paths.items():
+            line = go.Scatter(
+                x=moments(scores.dates[window]),
+                y=np.expm1(np.cumsum(moves)).astype(np.float32),
+                mode="lines",
+                name=name,
+                legendgroup=name,
+                showlegend=place == 0,
+                line={"width": 1.6, "color": colour},
+                hovertemplate="%{x|%Y-%m-%d}: %{y:.1%}",
+            )
+            figure.add_trace(line, row=place // 2 + 1, col=place % 2 + 1)
+        axis = "" if place == 0 else str(place + 1)
+        half_row = (scores.dates[window][-1] - scores.dates[window][0]) / max(
+            2 * (window.stop - window.start - 1), 1
+        )
+        figure.add_shape(
+            type="rect",
+            xref=f"x{axis}",
+            yref=f"y{axis} domain",
+            x0=str(event["start"].to_datetime64() - half_row),
+            x1=str(event["end"].to_datetime64() + half_row),
+            y0=0,
+            y1=1,
+            fillcolor=VERMILION,
+            opacity=0.25,
+            line={"width": 0},
+        )
+    figure.update_annotations(font={"size": 12})
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_xaxes(nticks=5)
+    return figure
+
+
+def alarm_rates(scores: "Scores") -> "go.Figure":
+    """Alarms by score per 1,000 asset-days in each calendar year: the budget held against what happened."""
+    import plotly.graph_objects as go
+
+    years = scores.dates.astype("datetime64[Y]")
+    first = np.unique(years)
+    calibrated = np.isfinite(scores.p_value).sum(axis=1)
+    alarms = scores.is_alarm.sum(axis=1)
+    place = np.searchsorted(first, years)
+    total = np.bincount(place, weights=calibrated, minlength=len(first))
+    rate = 1000.0 * np.bincount(place, weights=alarms, minlength=len(first)) / np.maximum(total, 1.0)
+    shown = total > 0
+    figure = new_figure("Alarms per 1,000 asset-days, by year", height=280)
+    labels = [str(year) for year in first[shown]]
+    figure.add_trace(
+        go.Bar(
+            x=labels,
+            y=rate[shown].astype(np.float32),
+            marker={"color": BLUE},
+            hovertemplate="%{x}: %{y:.2f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(title={"text": "alarms"}, rangemode="tozero")
+    return figure

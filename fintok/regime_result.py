@@ -1,0 +1,119 @@
+"""The regimes of one panel: labels, probabilities, tables and a figure."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.signature import market_return, signature_table, spell_lengths, transition_matrix, years_spanned
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from fintok.panel import Panel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Regimes:
+    """Regime of every date of a panel. Built by `RegimeLabeler.label`; each row knows only its own past."""
+
+    panel: "Panel"
+    labels: NDArray[np.integer]  # (T,) 0 = calmest; -1 = no forecast yet
+    probabilities: NDArray[np.float64]  # (T, K) rows sum to 1; NaN where the label is -1
+    names: tuple[str, ...]  # (K,)
+    train_end: np.datetime64
+
+    @property
+    def dates(self) -> NDArray[np.datetime64]:
+        """(T,) the panel's dates."""
+        return self.panel.dates
+
+    @property
+    def num_regimes(self) -> int:
+        return len(self.names)
+
+    @property
+    def is_in_sample(self) -> NDArray[np.bool_]:
+        """(T,) True up to the bundle's train_end: the model has seen these days."""
+        return self.dates <= self.train_end
+
+    @property
+    def transition_matrix(self) -> NDArray[np.float64]:
+        """(K, K) share of days on which regime i is followed by j, over the whole panel."""
+        return transition_matrix(self.labels, self.num_regimes)
+
+    @property
+    def switches_per_year(self) -> float:
+        """Switches per calendar year, over the labelled dates."""
+        labelled = self.labels >= 0
+        regimes, _ = spell_lengths(self.labels[labelled])
+        return max(len(regimes) - 1, 0) / years_spanned(self.dates[labelled])
+
+    def __repr__(self) -> str:
+        labelled = np.flatnonzero(self.labels >= 0)
+        if len(labelled) == 0:
+            return f"Regimes(no date of {len(self.labels)} has enough history)"
+        last = labelled[-1]
+        return (
+            f"Regimes({len(labelled):,} of {len(self.labels):,} dates in {self.num_regimes} regimes, "
+            f"{self.switches_per_year:.1f} switches a year; "
+            f"{np.datetime_as_string(self.dates[last], 'D')}: {self.names[self.labels[last]]})"
+        )
+
+    def summary(self) -> "pd.DataFrame":
+        """One row per regime, calmest first: see `fintok.signature.signature_table` for the columns."""
+        returns = self.panel.returns
+        return signature_table(self.labels, self.names, self.dates, market_return(returns), returns)
+
+    def plot(self) -> "go.Figure":
+        """The cumulative market return over a ribbon of regimes."""
+        from fintok.plots.regimes import regime_ribbon
+
+        return regime_ribbon(self)
+
+    def to_series(self) -> "pd.Series":
+        """Regime number by date: nullable Int64, <NA> where there is no forecast yet."""
+        import pandas as pd
+
+        index = pd.DatetimeIndex(self.dates, name="date")
+        values = pd.arrays.IntegerArray(self.labels.astype(np.int64), self.labels < 0)
+        return pd.Series(values, index=index, name="regime")
+
+    def probabilities_frame(self) -> "pd.DataFrame":
+        """Probabilities p_0 .. p_{K-1} by date; NaN where there is no forecast yet."""
+        import pandas as pd
+
+        index = pd.DatetimeIndex(self.dates, name="date")
+        columns = [f"p_{k}" for k in range(self.num_regimes)]
+        return pd.DataFrame(self.probabilities, index=index, columns=columns)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Columns date, regime, name, p_0 .. p_{K-1}, in_sample; missing before the first forecast."""
+        import pandas as pd
+
+        names = np.array([*self.names, None], dtype=object)[self.labels]  # -1 takes the last, None
+        table = pd.DataFrame({"date": self.dates, "regime": self.to_series().array, "name": names})
+        table["name"] = table["name"].astype("string")
+        table[[f"p_{k}" for k in range(self.num_regimes)]] = self.probabilities
+        table["in_sample"] = self.is_in_sample
+        return table
+
+    def to_polars(self) -> "pl.DataFrame":
+        """The same columns as `to_pandas`, with null for missing."""
+        import polars as pl
+
+        labelled = self.labels >= 0
+        names = np.array([*self.names, None], dtype=object)[self.labels]
+        columns: dict[str, pl.Series] = {
+            "date": pl.Series(self.dates.astype("datetime64[us]")),
+            "regime": pl.Series(self.labels.astype(np.int64)),
+            "name": pl.Series(names.tolist(), dtype=pl.String),
+        }
+        for k in range(self.num_regimes):
+            columns[f"p_{k}"] = pl.Series(np.ascontiguousarray(self.probabilities[:, k]), nan_to_null=True)
+        columns["in_sample"] = pl.Series(self.is_in_sample)
+        table = pl.DataFrame(columns)
+        return table.with_columns(pl.when(pl.Series(labelled)).then(pl.col("regime")).alias("regime"))

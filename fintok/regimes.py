@@ -1,0 +1,265 @@
+"""Market regimes: days whose pasts predict the same coming week belong to the same regime."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.clustering import kmeans, squared_distances
+from fintok.errors import InputError
+from fintok.estimator import Estimator
+from fintok.persistence import decode_online, decode_with_hindsight, penalty_for_switches
+from fintok.regime_result import Regimes
+from fintok.signature import (
+    market_return,
+    mean_durations,
+    regime_names,
+    signature_table,
+    transition_matrix,
+    years_spanned,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fintok.panel import Panel
+
+_ROWS_TO_FIT = 500  # two trading years: below this, a panel's own training rows do not settle the regimes
+
+
+class Forecaster(Protocol):
+    """What the labeler needs of a bundle."""
+
+    @property
+    def train_end(self) -> np.datetime64: ...
+
+    @property
+    def training_forecast(self) -> NDArray[np.floating]: ...  # (T_train, C)
+
+    @property
+    def training_dates(self) -> NDArray[np.datetime64]: ...  # (T_train,)
+
+    @property
+    def training_returns_market(self) -> NDArray[np.floating]: ...  # (T_train,)
+
+    def forecast(self, panel: "Panel") -> NDArray[np.floating]: ...  # (T, C), NaN rows = not enough history
+
+
+class _Roots(NamedTuple):
+    rows: NDArray[np.bool_]  # (T,) the days with a forecast
+    values: NDArray[np.float32]  # (rows.sum(), C) square roots of their forecasts
+
+
+class _Training(NamedTuple):
+    roots: NDArray[np.float32]  # (N, C)
+    dates: NDArray[np.datetime64]  # (N,)
+    market: NDArray[np.floating]  # (N,)
+    returns: NDArray[np.floating] | None  # (N, A); None when only the bundle's own training rows are known
+
+
+def forecast_roots(forecast: NDArray[np.floating]) -> _Roots:
+    """Square roots of the forecasts (T, C): their distances are Hellinger's. Rows with NaN are left out."""
+    rows: NDArray[np.bool_] = np.isfinite(forecast).all(axis=1)  # pyright: ignore[reportAssignmentType]
+    return _Roots(rows, np.sqrt(forecast[rows], dtype=np.float32))
+
+
+def causal_average(values: NDArray[np.float32], half_life: float) -> NDArray[np.float32]:
+    """Exponential average over rows (N, C) with weights that halve every `half_life` rows; 0 changes nothing.
+
+    Weights are divided by their sum so far, so the first rows are not drawn to zero.
+    """
+    from scipy.signal import lfilter
+
+    if half_life == 0 or len(values) == 0:
+        return values
+    keep = np.float32(0.5 ** (1.0 / half_life))
+    step, recursion = np.array([1 - keep]), np.array([1, -keep], dtype=np.float32)
+    weighted = np.asarray(lfilter(step, recursion, values, axis=0))
+    weight = 1.0 - np.float64(keep) ** np.arange(1, len(values) + 1)
+    return (weighted / weight[:, None]).astype(np.float32)
+
+
+def probability_temperature(
+    values: NDArray[np.float64], hindsight: NDArray[np.integer], penalty: float
+) -> float:
+    """The temperature at which softmax(-values / temperature) best predicts the path seen in hindsight.
+
+    Temperature scaling (Guo et al., 2017): p_t(k) then reads "how likely will the whole-sample path call
+    day t regime k". The coolest one tried lets a full penalty count as seven nats, so that no p falls to 0.
+    """
+    scale = max(penalty, float(values.max(axis=1).mean()), 1e-12)
+    rows = np.arange(len(values))
+    losses = []
+    temperatures = scale * np.geomspace(1 / 7, 10, 40)
+    for temperature in temperatures:
+        logits = -values / temperature  # the largest logit is 0: no overflow
+        losses.append((np.log(np.exp(logits).sum(axis=1)) - logits[rows, hindsight]).mean())
+    return float(temperatures[int(np.argmin(losses))])
+
+
+class RegimeLabeler(Estimator):
+    """Labels each date of a panel with a market regime, using that date and earlier ones only.
+
+    The bundle forecasts a distribution over codes for the coming week at every date. Its square roots,
+    smoothed over `half_life` rows, are clustered on training rows (k-means). A jump-model decoder then
+    follows the much less smoothed roots and makes the states persistent, with the smallest penalty at which
+    the training path switches at most `switches_per_year` times per calendar year: the penalty waits only
+    as long as the evidence is weak, where more smoothing would be late for every change alike. Regimes are
+    numbered by the volatility of the market return in them: 0 is calmest.
+
+    Parameters
+    ----------
+    bundle
+        A pretrained bundle.
+    n_regimes
+        Number of regimes, at least 2.
+    switches_per_year
+        Persistence: the number of switches per calendar year that the training path may have on average.
+    half_life
+        Half-life in rows of the panel (days for daily data) of the smoothing before clustering.
+    seed
+        Seeds the k-means starts.
+    decoding_half_life
+        Half-life in rows of the smoothing before decoding; 0 for none.
+
+    Attributes learned by `fit`
+    ---------------------------
+    centres_ (K, C), penalty_, temperature_, names_ (K,), transition_matrix_ (K, K) day to day,
+    durations_ (K,) mean spell in rows, signature_ (a DataFrame, one row per regime, over the training rows;
+    in units of the assets' own scale when fitted without a panel), fitted_on_ ("panel" or "bundle").
+    """
+
+    def __init__(
+        self,
+        bundle: Forecaster,
+        n_regimes: int = 4,
+        switches_per_year: float = 4.0,
+        half_life: float = 8.0,
+        seed: int = 0,
+        decoding_half_life: float = 2.0,
+    ) -> None:
+        self.bundle = bundle
+        self.n_regimes = n_regimes
+        self.switches_per_year = switches_per_year
+        self.half_life = half_life
+        self.seed = seed
+        self.decoding_half_life = decoding_half_life
+
+    def fit(self, panel: "Panel | None" = None, y: object = None) -> Self:
+        """Learn the regimes from rows up to the bundle's `train_end`; later rows are not looked at.
+
+        With no panel, or one with fewer than 500 labelled rows up to `train_end`, the bundle's own training
+        forecast is used, so that a bundle labels any panel. `y` is ignored. Raises InputError for a parameter
+        out of range or when there are too few training rows for `n_regimes`.
+        """
+        self._check_parameters()
+        training, self.fitted_on_ = self._training(panel)
+        if len(training.roots) < 30 * self.n_regimes:
+            raise InputError(
+                f"{len(training.roots)} training days are too few for {self.n_regimes} regimes: "
+                f"30 days a regime are the least"
+            )
+        smooth = causal_average(training.roots, self.half_life)
+        clusters = kmeans(smooth, self.n_regimes, np.random.default_rng(self.seed))
+        distances = self._distances(training.roots, clusters.centres)
+        max_switches = self.switches_per_year * years_spanned(training.dates)
+        self.penalty_ = penalty_for_switches(distances, max_switches)
+        labels = decode_online(distances, self.penalty_).labels
+        order = self._calm_to_stressed(labels, clusters.labels, training.market)
+        self.centres_ = clusters.centres[order]
+        distances = distances[:, order]
+        labels, values = decode_online(distances, self.penalty_)
+        hindsight = decode_with_hindsight(distances, self.penalty_)
+        self.temperature_ = probability_temperature(values, hindsight, self.penalty_)
+        self.names_ = regime_names(labels, training.market, self.n_regimes)
+        self.transition_matrix_ = transition_matrix(labels, self.n_regimes)
+        self.durations_ = mean_durations(labels, self.n_regimes)
+        self.signature_ = signature_table(
+            labels, self.names_, training.dates, training.market, training.returns
+        )
+        return self
+
+    def predict(self, panel: "Panel") -> "pd.Series":
+        """Causal regime of each date: nullable integers, 0 = calmest; <NA> where there is no forecast yet."""
+        return self.label(panel).to_series()
+
+    def predict_proba(self, panel: "Panel") -> "pd.DataFrame":
+        """Causal probabilities p_0 .. p_{K-1} of each date; NaN where there is no forecast yet."""
+        return self.label(panel).probabilities_frame()
+
+    def smooth(self, panel: "Panel") -> "pd.Series":
+        """Regime of each date in hindsight of the whole panel (Viterbi). Looks ahead: to describe only."""
+        self._require_fit()
+        rows, roots = self._roots(panel)
+        labels = np.full(len(rows), -1)
+        if len(roots):
+            labels[rows] = decode_with_hindsight(self._distances(roots, self.centres_), self.penalty_)
+        return self._result(panel, labels, np.full((len(rows), self.n_regimes), np.nan)).to_series()
+
+    def label(self, panel: "Panel") -> Regimes:
+        """Causal regimes and probabilities of a panel as one result object (summary, plot, tables)."""
+        self._require_fit()
+        rows, roots = self._roots(panel)
+        labels = np.full(len(rows), -1)
+        probabilities = np.full((len(rows), len(self.centres_)), np.nan)
+        if len(roots):
+            decoded = decode_online(self._distances(roots, self.centres_), self.penalty_)
+            labels[rows] = decoded.labels
+            likelihood = np.exp(-decoded.values / self.temperature_)
+            probabilities[rows] = likelihood / likelihood.sum(axis=1, keepdims=True)
+        return self._result(panel, labels, probabilities)
+
+    def _result(self, panel: "Panel", labels: NDArray[np.integer], p: NDArray[np.float64]) -> Regimes:
+        return Regimes(
+            panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.bundle.train_end
+        )
+
+    def _distances(self, roots: NDArray[np.float32], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+        return squared_distances(causal_average(roots, self.decoding_half_life), centres)
+
+    def _roots(self, panel: "Panel") -> _Roots:
+        """The panel's forecast roots; the last panel's are kept: a forecast is a pass of the network."""
+        cached = self.__dict__.get("_last")
+        if cached is None or cached[0] is not panel:
+            cached = (panel, forecast_roots(self.bundle.forecast(panel)))
+            self._last = cached
+        return cached[1]
+
+    def _training(self, panel: "Panel | None") -> tuple[_Training, str]:
+        bundle = self.bundle
+        if panel is not None:
+            num_training = int((panel.dates <= bundle.train_end).sum())
+            if num_training >= _ROWS_TO_FIT:
+                rows, roots = self._roots(panel)
+                days = np.flatnonzero(rows[:num_training])
+                if len(days) >= _ROWS_TO_FIT:
+                    returns = panel.returns[days]
+                    own = _Training(roots[: len(days)], panel.dates[days], market_return(returns), returns)
+                    return own, "panel"
+        rows, roots = forecast_roots(bundle.training_forecast)
+        market = np.asarray(bundle.training_returns_market)[rows]
+        return _Training(roots, bundle.training_dates[rows], market, None), "bundle"
+
+    def _calm_to_stressed(
+        self, labels: NDArray[np.integer], nearest: NDArray[np.integer], market: NDArray[np.floating]
+    ) -> NDArray[np.intp]:
+        """Clusters by volatility on the path; by nearest centre for one that it visits under 20 days."""
+        volatilities = []
+        for cluster in range(self.n_regimes):
+            days = labels == cluster if (labels == cluster).sum() >= 20 else nearest == cluster
+            moves = market[days & np.isfinite(market)]
+            volatilities.append(moves.std() if len(moves) > 1 else 0.0)
+        return np.argsort(volatilities, kind="stable")
+
+    def _check_parameters(self) -> None:
+        if isinstance(self.n_regimes, bool) or int(self.n_regimes) != self.n_regimes or self.n_regimes < 2:
+            raise InputError(f"n_regimes must be a whole number from 2 on, got {self.n_regimes!r}")
+        if not self.half_life > 0:
+            raise InputError(f"half_life must be a positive number of rows, got {self.half_life!r}")
+        if not self.decoding_half_life >= 0:
+            raise InputError(f"decoding_half_life must not be negative, got {self.decoding_half_life!r}")
+        if not self.switches_per_year >= 0:
+            raise InputError(f"switches_per_year must not be negative, got {self.switches_per_year!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_last"}

@@ -1,0 +1,292 @@
+"""The report: one HTML page that tells what the model learned and what it says of a panel."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fintok.files import check_output, write_text
+from fintok.page import Page
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from fintok.panel import Panel
+    from fintok.plots.vocabulary import Vocabulary
+    from fintok.regime_result import Regimes
+    from fintok.score_result import Scores
+
+_GLOSSARY = [
+    (
+        "Regime",
+        "A group of days on which the model expects much the same coming week. Number 0 is the calmest by "
+        "the volatility of the market in it. A label uses its own day and earlier days only.",
+    ),
+    (
+        "Score",
+        "How strange an asset's newest days are given the other assets and its own past: the negative "
+        "base-10 logarithm of a tail probability, so 3 is about one in a thousand.",
+    ),
+    (
+        "p-value",
+        "The share of the scores of all assets over the trailing 750 dates that were at least as high. "
+        "Small is strange.",
+    ),
+    (
+        "Alarm and alert",
+        "The score alarms when its p-value falls below a level that adapts to keep to the budget in the "
+        "long run. An alert is such an alarm or a named data check that fired.",
+    ),
+    (
+        "Train end and in sample",
+        "The model was trained on days up to the dashed line. What it says of those days is in sample; judge "
+        "it by the days after.",
+    ),
+    (
+        "Nats per token",
+        "How badly hidden tokens are predicted (negative log-likelihood). The marginal only knows how often "
+        "each token occurs; the factor model is a classical linear model of the cross-section.",
+    ),
+]
+
+
+def write_report(
+    path: str | Path,
+    *,
+    bundle_summary: Mapping[str, Any],
+    panel: "Panel",
+    regimes: "Regimes | None" = None,
+    scores: "Scores | None" = None,
+    vocabulary: "Vocabulary | None" = None,
+    code_counts: NDArray[np.integer] | None = None,
+    yardstick: Mapping[str, Mapping[str, float]] | None = None,
+    curves: Mapping[str, Mapping[str, ArrayLike]] | None = None,
+    figures: "Mapping[str, go.Figure] | None" = None,
+    title: str = "fintok report",
+    overwrite: bool = False,
+) -> Path:
+    """Write one self-contained HTML page and return its path; parts that are None are left out.
+
+    The page opens offline in any browser, in light or dark. `bundle_summary` is shown as a table (nested
+    mappings are flattened with dots); `figures` are further Plotly figures by caption. Raises InputError
+    when the file exists and `overwrite` is False, or cannot be written; nothing half-written is left.
+    """
+    path = check_output(path, overwrite=overwrite)
+    page = Page(title, _subtitle(panel))
+    if regimes is not None:
+        _tell_regimes(page, regimes)
+    if scores is not None:
+        _tell_scores(page, scores)
+    if vocabulary is not None or code_counts is not None:
+        _tell_vocabulary(page, vocabulary, code_counts)
+    if yardstick or curves:
+        _tell_quality(page, yardstick, curves)
+    if figures:
+        page.section("More figures", "")
+        for caption, figure in figures.items():
+            page.figure(figure, caption)
+    page.section("What was run", "The model behind this page and the panel it was given.")
+    page.table(_facts_table({"panel": _panel_facts(panel), **bundle_summary}))
+    page.section("How to read this page", "")
+    page.definitions(_GLOSSARY)
+    return write_text(page.render(), path, overwrite=overwrite)
+
+
+def _subtitle(panel: "Panel") -> str:
+    if panel.num_days == 0:
+        return f"{panel.num_assets:,} assets, no dates"
+    first, last = _day(panel.dates[0]), _day(panel.dates[-1])
+    return f"{panel.num_assets:,} assets, {panel.num_days:,} dates, {first} to {last} · {panel.source}"
+
+
+def _tell_regimes(page: Page, regimes: "Regimes") -> None:
+    from fintok.plots.regimes import (
+        format_signature,
+        regime_probabilities,
+        regime_ribbon,
+        transition_heat_map,
+    )
+
+    labelled = np.flatnonzero(regimes.labels >= 0)
+    if len(labelled):
+        last = labelled[-1]
+        now = regimes.labels[last]
+        since = labelled[np.append(True, np.diff(regimes.labels[labelled]) != 0)][-1]
+        chance = regimes.probabilities[last, now]
+        since, today = (_day(regimes.dates[int(row)]) for row in (since, last))
+        page.fact(regimes.names[now], f"regime on {today}, since {since}, p = {chance:.0%}")
+        page.fact(f"{regimes.switches_per_year:.1f}", "regime switches a year")
+    page.section(
+        "Market regimes",
+        "Each day gets the regime whose expected coming week fits best, with a price on switching so that "
+        "labels persist. No label knows its future.",
+    )
+    page.figure(
+        regime_ribbon(regimes),
+        "The line is the equal-weight market; the colour behind it is the regime of each day.",
+    )
+    page.heading("What each regime looks like")
+    page.table(format_signature(regimes.summary()))
+    page.figure(regime_probabilities(regimes), "How sure the labels are, with what was known on the day.")
+    page.figure(
+        transition_heat_map(regimes), "The diagonal is persistence: the chance to stay for another day."
+    )
+
+
+def _tell_scores(page: Page, scores: "Scores") -> None:
+    from fintok.plots.scores import alarm_rates, event_windows, score_heat_map, top_events
+
+    summary = scores.summary()
+    period = "after train_end" if summary.loc["after train_end", "asset_days"] else "in sample"
+    when = period.replace("_", " ")
+    page.fact(f"{summary.loc[period, 'alarms_per_1000']:.2f}", f"alarms per 1,000 asset-days, {when}")
+    page.fact(f"{summary.loc[period, 'alerts']:,.0f}", f"alerts, {when}")
+    page.section(
+        "Unusual behaviour",
+        "Every asset is scored on every day by how badly its newest days fit the other assets and its own "
+        "past. Circles mark alerts: alarms of the score, or a data check that fired.",
+    )
+    page.figure(
+        score_heat_map(scores),
+        "Bright cells are strange. Vertical stripes are days that surprised many assets at once.",
+    )
+    shown = top_events(scores, num_events=20)
+    if len(shown):
+        page.figure(
+            event_windows(scores), "Cumulative return of the asset and of the market around each event."
+        )
+        page.heading(
+            "The strangest events" + (", in sample" if np.any(shown["in_sample"]) else " after train end")
+        )
+        page.table(_events_table(shown))
+    page.figure(
+        alarm_rates(scores), "A well-calibrated score stays near its budget in quiet and in loud years."
+    )
+    page.table(_summary_table(summary))
+    counts = scores.reason_counts()
+    if len(counts):
+        page.heading("Alerts by reason")
+        page.table(counts.map("{:,}".format).rename_axis("Reason").reset_index(name="Alerts"))
+
+
+def _tell_vocabulary(
+    page: Page, vocabulary: "Vocabulary | None", code_counts: NDArray[np.integer] | None
+) -> None:
+    from fintok.plots.vocabulary import codebook_usage, vocabulary_gallery
+
+    page.section(
+        "The vocabulary",
+        "The model speaks of a week of one asset in one token. These are the pictures it learned, in units "
+        "of the asset's own scale.",
+    )
+    if vocabulary is not None:
+        page.figure(
+            vocabulary_gallery(vocabulary),
+            "Each picture is the mean cumulative return over a token's days; above it, its number and share.",
+        )
+    if code_counts is not None:
+        page.figure(
+            codebook_usage(code_counts), "A healthy codebook uses nearly all codes and none dominates."
+        )
+
+
+def _tell_quality(
+    page: Page,
+    yardstick: Mapping[str, Mapping[str, float]] | None,
+    curves: Mapping[str, Mapping[str, ArrayLike]] | None,
+) -> None:
+    from fintok.plots.training import training_curves, yardstick_bars
+
+    page.section(
+        "How good is the model",
+        "Tokens are hidden and predicted from the rest, beside two rivals that need no network. A model that "
+        "does not beat the marginal has learned nothing.",
+    )
+    if yardstick:
+        page.figure(yardstick_bars(yardstick), "Measured on the days after train end where there are any.")
+    if curves:
+        page.figure(training_curves(curves), "The three stages of pretraining.")
+
+
+def _events_table(events: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
+    def span(start: pd.Timestamp, end: pd.Timestamp) -> str:
+        first, last = _day(start.to_datetime64()), _day(end.to_datetime64())
+        return first if first == last else f"{first} to {last}"
+
+    return pd.DataFrame(
+        {
+            "Asset": events["symbol"],
+            "Days": [span(a, b) for a, b in zip(events["start"], events["end"], strict=True)],
+            "Alerts": [f"{value:,}" for value in events["alerts"]],
+            "Score": [f"{value:.1f}" if np.isfinite(value) else "–" for value in events["score"]],
+            "p-value": [f"{value:.5f}" if np.isfinite(value) else "–" for value in events["p_value"]],
+            "Reason": events["reason"],
+        }
+    )
+
+
+def _summary_table(summary: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "Period": [name.replace("_", " ") for name in summary.index],
+            "Asset-days": [f"{value:,.0f}" for value in summary["asset_days"]],
+            "Alerts": [f"{value:,.0f}" for value in summary["alerts"]],
+            "By score": [f"{value:,.0f}" for value in summary["by_score"]],
+            "By check": [f"{value:,.0f}" for value in summary["by_check"]],
+            "Alarms per 1,000": [f"{v:.2f}" if np.isfinite(v) else "–" for v in summary["alarms_per_1000"]],
+        }
+    )
+
+
+def _panel_facts(panel: "Panel") -> dict[str, Any]:
+    observed = float(np.isfinite(panel.returns).mean()) if panel.returns.size else 0.0
+    return {
+        "source": panel.source,
+        "assets": panel.num_assets,
+        "dates": panel.num_days,
+        "values": panel.values,
+        "observed share": f"{observed:.1%}",
+    }
+
+
+def _facts_table(facts: Mapping[str, Any]) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows: list[tuple[str, str]] = []
+
+    def collect(prefix: str, mapping: Mapping[str, Any]) -> None:
+        for key, value in mapping.items():
+            if isinstance(value, Mapping):
+                collect(f"{prefix}{key}.", value)
+            else:
+                rows.append((f"{prefix}{key}", _value(value)))
+
+    collect("", facts)
+    return pd.DataFrame(rows, columns=["What", "Value"])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, np.datetime64):
+        return _day(value)
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return f"{value:,.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(part) for part in value)
+    return str(value)
+
+
+def _day(moment: np.datetime64) -> str:
+    """The date, with the time of day where there is one."""
+    text = str(np.datetime_as_string(moment, "m"))
+    return text.removesuffix("T00:00").replace("T", " ")

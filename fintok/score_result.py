@@ -1,0 +1,231 @@
+"""The anomaly scores of one panel: tables, events, attribution and a figure."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.errors import InputError
+from fintok.evidence import REASONS, TailMap
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from fintok.panel import Panel
+
+_EVENT_GAP = 5  # rows: alerts of one asset no further apart than a week belong to one event
+_ATTRIBUTION_ROWS = 10
+
+
+class Attribution(NamedTuple):
+    """Why one (date, symbol) has its score."""
+
+    statistics: "pd.DataFrame"  # statistic, meaning, value, p_value, share of the combined evidence
+    days: "pd.DataFrame"  # the last ten rows: date, return, residual, share of their residual energy
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Scores:
+    """Score of every (date, asset) of a panel, by `AnomalyScorer.score`. Each row knows only its past."""
+
+    panel: "Panel"
+    score: NDArray[
+        np.float64
+    ]  # (T, A) -log10 of the combined tail probability: higher = stranger; NaN = none
+    p_value: NDArray[np.float64]  # (T, A) rolling conformal; NaN where not calibrated
+    levels: NDArray[np.float64]  # (T,) the adaptive level of each date
+    is_alarm: NDArray[np.bool_]  # (T, A) p_value <= level: what the alarm budget counts
+    reason_codes: NDArray[np.uint8]  # (T, A) index into `reasons`; 0 = no alert
+    reasons: tuple[str, ...]
+    statistics: dict[str, NDArray[np.float32]]  # (T, A) each
+    tails: dict[str, TailMap]
+    residual: NDArray[np.floating]  # (T, A) signed, of the newest day
+    train_end: np.datetime64
+
+    @property
+    def alert(self) -> NDArray[np.bool_]:
+        """(T, A) True where the score alarms or a check fires."""
+        return self.reason_codes > 0
+
+    @property
+    def dates(self) -> NDArray[np.datetime64]:
+        """(T,) the panel's dates."""
+        return self.panel.dates
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """(A,) the panel's assets."""
+        return self.panel.assets
+
+    @property
+    def is_in_sample(self) -> NDArray[np.bool_]:
+        """(T,) True up to the bundle's train_end: the model has seen these days."""
+        return self.dates <= self.train_end
+
+    def __repr__(self) -> str:
+        new = ~self.is_in_sample
+        scope = "after train_end" if new.any() else "in sample"
+        days = new if new.any() else ~new
+        calibrated = int(np.isfinite(self.p_value[days]).sum())
+        rate = 1000.0 * self.is_alarm[days].sum() / max(calibrated, 1)
+        return (
+            f"Scores({len(self.assets):,} assets x {len(self.dates):,} dates; {scope}: "
+            f"{int(self.alert[days].sum()):,} alerts, {rate:.2f} alarms per 1,000 asset-days)"
+        )
+
+    def summary(self) -> "pd.DataFrame":
+        """In sample, after train_end and together: asset-days with a p-value, alerts, alarms by score, alerts
+        by a check, alarms by score per 1,000 asset-days."""
+        import pandas as pd
+
+        by_check = self.reason_codes > len(self.statistics)
+        rows = {}
+        seen = self.is_in_sample
+        for name, days in {"in sample": seen, "after train_end": ~seen, "all": seen | ~seen}.items():
+            calibrated = int(np.isfinite(self.p_value[days]).sum())
+            alarms = int(self.is_alarm[days].sum())
+            rows[name] = {
+                "asset_days": calibrated,
+                "alerts": int(self.alert[days].sum()),
+                "by_score": alarms,
+                "by_check": int(by_check[days].sum()),
+                "alarms_per_1000": 1000.0 * alarms / calibrated if calibrated else np.nan,
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("period")
+
+    def reason_counts(self) -> "pd.Series":
+        """Alerts by reason, most frequent first."""
+        import pandas as pd
+
+        counts = np.bincount(self.reason_codes.ravel(), minlength=len(self.reasons))[1:]
+        order = np.argsort(-counts, kind="stable")
+        order = order[counts[order] > 0]
+        names = pd.Index(self.reasons[1:], name="reason").take(order)
+        return pd.Series(counts[order], index=names, name="alerts")
+
+    def events(self) -> "pd.DataFrame":
+        """Alerts of one asset at most five rows apart, merged: one row per event, strangest first.
+
+        Columns: symbol, start, end (dates), alerts (days), peak (date of the highest score), score, p_value
+        and reason at the peak, in_sample.
+        """
+        import pandas as pd
+
+        asset, day = np.nonzero(self.alert.T)  # by asset, then by day
+        new = np.ones(len(day), dtype=bool)
+        new[1:] = (np.diff(asset) != 0) | (np.diff(day) > _EVENT_GAP)
+        event = np.cumsum(new) - 1
+        first = np.flatnonzero(new)
+        last = np.flatnonzero(np.append(new[1:], True)[: len(day)])
+        height = np.nan_to_num(self.score[day, asset], nan=-1.0)
+        peak = np.lexsort((-day, height, event))[last]  # highest of each event; the earlier day on a tie
+        table = pd.DataFrame(
+            {
+                "symbol": pd.Index(self.assets).take(asset[first]),
+                "start": self.dates[day[first]],
+                "end": self.dates[day[last]],
+                "alerts": np.bincount(event, minlength=len(first)),
+                "peak": self.dates[day[peak]],
+                "score": self.score[day[peak], asset[peak]],
+                "p_value": self.p_value[day[peak], asset[peak]],
+                "reason": pd.Index(self.reasons).take(self.reason_codes[day[peak], asset[peak]]),
+                "in_sample": self.is_in_sample[day[peak]],
+            }
+        )
+        return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+
+    def attribution(self, date: object, symbol: str) -> Attribution:
+        """The statistics and the days behind one score. Raises InputError for an unknown date or symbol."""
+        import pandas as pd
+
+        row, column = self._locate(date, symbol)
+        values = np.array([values[row, column] for values in self.statistics.values()])
+        p = np.array(
+            [self.tails[name](v[None])[0] for name, v in zip(self.statistics, values, strict=True)]
+        )
+        weight = np.maximum(1.0 / np.tan(np.pi * np.clip(np.nan_to_num(p, nan=0.5), 1e-300, 0.5)), 0.0)
+        statistics = pd.DataFrame(
+            {
+                "statistic": list(self.statistics),
+                "meaning": [REASONS[name] for name in self.statistics],
+                "value": values,
+                "p_value": p,
+                "share": weight / weight.sum() if weight.sum() > 0 else np.full(len(p), np.nan),
+            }
+        ).sort_values("share", ascending=False, kind="stable", ignore_index=True)
+        rows = slice(max(row + 1 - _ATTRIBUTION_ROWS, 0), row + 1)
+        residual = self.residual[rows, column].astype(np.float64)
+        energy = np.nansum(residual**2)
+        days = pd.DataFrame(
+            {
+                "date": self.dates[rows],
+                "return": self.panel.returns[rows, column],
+                "residual": residual,
+                "share": residual**2 / energy if energy > 0 else np.full(len(residual), np.nan),
+            }
+        )
+        return Attribution(statistics, days)
+
+    def plot(self) -> "go.Figure":
+        """Heat map of the scores, assets by dates, with the alerts marked."""
+        from fintok.plots.scores import score_heat_map
+
+        return score_heat_map(self)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Columns date, symbol, score, p_value, alert, reason, in_sample; sorted by date.
+
+        One row per observed asset-day, and per alert. NaN for a missing score or p_value; `reason` is empty
+        where there is no alert.
+        """
+        import pandas as pd
+
+        day, asset = self._rows()
+        return pd.DataFrame(
+            {
+                "date": self.dates[day],
+                "symbol": pd.Index(self.assets).take(asset),
+                "score": self.score[day, asset],
+                "p_value": self.p_value[day, asset],
+                "alert": self.alert[day, asset],
+                "reason": pd.Index(self.reasons).take(self.reason_codes[day, asset]),
+                "in_sample": self.is_in_sample[day],
+            }
+        )
+
+    def to_polars(self) -> "pl.DataFrame":
+        """The same rows and columns as `to_pandas`, with null for a missing score or p-value."""
+        import polars as pl
+
+        day, asset = self._rows()
+        return pl.DataFrame(
+            {
+                "date": pl.Series(self.dates[day].astype("datetime64[us]")),
+                "symbol": pl.Series(self.assets, dtype=pl.String).gather(asset),
+                "score": pl.Series(self.score[day, asset], nan_to_null=True),
+                "p_value": pl.Series(self.p_value[day, asset], nan_to_null=True),
+                "alert": pl.Series(self.alert[day, asset]),
+                "reason": pl.Series(self.reasons, dtype=pl.String).gather(self.reason_codes[day, asset]),
+                "in_sample": pl.Series(self.is_in_sample[day]),
+            }
+        )
+
+    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        day, asset = np.nonzero(np.isfinite(self.panel.returns) | np.isfinite(self.score) | self.alert)
+        return day, asset
+
+    def _locate(self, date: object, symbol: str) -> tuple[int, int]:
+        import pandas as pd
+
+        if symbol not in self.assets:
+            raise InputError(f"no asset {symbol!r} in these scores; the first ones are {self.assets[:5]}")
+        moment = np.datetime64(pd.Timestamp(date), "ns")  # pyright: ignore[reportArgumentType]
+        row = int(np.searchsorted(self.dates, moment))
+        if row == len(self.dates) or self.dates[row] != moment:
+            raise InputError(
+                f"no date {date} in these scores, which run from {self.dates[0]} to {self.dates[-1]}"
+            )
+        return row, self.assets.index(symbol)

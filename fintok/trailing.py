@@ -1,0 +1,53 @@
+"""Statistics of an asset's own past, strictly before each date."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class TrailingMoments(NamedTuple):
+    """Exponentially weighted moments of each column over the rows before each row; NaN before `min_count`."""
+
+    mean: NDArray[np.float64]  # (T, A)
+    deviation: NDArray[np.float64]  # (T, A)
+
+
+def trailing_moments(values: NDArray[np.floating], *, half_life: float, min_count: int) -> TrailingMoments:
+    """Mean and standard deviation of values (T, A) with weights halving every `half_life` rows.
+
+    Row t uses the finite values of rows before t, and is NaN until there are `min_count` of them. A NaN takes
+    no weight; time goes on over it. Each column stands for itself.
+    """
+    from scipy.signal import lfilter
+
+    values = np.asarray(values, dtype=np.float64)
+    observed = np.isfinite(values)
+    filled = np.where(observed, values, 0.0)
+    keep = 0.5 ** (1.0 / half_life)
+
+    def before(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        filtered = np.asarray(lfilter([1.0], [1.0, -keep], x, axis=0))
+        return np.concatenate([np.zeros((1, x.shape[1])), filtered[:-1]])
+
+    enough = np.cumsum(observed, axis=0) - observed >= min_count
+    weight = np.where(enough, before(observed.astype(np.float64)), np.nan)
+    mean = before(filled) / weight
+    variance = before(filled**2) / weight - mean**2
+    return TrailingMoments(mean, np.sqrt(np.maximum(variance, 0.0)))
+
+
+def trailing_sum(values: NDArray[np.floating], rows: int, min_count: int) -> NDArray[np.float64]:
+    """Sum over each row and the `rows` - 1 before it, divided by the root of how many were finite.
+
+    Standardised values stay standardised. NaN where fewer than `min_count` of the rows are finite, or where
+    the row itself is not.
+    """
+    observed = np.isfinite(values)
+    filled = np.where(observed, values, 0.0).astype(np.float64)
+    total, count = np.zeros_like(filled), np.zeros(filled.shape)
+    for lag in range(min(rows, len(filled))):  # a handful of shifted additions, exact and causal
+        total[lag:] += filled[: len(filled) - lag]
+        count[lag:] += observed[: len(filled) - lag]
+    usable = observed & (count >= min_count)
+    return np.where(usable, total / np.sqrt(np.maximum(count, 1.0)), np.nan)

@@ -78,7 +78,6 @@ def test_resume_is_exact_with_gradient_accumulation(run, config):
     check_equal(run("ibot", "whole", config), interrupted_and_resumed(run, "ibot", 5, config=config))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_resume_is_exact_with_workers(run, config, accumulate):
     config = dataclasses.replace(config, accumulate=accumulate, batch_size=2)

@@ -1,0 +1,189 @@
+"""read_panel: files and data frames, wide or long, to a Panel."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fintok.columns import Columns, find_columns, parse_dates
+from fintok.errors import InputError
+from fintok.panel import Panel, Values, date_unit
+from fintok.tables import first_line, open_table
+
+LEVEL_AUTOCORRELATION = 0.95  # returns do not come near it; prices and yields lie above
+
+
+def read_panel(
+    source: Any,
+    *,
+    date: str | None = None,
+    symbol: str | None = None,
+    price: str | None = None,
+    values: Values = "prices",
+) -> Panel:
+    """Read a panel of prices or returns.
+
+    Parameters
+    ----------
+    source : a Parquet, CSV or Arrow file, a folder of them (partitioned by key=value folders, in any number
+        of parts, or one file per symbol), or a pandas, polars or pyarrow table. Wide: a date column or index
+        and one column per asset. Long: a row per date and symbol, with a price and where present open, high,
+        low, close and volume.
+    date, symbol, price : names of columns, where they are not recognised. An adjusted close is preferred to
+        a close; the bar's own columns stay as they are in ``Panel.fields``.
+    values : "prices" (positive), or "returns": log returns, or differences of prices that may be negative.
+
+    Rows may come in any order. A missing number is left missing. Raises InputError, one sentence, for anything
+    that cannot be read as a panel: no date or price column, text where numbers should be, a date that is
+    repeated for a symbol, prices that are not positive, fewer than two assets, no values at all.
+    """
+    if values not in ("prices", "returns"):
+        raise InputError(f"values is {values!r}, expected 'prices' or 'returns'")
+    table = open_table(source)
+    try:
+        columns = find_columns(table.frame, table.name, values, date, symbol, price)
+        read = _read_wide if columns.symbol is None else _read_long
+        panel = read(table.frame, columns, table.name, values)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{table.name}: cannot be read: {first_line(error)}") from error
+    if panel.num_assets < 2:
+        raise InputError(
+            f"{table.name}: {', '.join(panel.assets) or 'no'} asset alone; fintok learns from how assets move "
+            "together and needs at least two"
+        )
+    if not panel.is_listed.any():
+        raise InputError(f"{table.name}: every {values[:-1]} is missing")
+    if values == "returns":
+        _refuse_levels(panel)
+    return panel
+
+
+def _read_wide(frame: pl.LazyFrame, columns: Columns, source: str, values: Values) -> Panel:
+    data = _collect(frame, [columns.date], dict.fromkeys(columns.assets, pl.Float64), source)
+    dates = parse_dates(data[columns.date], source)
+    order = np.argsort(dates, kind="stable")
+    dates = dates[order]
+    repeats = np.flatnonzero(dates[1:] == dates[:-1])
+    if len(repeats):
+        first = np.datetime_as_string(dates[repeats[0]], unit=date_unit(dates))
+        asset = _doubled(data, columns.assets, order[repeats[0] : repeats[0] + 2])
+        raise InputError(f"{source}: {first} has more than one row{asset}; keep one row per date")
+    table = data.select(columns.assets).to_numpy()[order] if columns.assets else np.empty((len(dates), 0))
+    return Panel.from_arrays(table, dates, columns.assets, values=values, source=source)
+
+
+def _read_long(frame: pl.LazyFrame, columns: Columns, source: str, values: Values) -> Panel:
+    assert columns.symbol is not None
+    assert columns.price is not None
+    numbers: dict[str, Any] = {
+        **dict.fromkeys(columns.fields.values(), pl.Float32),
+        columns.price: pl.Float64,
+    }
+    data = _collect(frame, [columns.date, columns.symbol], numbers, source)
+    symbols = data[columns.symbol].cast(pl.String)
+    if symbols.null_count():
+        row = int(symbols.is_null().arg_true()[0]) + 1
+        raise InputError(f"{source}: column {columns.symbol!r} is empty in row {row}; every row needs a symbol")
+    names = symbols.unique().sort()
+    place = symbols.cast(pl.Enum(names)).to_physical().to_numpy()
+    moments = parse_dates(data[columns.date], source)
+    dates = np.unique(moments)
+    rows = np.searchsorted(dates, moments)
+    shape = (len(dates), len(names))
+    _refuse_repeats(rows, place, shape, dates, names, source)
+
+    def spread(column: str, dtype: Any) -> NDArray[Any]:
+        dense = np.full(shape, np.nan, dtype=dtype)
+        dense[rows, place] = data[column].to_numpy()
+        return dense
+
+    fields = {name: spread(column, np.float32) for name, column in columns.fields.items()}
+    return Panel.from_arrays(
+        spread(columns.price, np.float64), dates, names.to_list(), values=values, fields=fields, source=source
+    )
+
+
+def _collect(frame: pl.LazyFrame, keys: list[str], numbers: dict[str, Any], source: str) -> pl.DataFrame:
+    """The columns needed, numbers parsed. Raises InputError for an empty table and for what is no number."""
+    schema = frame.collect_schema()
+    expressions = [pl.col(key) for key in keys]
+    texts = []
+    for name, dtype in numbers.items():
+        column = pl.col(name)
+        if schema[name] in (pl.String, pl.Categorical, pl.Enum):
+            column = column.cast(pl.String).str.strip_chars()
+            texts.append(name)
+            parsed = column.cast(dtype, strict=False)
+            expressions += [parsed, (column.is_not_null() & parsed.is_null()).alias(f"no number: {name}")]
+        elif schema[name].is_numeric() or schema[name] == pl.Null:
+            expressions.append(column.cast(dtype))
+        else:
+            raise InputError(f"{source}: column {name!r} holds {schema[name]}, not numbers; leave it out")
+    data = frame.select(expressions).collect()
+    if not data.height:
+        raise InputError(f"{source}: there are no rows")
+    for name in texts:
+        bad = data[f"no number: {name}"].arg_true()
+        if len(bad):
+            text = frame.select(pl.col(name)).slice(int(bad[0]), 1).collect().item()
+            hint = "" if len(numbers) < 2 or keys[1:] else "; if this is a long table, name --symbol and --price"
+            raise InputError(
+                f"{source}: column {name!r} holds {text!r} in row {int(bad[0]) + 1}, which is no number{hint}"
+            )
+    return data
+
+
+def _refuse_repeats(
+    rows: NDArray[np.intp],
+    place: NDArray[np.integer],
+    shape: tuple[int, int],
+    dates: NDArray[np.datetime64],
+    names: pl.Series,
+    source: str,
+) -> None:
+    filled = np.zeros(shape, dtype=bool)
+    filled[rows, place] = True
+    extra = len(rows) - int(filled.sum())
+    if not extra:
+        return
+    cells = np.sort(rows * shape[1] + place.astype(np.int64))
+    row, column = divmod(int(cells[1:][cells[1:] == cells[:-1]][0]), shape[1])
+    day = np.datetime_as_string(dates[row], unit=date_unit(dates))
+    raise InputError(
+        f"{source}: {names[column]} has more than one row on {day} ({extra} rows too many); "
+        "keep one row per date and symbol"
+    )
+
+
+def _doubled(data: pl.DataFrame, assets: tuple[str, ...], rows: NDArray[np.intp]) -> str:
+    """The first asset with a value in both rows of a repeated date, for the message."""
+    both = data[rows.tolist()].select(pl.col(asset).count() == 2 for asset in assets)
+    first = next((asset for asset in assets if both[asset][0]), None)
+    return "" if first is None else f" with values of {first}"
+
+
+def _refuse_levels(panel: Panel) -> None:
+    """What is taken for returns must not be prices or yields, whose neighbours are nearly equal."""
+    now, then = panel.returns[1:], panel.returns[:-1]
+    both = np.isfinite(now) & np.isfinite(then)
+    count = both.sum(axis=0)
+    if not (count >= 50).any():
+        return
+    use = np.flatnonzero(count >= 50)
+
+    def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        kept = np.where(both, values, 0.0)[:, use]
+        return np.where(both[:, use], kept - kept.sum(axis=0) / count[use], 0.0)
+
+    one, other = centred(now), centred(then)
+    spread = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
+    moved = spread > 0.0
+    if not moved.any():
+        return
+    typical = float(np.median((one * other).sum(axis=0)[moved] / spread[moved]))
+    if typical > LEVEL_AUTOCORRELATION:
+        raise InputError(
+            f"{panel.source}: these look like prices or other levels, not returns (each is close to the one "
+            f"before: autocorrelation {typical:.3f}); take their differences first"
+        )

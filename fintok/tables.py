@@ -1,0 +1,154 @@
+"""Where a panel comes from: a file, a folder of files or a data frame, opened lazily as one polars table."""
+
+import gzip
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from fintok.errors import InputError
+
+FILE = "__file__"  # column with the file's name, where a folder holds one file per symbol
+_FORMATS = {
+    ".parquet": "Parquet",
+    ".pq": "Parquet",
+    ".csv": "CSV",
+    ".csv.gz": "CSV",
+    ".tsv": "CSV",
+    ".txt": "CSV",
+    ".arrow": "Arrow",
+    ".feather": "Arrow",
+    ".ipc": "Arrow",
+}
+_MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "-"]
+
+
+class Table(NamedTuple):
+    """A table that has not been read yet, and its name in messages."""
+
+    frame: pl.LazyFrame
+    name: str
+
+
+def open_table(source: object) -> Table:
+    """Open a path, or a pandas, polars or pyarrow table. CSV columns come as text, to be parsed by the reader.
+
+    A folder is read with all files below it, hidden ones (. or _ in front) left out; folders named key=value
+    give a column. Raises InputError for what does not exist, is empty, or is not what its name says.
+    """
+    if isinstance(source, str | PathLike):
+        path = Path(source).expanduser()  # pyright: ignore[reportArgumentType]
+        if path.is_dir():
+            return Table(_scan_folder(path), str(source))
+        return Table(_scan_file(path), str(source))
+    if isinstance(source, pl.DataFrame | pl.LazyFrame):
+        return Table(source.lazy(), "the polars table")
+    library = type(source).__module__.split(".")[0]
+    if library == "pandas" and hasattr(source, "columns"):
+        return Table(_from_pandas(source), "the pandas table")
+    if library == "pyarrow":
+        try:
+            return Table(pl.DataFrame(pl.from_arrow(source)).lazy(), "the pyarrow table")  # pyright: ignore
+        except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+            raise InputError(f"the pyarrow table: {first_line(error)}") from error
+    kind = f"{type(source).__module__}.{type(source).__name__}"
+    raise InputError(f"a panel is a path or a pandas, polars or pyarrow table, got {kind}")
+
+
+def first_line(error: Exception) -> str:
+    """The gist of a library's error."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _format_of(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((kind for suffix, kind in _FORMATS.items() if name.endswith(suffix)), None)
+
+
+def _scan_folder(folder: Path) -> pl.LazyFrame:
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and _format_of(path)
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    )
+    if not files:
+        raise InputError(f"{folder}: the folder holds no Parquet, CSV or Arrow file")
+    kinds = sorted({str(_format_of(path)) for path in files})
+    if len(kinds) > 1:
+        raise InputError(f"{folder}: the folder holds {' and '.join(kinds)} files; keep one kind")
+    frames = []
+    for path in files:
+        frame = _scan_file(path)
+        present = set(frame.collect_schema().names())
+        pairs = [part.split("=", 1) for part in path.relative_to(folder).parts[:-1] if "=" in part]
+        keys = {key: value for key, value in pairs if key not in present}
+        if len(files) > 1 and not keys:
+            keys = {FILE: path.name.split(".")[0] if path.name.count(".") == 1 else path.stem}
+        frames.append(frame.with_columns(pl.lit(value).alias(key) for key, value in keys.items()))
+    return pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
+
+
+def _scan_file(path: Path) -> pl.LazyFrame:
+    kind = _format_of(path)
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder")
+        with path.open("rb") as stream:
+            head = stream.read(6)
+        if not head:
+            raise InputError(f"{path}: the file is empty")
+        if kind is None:
+            kind = "Parquet" if head[:4] == b"PAR1" else "Arrow" if head == b"ARROW1" else None
+        if kind is None:
+            raise InputError(f"{path}: not a kind of file that fintok reads; give .parquet, .csv or .arrow")
+        if kind == "Parquet":
+            if head[:4] != b"PAR1":
+                raise InputError(f"{path}: the file is not Parquet, whatever its name says")
+            frame = pl.scan_parquet(path, hive_partitioning=False)
+        elif kind == "Arrow":
+            is_file = head == b"ARROW1"
+            frame = pl.scan_ipc(path, hive_partitioning=False) if is_file else pl.read_ipc_stream(path).lazy()
+        else:
+            frame = pl.scan_csv(path, separator=_separator(path), infer_schema=False, null_values=_MISSING)
+        names = frame.collect_schema().names()  # reads the footer or the header
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as {kind or 'a table'}: {first_line(error)}") from error
+    for name in names:
+        base = name.rsplit("_duplicated_", 1)[0]
+        if base != name and base in names:
+            raise InputError(f"{path}: column {base!r} appears twice; give every column its own name")
+    return frame
+
+
+def _separator(path: Path) -> str:
+    """Of a CSV file: what its first line holds most of, among comma, semicolon, tab and bar."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        header = stream.readline().decode("utf-8-sig")
+    return max(",;\t|", key=header.count)
+
+
+def _from_pandas(frame: Any) -> pl.LazyFrame:
+    """A pandas table with its index as columns; two levels of columns (field, symbol) become a long table."""
+    if frame.columns.nlevels == 2:
+        fields = {"open", "high", "low", "close", "adj close", "adj_close", "volume"}
+        levels = [{str(name).lower() for name in frame.columns.levels[level]} for level in (0, 1)]
+        level = 0 if levels[1] & fields else 1  # the level that names symbols
+        frame = frame.copy(deep=False)
+        frame.columns = frame.columns.set_names("symbol", level=level).set_names("field", level=1 - level)
+        frame.index = frame.index.set_names("date")
+        frame = frame.stack("symbol", future_stack=True)
+    elif frame.columns.nlevels > 2:
+        raise InputError("the pandas table has columns of more than two levels; give it one or two")
+    if not frame.columns.is_unique:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise InputError(f"the pandas table: column {name!r} appears twice; give every column its own name")
+    if type(frame.index).__name__ != "RangeIndex":
+        frame = frame.reset_index()
+    try:
+        return pl.from_pandas(frame.rename(columns=str)).lazy()
+    except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+        raise InputError(f"the pandas table: {first_line(error)}") from error

@@ -1,0 +1,265 @@
+"""Pretraining: prices in, bundle out. Three stages, each resumable.
+
+1. teacher: iBOT self-distillation on crops of return images; its features know what goes together.
+2. tokenizer: VQ-KD turns every patch (one asset, a few days) into one of K codes that tells the teacher's features
+   and the patch itself.
+3. predictor: BEiT v2 learns p(code | what is visible) with assets, the coming patch, or blocks hidden.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import yaml
+
+from fintok import inference
+from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDataset
+from fintok.bundle import HEADER, Bundle, describe_panel, imager
+from fintok.config import PretrainConfig
+from fintok.errors import InputError
+from fintok.imaging import ReturnImages
+from fintok.panel import DateLike, Panel
+from fintok.recipes import recipe_path
+from fintok.split import cutoff_split
+from fintok.vocabulary import learn_vocabulary
+from fintok.yardstick import measure
+from vision.config import from_dict, load_yaml, to_dict
+from vision.masks import AxisMask, BlockMask, ForecastMask, MaskGenerator, MixedMask
+from vision.methods.base import Method
+from vision.methods.beit2 import BEiT2, MaskedCodeModel
+from vision.methods.ibot import IBOT
+from vision.methods.vqkd import VQKD
+from vision.nn.tokenizer import Tokenizer
+from vision.nn.vit import VisionTransformer
+from vision.train.checkpoint import save_encoder, write_atomically
+from vision.train.fit import fit
+
+TRAINING_SHARE = 0.8  # of the rows, where no train_end is given
+STAGES = ("teacher", "tokenizer", "predictor")
+CONFIG_FILE = "config.yaml"
+
+
+def pretrain(
+    panel: Panel,
+    *,
+    train_end: DateLike | None = None,
+    out: str | Path | None = None,
+    config: PretrainConfig | None = None,
+    preset: Literal["tiny", "base", "large"] = "base",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Bundle:
+    """Learn a vocabulary from a panel.
+
+    Parameters
+    ----------
+    panel : rows after ``train_end`` are used for the closing figures only.
+    train_end : last date to learn from; None = the first 80 % of the rows.
+    out : folder of the run; None = ``runs/`` and the source's name. It ends with the bundle, ``config.yaml``
+        (a valid ``-c``) and the stages' metrics.
+    config : None = the recipe ``preset``.
+    resume : go on with the run in ``out``, which must have the same panel, train_end and configuration; what comes
+        out is what the uninterrupted run gives. A finished run is returned as it is.
+    overwrite : replace what is in ``out``.
+    progress : show each stage's progress on stderr.
+
+    Raises
+    ------
+    InputError : too few rows or assets, train_end outside the data, or a run in ``out`` without ``resume`` or
+        ``overwrite``.
+    KeyboardInterrupt : after saving; call again with ``resume``.
+    """
+    config = config or load_yaml(PretrainConfig, recipe_path(f"fintok/{preset}"))
+    run = _Run(panel, train_end, Path(out or Path("runs") / Path(panel.source).stem), config, progress)
+    return run.go(resume=resume, overwrite=overwrite)
+
+
+class _Run:
+    """One run: its images, its folder, its stages."""
+
+    def __init__(
+        self, panel: Panel, train_end: DateLike | None, out: Path, config: PretrainConfig, progress: bool
+    ) -> None:
+        self.panel, self.out, self.config, self.progress = panel, out, config, progress
+        if panel.num_assets < 2:
+            raise InputError(
+                f"{panel.source}: the panel has one asset, {panel.assets[0]!r}; a cross-section needs two or more"
+            )
+        if train_end is None:
+            train_end = panel.dates[int(TRAINING_SHARE * (panel.num_days - 1))] if panel.num_days else "1970-01-01"
+        training = panel[cutoff_split(panel.dates, train_end).train]
+        self.train_end = training.dates[-1]
+        window = config.imaging
+        needed = window.window_days + window.min_observations
+        if training.num_days <= needed:
+            raise InputError(
+                f"{panel.source}: {training.num_days} rows up to {np.datetime_as_string(self.train_end, unit='D')} "
+                f"are too few; a window of {window.window_days} days and {window.min_observations} to know the scale "
+                f"need more than {needed}"
+            )
+        self.training = training
+        self.images: ReturnImages = imager(config).fit(training).transform(training)
+        self.num_assets = min(config.max_assets, panel.num_assets)
+        self.jitter = LevelJitter(window.channels, config.level_jitter)
+        self.identity: dict[str, Any] = {
+            **describe_panel(panel),
+            "train_end": str(np.datetime_as_string(self.train_end)),
+        }
+
+    def go(self, *, resume: bool, overwrite: bool) -> Bundle:
+        if self._open(resume=resume, overwrite=overwrite):
+            from fintok.bundle import load
+
+            return load(self.out)
+        began = time.monotonic()
+        teacher = self._teach(resume)
+        tokenizer = self._tokenize(teacher, resume)
+        predictor, figures = self._predict(tokenizer, resume)
+        bundle = self._bundle(tokenizer, predictor, {**figures, "seconds": round(time.monotonic() - began, 1)})
+        save_encoder(self.out / "teacher", teacher)
+        bundle.save(self.out)
+        for stage in STAGES:  # what a resume needs; the metrics stay
+            (self.out / "stages" / f"{stage}.ckpt").unlink(missing_ok=True)
+        return bundle
+
+    def _open(self, *, resume: bool, overwrite: bool) -> bool:
+        """Prepare the folder; True if a finished run with the same identity is already there."""
+        path = self.out / CONFIG_FILE
+        identity_file = self.out / "stages" / "run.yaml"
+        if self.out.exists() and any(self.out.iterdir()):
+            if resume and identity_file.is_file() and path.is_file():
+                self._check_same(identity_file, path)
+                return (self.out / HEADER).is_file()
+            if resume:
+                raise InputError(f"{self.out} holds no run to resume; choose another --out, or give --overwrite")
+            if not overwrite:
+                finished = (self.out / HEADER).is_file()
+                hint = "" if finished else "--resume to go on with the run in it, "
+                raise InputError(f"{self.out} exists already; give {hint}--overwrite to replace it, or another --out")
+            if not identity_file.is_file():
+                raise InputError(f"{self.out} was not made by fintok pretrain and is left alone; name another --out")
+            shutil.rmtree(self.out)
+        write_atomically(path, yaml.safe_dump(to_dict(self.config), sort_keys=False).encode())
+        write_atomically(identity_file, yaml.safe_dump(self.identity, sort_keys=False).encode())
+        return False
+
+    def _check_same(self, identity_file: Path, config_file: Path) -> None:
+        if yaml.safe_load(identity_file.read_text()) != self.identity:
+            raise InputError(
+                f"the run in {self.out} has another panel or train_end ({identity_file}); resume it with the same, "
+                "or give --overwrite"
+            )
+        if from_dict(PretrainConfig, yaml.safe_load(config_file.read_text()), str(config_file)) != self.config:
+            raise InputError(f"the run in {self.out} has another configuration; resume it with -c {config_file}")
+
+    def _teach(self, resume: bool) -> VisionTransformer:
+        config, window = self.config.teacher, self.config.imaging
+        days = (window.num_columns - window.num_columns // 4) * window.patch_days
+        crops = ReturnMultiCrop(
+            max(1, self.num_assets * 3 // 4),
+            days,
+            window.patch_days,
+            config.num_local_crops,
+            self.jitter,
+            BlockMask(0.3, min_patches=4),
+        )
+        method = self._build(0, lambda: IBOT(self._window_encoder(config.encoder, has_cls=True), config.method))
+        self._fit(method, crops, config.optim, "teacher", resume)
+        return method.artifact()
+
+    def _tokenize(self, teacher: VisionTransformer, resume: bool) -> Tokenizer:
+        config, window = self.config.tokenizer, self.config.imaging
+        places = tuple(window.channels.index(name) for name in config.channels)
+        encoder = config.encoder.patch(window, len(places))
+        needs_teacher = config.method.target != "patches"
+        method = self._build(1, lambda: VQKD(encoder, config.method, teacher if needs_teacher else None, places))
+        view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, self.jitter)
+        self._fit(method, view, config.optim, "tokenizer", resume)
+        return method.artifact().eval()
+
+    def _predict(self, tokenizer: Tokenizer, resume: bool) -> tuple[MaskedCodeModel, dict[str, float]]:
+        config, window = self.config.predictor, self.config.imaging
+        has_cls = config.method.aggregation_depth > 0
+        encoder = self._window_encoder(config.encoder, has_cls=has_cls)
+        method = self._build(2, lambda: BEiT2(encoder, config.method, tokenizer))
+        masks: tuple[MaskGenerator, ...] = (
+            AxisMask("rows", 0.25, last=inference.HIDDEN_COLUMNS),
+            ForecastMask(1),
+            BlockMask(0.3, min_patches=4),
+        )
+        mask = MixedMask(masks, (config.asset_share, config.forecast_share, config.block_share))
+        view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, self.jitter, mask)
+        return method.artifact().eval(), self._fit(method, view, config.optim, "predictor", resume)
+
+    def _window_encoder(self, encoder: Any, *, has_cls: bool) -> Any:
+        return encoder.window(self.config.imaging, len(self.config.imaging.channels), has_cls=has_cls)
+
+    def _build(self, stage: int, build: Any) -> Any:
+        """A method with weights that are a function of the seed and the stage."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed * len(STAGES) + stage)
+            return build()
+
+    def _fit(self, method: Method, views: Any, optim: Any, name: str, resume: bool) -> dict[str, float]:
+        window = self.config.imaging
+        first = window.window_days - 1 + window.min_observations
+        dataset = WindowDataset(self.images, window.window_days, np.arange(first, self.training.num_days))
+        number = STAGES.index(name) + 1
+        if self.progress:
+            print(f"stage {number} of {len(STAGES)}: {name}", file=sys.stderr, flush=True)
+        result = fit(
+            method,
+            dataset,
+            views,
+            optim,
+            seed=self.config.seed,
+            out=self.out / "stages",
+            name=name,
+            resume=resume,
+            progress=self.progress,
+        )
+        method.eval()
+        return {f"{name} {key}": value for key, value in result.metrics.items() if key == "loss"}
+
+    def _bundle(self, tokenizer: Tokenizer, predictor: MaskedCodeModel, figures: dict[str, float]) -> Bundle:
+        """Put everything together, and measure it."""
+        window = self.config.imaging
+        codes = inference.read_codes(tokenizer, self.images, window.patch_days)
+        num_codes = predictor.num_codes
+        vocabulary = learn_vocabulary(
+            self.images, codes, window.patch_days, num_codes, self.config.tokenizer.num_words
+        )
+        forecast = inference.read_forecast(predictor, self.images, window.window_days, window.patch_days)
+        rows = np.flatnonzero(np.isfinite(forecast[:, 0]))
+        market = np.sinh(self.images.channel("return")).sum(0) / np.maximum(self.images.observed.sum(0), 1)
+        share = vocabulary.counts[vocabulary.counts > 0] / vocabulary.counts.sum()
+        bundle = Bundle(
+            config=self.config,
+            tokenizer=tokenizer,
+            predictor=predictor,
+            vocabulary=vocabulary,
+            train_end=self.train_end,
+            training_panel=describe_panel(self.training),
+            training_dates=self.training.dates[rows],
+            training_forecast=forecast[rows].astype(np.float16).astype(np.float32),  # as it will be read back
+            training_returns_market=market[rows].astype(np.float32),
+            figures={
+                **figures,
+                "codebook usage": float((vocabulary.counts > 0).mean()),
+                "codebook perplexity": float(np.exp(-(share * np.log(share)).sum())),
+            },
+        )
+        yardstick = measure(bundle, self.panel, self.config.seed)
+        for name, value in yardstick._asdict().items():
+            if np.isfinite(value):
+                bundle.figures[f"masked NLL {name.replace('_', ' ')}"] = round(value, 4)
+        if self.progress:
+            print(yardstick.summary(), file=sys.stderr, flush=True)
+        return bundle

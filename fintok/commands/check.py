@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fintok.commands.options import ColumnOptions, Columns, PanelPath, say_next
+from fintok.commands.options import PanelPath, PanelReader, ReaderOptions, say_next
 
 
-def check(panel: PanelPath, /, *, columns: ColumnOptions = Columns()) -> None:
+def check(panel: PanelPath, /, *, reader: ReaderOptions = PanelReader()) -> None:
     """What the reader sees in a panel: symbols, calendar, gaps, stale runs, suspected faults."""
     from fintok.health import check_panel
 
-    prices = columns.read(panel)
+    prices = reader.read(panel)
     print(prices)
     print(check_panel(prices).summary())
-    say_next("pretrain", "--panel", panel, "--out", f"runs/{Path(panel).stem}")
+    say_next("pretrain", "--panel", panel, *reader.words(), "--out", f"runs/{Path(panel).stem}")

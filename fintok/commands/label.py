@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from fintok.commands.options import (
-    ColumnOptions,
-    Columns,
     ModelPath,
+    NumRegimes,
     Overwrite,
     PanelPath,
+    PanelReader,
+    ReaderOptions,
     TablePath,
     say_next,
     say_table,
@@ -25,16 +22,16 @@ def label(
     model: ModelPath,
     panel: PanelPath,
     out: TablePath,
-    regimes: Annotated[int, Parameter(help="How many regimes; 0 is the calmest.")] = 4,
+    regimes: NumRegimes = 4,
     overwrite: Overwrite = False,
-    columns: ColumnOptions = Columns(),
+    reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Market regime of every date, from that date and earlier ones only.
 
     Writes date, regime (0 = calmest), name, p_0 ... p_{K-1} and in_sample (the model has seen the date).
     """
     check_table_output(out, overwrite=overwrite)
-    prices = columns.read(panel)
+    prices = reader.read(panel)
     from fintok.bundle import load
     from fintok.regimes import RegimeLabeler
 
@@ -42,4 +39,4 @@ def label(
     print(labels)
     say_table(labels.summary())
     say_wrote(write_table(labels.to_polars(), out, overwrite=overwrite))
-    say_next("score", "--model", model, "--panel", panel, "--out", out.with_stem("scores"))
+    say_next("score", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_stem("scores"))

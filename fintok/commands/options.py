@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from fintok.panel import Panel
 
 COLUMNS = Group("Columns of the panel", sort_key=10)
-CONFIGURATION = Group("Configuration: preset, then YAML files, then these", sort_key=20)
+CONFIGURATION = Group("Configuration (--print-config shows the values)", sort_key=20)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columns:
+class PanelReader:
     """How to read a panel whose columns are not recognised."""
 
     date: str | None = None
@@ -33,6 +33,12 @@ class Columns:
     values: Literal["prices", "returns"] = "prices"
     """What the numbers are: prices, or log returns (futures with negative prices)."""
 
+    def words(self) -> list[str]:
+        """The options as they were given, for the next command to try."""
+        given = [(field.name, getattr(self, field.name)) for field in fields(self)]
+        default = PanelReader()
+        return [word for name, value in given if value != getattr(default, name) for word in (f"--{name}", value)]
+
     def read(self, source: Path) -> Panel:
         """The panel at ``source``. Raises InputError."""
         from fintok.sources import read_panel
@@ -40,10 +46,12 @@ class Columns:
         return read_panel(source, date=self.date, symbol=self.symbol, price=self.price, values=self.values)
 
 
-ColumnOptions = Annotated[Columns, Parameter(name="*", group=COLUMNS)]
+ReaderOptions = Annotated[PanelReader, Parameter(name="*", group=COLUMNS)]
 PanelPath = Annotated[Path, Parameter(help="Prices: a Parquet, CSV or Arrow file, or a folder of them.")]
 ModelPath = Annotated[Path, Parameter(help="The folder that fintok pretrain left.")]
 TablePath = Annotated[Path, Parameter(help="Where to write the table: a name that ends in .parquet or .csv.")]
+NumRegimes = Annotated[int, Parameter(help="How many regimes; 0 is the calmest.")]
+Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
 Overwrite = Annotated[bool, Parameter(help="Replace what is there.")]
 Resume = Annotated[bool, Parameter(help="Go on with a run that was interrupted.")]
 ConfigFiles = Annotated[
@@ -51,7 +59,7 @@ ConfigFiles = Annotated[
 ]
 Preset = Annotated[Literal["tiny", "base", "large"], Parameter(help="Size of the model and of its training.")]
 PrintConfig = Annotated[bool, Parameter(help="Print the merged configuration as YAML and stop.")]
-ConfigFlags = Annotated[PretrainConfig, Parameter(name="*", group=CONFIGURATION)]
+ConfigFlags = Annotated[PretrainConfig, Parameter(name="*", group=CONFIGURATION, show_default=False)]
 
 
 def config_as_yaml(config: PretrainConfig) -> str:

@@ -9,14 +9,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from fintok.commands.options import (
-    ColumnOptions,
-    Columns,
     ConfigFiles,
     ConfigFlags,
     Overwrite,
     PanelPath,
+    PanelReader,
     Preset,
     PrintConfig,
+    ReaderOptions,
     Resume,
     config_as_yaml,
     say_next,
@@ -36,7 +36,7 @@ def pretrain(
     preset: Preset = "base",
     config_files: ConfigFiles = (),
     print_config: PrintConfig = False,
-    columns: ColumnOptions = Columns(),
+    reader: ReaderOptions = PanelReader(),
     config: ConfigFlags = PretrainConfig(),
 ) -> None:
     """Learn a vocabulary from a panel of prices; leaves a model folder.
@@ -53,10 +53,8 @@ def pretrain(
 
     began = time.monotonic()
     out = out or Path("runs") / panel.stem
-    bundle = train(
-        columns.read(panel), train_end=train_end, out=out, config=config, resume=resume, overwrite=overwrite
-    )
+    bundle = train(reader.read(panel), train_end=train_end, out=out, config=config, resume=resume, overwrite=overwrite)
     print(bundle.summary())
     say_wrote(out)
     print(f"took  {time.monotonic() - began:.0f} s")
-    say_next("label", "--model", out, "--panel", panel, "--out", "regimes.parquet")
+    say_next("label", "--model", out, "--panel", panel, *reader.words(), "--out", "regimes.parquet")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from fintok.commands.options import (
-    ColumnOptions,
-    Columns,
+    Alarms,
     ModelPath,
     Overwrite,
     PanelPath,
+    PanelReader,
+    ReaderOptions,
     TablePath,
     say_next,
     say_table,
@@ -30,10 +31,10 @@ def score(
     model: ModelPath,
     panel: PanelPath,
     out: TablePath,
-    alarms: Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")] = 1.0,
+    alarms: Alarms = 1.0,
     append: Annotated[bool, Parameter(help="Keep the file's rows; add the dates after its last.")] = False,
     overwrite: Overwrite = False,
-    columns: ColumnOptions = Columns(),
+    reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Anomaly score of every asset and date, from that date and earlier ones only.
 
@@ -44,7 +45,7 @@ def score(
         raise InputError("--append keeps the file and --overwrite replaces it: choose one")
     check_table_output(out, overwrite=overwrite or append)
     earlier = read_table(out) if append and out.exists() else None
-    prices = columns.read(panel)
+    prices = reader.read(panel)
     from fintok.anomaly import AnomalyScorer
     from fintok.bundle import load
 
@@ -57,7 +58,7 @@ def score(
         table = _after(table, earlier, out)
         print(f"{len(table) - len(earlier):,} rows after {earlier['date'].max()} added to {len(earlier):,}")
     say_wrote(write_table(table, out, overwrite=overwrite or append))
-    say_next("report", "--model", model, "--panel", panel, "--out", out.with_name("report.html"))
+    say_next("report", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_name("report.html"))
 
 
 def _after(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> pl.DataFrame:
@@ -65,8 +66,6 @@ def _after(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> pl.DataFram
     import polars as pl
 
     if earlier.columns != table.columns:
-        raise InputError(
-            f"{out} cannot be appended to: it holds {earlier.columns}, scores are {table.columns}"
-        )
+        raise InputError(f"{out} cannot be appended to: it holds {earlier.columns}, scores are {table.columns}")
     earlier = earlier.cast(dict(table.schema))  # type: ignore[arg-type]
     return pl.concat([earlier, table.filter(pl.col("date") > earlier["date"].max())])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fintok.commands.options import (
-    ColumnOptions,
-    Columns,
     ModelPath,
     Overwrite,
     PanelPath,
+    PanelReader,
+    ReaderOptions,
     TablePath,
     say_next,
     say_wrote,
@@ -21,7 +21,7 @@ def tokenize(
     panel: PanelPath,
     out: TablePath,
     overwrite: Overwrite = False,
-    columns: ColumnOptions = Columns(),
+    reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Tokens of every asset and date, from that date and earlier ones only.
 
@@ -29,10 +29,10 @@ def tokenize(
     other assets and the past).
     """
     check_table_output(out, overwrite=overwrite)
-    prices = columns.read(panel)
+    prices = reader.read(panel)
     from fintok.bundle import load
 
     tokens = load(model).tokenize(prices)
     print(tokens)
     say_wrote(write_table(tokens.to_polars(), out, overwrite=overwrite))
-    say_next("label", "--model", model, "--panel", panel, "--out", out.with_stem("regimes"))
+    say_next("label", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_stem("regimes"))

@@ -1,0 +1,131 @@
+"""From a panel to a page: what ``fintok demo`` and ``fintok report`` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fintok.anomaly import AnomalyScorer
+from fintok.bundle import Bundle
+from fintok.config import PretrainConfig
+from fintok.errors import InputError
+from fintok.files import check_output, write_table
+from fintok.pretrain import STAGES, pretrain
+from fintok.regimes import RegimeLabeler
+from fintok.report import write_report
+from fintok.sample import load_us20
+from vision.strict import to_dict
+from vision.train.metrics import read_metrics
+
+if TYPE_CHECKING:
+    from fintok.panel import Panel
+    from fintok.regime_result import Regimes
+    from fintok.score_result import Scores
+
+TRAIN_END = "2007-12-31"  # the demo's model sees neither the crisis of 2008 nor March 2020 before it reads them
+_RIVALS = {"marginal": "marginal", "factor": "factor model"}  # in the names of a bundle's figures
+
+
+class Reading(NamedTuple):
+    """What a bundle says of a panel."""
+
+    regimes: Regimes
+    scores: Scores
+
+
+class DemoFiles(NamedTuple):
+    """What a demo leaves, in its folder."""
+
+    prices: Path
+    model: Path
+    regimes: Path
+    scores: Path
+    report: Path
+
+
+def run_demo(
+    out: Path, config: PretrainConfig, *, resume: bool = False, overwrite: bool = False
+) -> tuple[DemoFiles, Reading]:
+    """Train on the bundled panel up to 2007, then label, score and report all of it.
+
+    With ``resume`` an interrupted training goes on, a finished one is taken as it is, and the tables and the page
+    are written again. Raises InputError where ``out`` holds something and neither is allowed.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the demo")
+    if out.is_dir() and any(out.iterdir()) and not (resume or overwrite):
+        raise InputError(f"{out} exists; give --resume to go on with it, --overwrite, or another --out")
+    files = DemoFiles(
+        prices=out / "prices.parquet",
+        model=out / "model",
+        regimes=out / "regimes.parquet",
+        scores=out / "scores.parquet",
+        report=out / "report.html",
+    )
+    check_output(files.prices, overwrite=True)
+    panel = load_us20()
+    write_table(panel.to_polars(), files.prices, overwrite=True)
+    bundle = pretrain(panel, train_end=TRAIN_END, out=files.model, config=config, resume=resume, overwrite=overwrite)
+    reading = read_market(bundle, panel)
+    write_table(reading.regimes.to_polars(), files.regimes, overwrite=True)
+    write_table(reading.scores.to_polars(), files.scores, overwrite=True)
+    write_page(files.report, bundle, panel, reading, files.model, title="fintok demo", overwrite=True)
+    return files, reading
+
+
+def read_market(bundle: Bundle, panel: Panel, *, n_regimes: int = 4, alarms_per_1000: float = 1.0) -> Reading:
+    """Regimes and anomaly scores of a panel. Raises InputError for a number that is out of range."""
+    labeler = RegimeLabeler(bundle, n_regimes=n_regimes).fit()
+    scorer = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000).fit(panel)
+    return Reading(labeler.label(panel), scorer.score(panel))
+
+
+def write_page(
+    path: Path,
+    bundle: Bundle,
+    panel: Panel,
+    reading: Reading,
+    run: Path,
+    *,
+    title: str = "fintok report",
+    overwrite: bool = False,
+) -> Path:
+    """Write the report of a reading; ``run`` is the folder of the bundle, whose training curves are shown."""
+    from fintok.plots.vocabulary import Vocabulary
+
+    facts = {str(name): value for name, value in bundle.summary()["value"].items()}
+    return write_report(
+        path,
+        bundle_summary={**facts, "configuration": to_dict(bundle.config)},
+        panel=panel,
+        regimes=reading.regimes,
+        scores=reading.scores,
+        vocabulary=Vocabulary(*bundle.words()),
+        code_counts=bundle.vocabulary.counts,
+        yardstick=_yardstick(bundle),
+        curves=_curves(run),
+        title=title,
+        overwrite=overwrite,
+    )
+
+
+def _yardstick(bundle: Bundle) -> dict[str, dict[str, float]]:
+    """The bundle's masked NLL: mask -> {"model", "marginal", "factor model"} -> nats."""
+    table: dict[str, dict[str, float]] = {}
+    for name, value in bundle.figures.items():
+        if name.startswith("masked NLL "):
+            mask, _, rival = name.removeprefix("masked NLL ").partition(" ")
+            table.setdefault(mask, {})[_RIVALS.get(rival, "model")] = float(value)
+    return table
+
+
+def _curves(run: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Loss by step of each stage that left its metrics."""
+    curves = {}
+    for stage in STAGES:
+        rows = read_metrics(run / "stages" / f"{stage}.csv")
+        if rows:
+            curves[stage] = {name: np.array([row[name] for row in rows]) for name in ("step", "loss")}
+    return curves

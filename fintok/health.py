@@ -1,0 +1,238 @@
+"""What a reader sees in a panel before any training: coverage, calendar, and data that look wrong."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.checks import run_checks
+from fintok.panel import MAX_GAP_ROWS, Panel, date_unit
+from fintok.trailing import trailing_moments
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    import polars as pl
+
+SPIKE_DEVIATIONS = 8.0  # a spike lies this far out, in standard deviations of the asset's trailing returns
+SPIKE_LEFT = 0.25  # ... and leaves at most this share of it a row later
+FEW_SHARE = 0.5  # a date on which less than this share of the listed assets has a value
+
+_SPIKE = "spike that reverts"
+_GAP = "long gap"
+_FEW = "date with few assets"
+_NEVER = "asset without values"
+
+
+class Findings(NamedTuple):
+    """Suspected faults, ordered by kind and date; all (N,)."""
+
+    kind: NDArray[np.str_]
+    row: NDArray[np.int64]  # first row
+    asset: NDArray[np.int64]  # -1 = all assets
+    days: NDArray[np.int64]  # rows it lasts
+
+
+@dataclass(frozen=True, eq=False)
+class PanelHealth:
+    """The health of a panel: see `check_panel`. Findings are suspicions, and nothing is changed in the panel."""
+
+    panel: Panel
+    findings: Findings
+
+    def __repr__(self) -> str:
+        return f"PanelHealth({self.panel.num_assets} assets, {len(self.findings.row)} findings, {self.panel.source})"
+
+    def summary(self) -> "pd.DataFrame":
+        """Coverage and calendar, then one row per kind of finding: how many, and the first of them."""
+        import pandas as pd
+
+        known, listed = _known(self.panel), self.panel.is_listed
+        dates = self.panel.dates
+        rows = [
+            ("assets", f"{self.panel.num_assets}", ""),
+            ("rows", f"{self.panel.num_days}", _span(dates)),
+            ("rows per year", f"{self.panel.periods_per_year:g}", _weekdays(dates)),
+            ("columns", ", ".join((self.panel.values, *self.panel.fields)), ""),
+            ("missing while listed", f"{100.0 * _share(listed & ~known, listed):.2f} %", ""),
+            ("late starts", *self._edge(listed, 0)),
+            ("early ends", *self._edge(listed, -1)),
+        ]
+        for kind in dict.fromkeys(self.findings.kind.tolist()):
+            chosen = np.flatnonzero(self.findings.kind == kind)
+            rows.append((kind, f"{len(chosen)}", self._describe(int(chosen[0]))))
+        table = pd.DataFrame(rows, columns=pd.Index(["what", "value", "first"]))
+        return table.set_index("what")
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The findings: kind, date, symbol (missing: all assets), days."""
+        import pandas as pd
+
+        names = np.array([*self.panel.assets, None], dtype=object)  # place -1 is the last
+        return pd.DataFrame(
+            {
+                "kind": self.findings.kind,
+                "date": self.panel.dates[self.findings.row],
+                "symbol": names[self.findings.asset],
+                "days": self.findings.days,
+            }
+        )
+
+    def to_polars(self) -> "pl.DataFrame":
+        """As `to_pandas`."""
+        import polars as pl
+
+        names = [None if place < 0 else self.panel.assets[place] for place in self.findings.asset]
+        return pl.DataFrame(
+            {
+                "kind": self.findings.kind.tolist(),
+                "date": self.panel.dates[self.findings.row],
+                "symbol": names,
+                "days": self.findings.days,
+            },
+            schema_overrides={"kind": pl.String, "symbol": pl.String},
+        )
+
+    def plot(self) -> "go.Figure":
+        """Findings by date and asset over the coverage of the panel."""
+        from fintok.plots.panel import findings_map
+
+        return findings_map(self)
+
+    def _describe(self, place: int) -> str:
+        row, asset, days = (int(column[place]) for column in self.findings[1:])
+        name = "" if asset < 0 else f"{self.panel.assets[asset]} "
+        if self.findings.kind[place] == _NEVER:
+            return name.strip()
+        date = np.datetime_as_string(self.panel.dates[row], unit=date_unit(self.panel.dates))
+        return f"{name}{date}" + (f", {days} rows" if days > 1 else "")
+
+    def _edge(self, listed: NDArray[np.bool_], row: int) -> tuple[str, str]:
+        """How many assets are not listed in the first (0) or last (-1) row though they are in another."""
+        if not len(listed):
+            return "0", ""
+        absent = np.flatnonzero(~listed[row] & listed.any(axis=0))
+        return f"{len(absent)}", self.panel.assets[absent[0]] if len(absent) else ""
+
+
+def check_panel(panel: Panel) -> PanelHealth:
+    """Look a panel over.
+
+    Findings: the deterministic checks of `fintok.checks` (a run of flagged rows is one finding); spikes that
+    revert within a row (more than 8 trailing standard deviations, relative to the market, of which at most a
+    quarter is left); gaps of more than 5 rows, after which returns start anew; dates on which fewer than half
+    of the listed assets have a value; assets without any value.
+    """
+    flags = dict(run_checks(panel))
+    flags[_SPIKE] = reverting_spikes(panel.returns)
+    parts = [(kind, *_runs(table)) for kind, table in flags.items()]
+    known, listed = _known(panel), panel.is_listed
+    row, asset, days = _runs(listed & ~known)
+    long = days > MAX_GAP_ROWS
+    parts.append((_GAP, row[long], asset[long], days[long]))
+    there, expected = known.sum(axis=1), listed.sum(axis=1)
+    few, _, spell = _runs(((there < FEW_SHARE * expected) & (expected >= 4))[:, None])
+    parts.append((_FEW, few, np.full(len(few), -1), spell))
+    never = np.flatnonzero(~listed.any(axis=0)) if panel.num_days else np.arange(0)
+    parts.append((_NEVER, np.zeros(len(never), dtype=np.int64), never, np.full(len(never), panel.num_days)))
+    kinds = np.concatenate([np.repeat(kind, len(row)) for kind, row, _, _ in parts])
+    columns = [np.concatenate([part[place] for part in parts]).astype(np.int64) for place in (1, 2, 3)]
+    return PanelHealth(panel, Findings(kinds, *columns))
+
+
+def reverting_spikes(returns: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Rows (T, A) whose return is far out and taken back by the next: a misprint. Looks one row ahead.
+
+    Both are taken less the median return of the date, where five assets or more have one.
+    """
+    observed = np.isfinite(returns)
+    market = np.zeros((len(returns), 1))
+    many = observed.sum(axis=1) >= 5
+    if many.any():
+        market[many, 0] = np.nanmedian(returns[many], axis=1)
+    own = returns - market
+    scale = 1.2533 * trailing_moments(np.abs(own), half_life=63, min_count=20).mean
+    flags = np.zeros(returns.shape, dtype=bool)
+    now, then = own[:-1], own[1:]  # NaN compares as False
+    flags[:-1] = (
+        (np.abs(now) > SPIKE_DEVIATIONS * scale[:-1])
+        & (scale[:-1] > 0.0)
+        & (np.abs(now + then) <= SPIKE_LEFT * np.abs(now))
+    )
+    return flags
+
+
+def asset_table(panel: Panel) -> "pd.DataFrame":
+    """One row per asset: first, last, returns, missing, longest_gap, volatility, worst, best.
+
+    `missing` is the share of listed rows without a value, `longest_gap` in rows, `volatility` annualised, worst
+    and best single returns. NaT and NaN for an asset without values.
+    """
+    import pandas as pd
+
+    known, listed, observed = _known(panel), panel.is_listed, panel.is_observed
+    table = pd.DataFrame(index=pd.Index(panel.assets, name="symbol"))
+    for name, order in (("first", slice(None)), ("last", slice(None, None, -1))):
+        dates = np.full(panel.num_assets, np.datetime64("NaT"), dtype="datetime64[ns]")
+        if panel.num_days:
+            found = panel.dates[order][known[order].argmax(axis=0)]
+            dates = np.where(known.any(axis=0), found, dates)
+        table[name] = dates
+    count = observed.sum(axis=0)
+    table["returns"] = count
+    gaps = listed & ~known
+    with np.errstate(invalid="ignore", divide="ignore"):  # an asset without values: NaN, as documented
+        table["missing"] = gaps.sum(axis=0) / listed.sum(axis=0)
+    longest = np.zeros(panel.num_assets, dtype=np.int64)
+    _, asset, days = _runs(gaps)
+    np.maximum.at(longest, asset, days)
+    table["longest_gap"] = longest
+    filled = np.where(observed, panel.returns, 0.0)
+    mean = filled.sum(axis=0) / np.maximum(count, 1)
+    squares = np.where(observed, (filled - mean) ** 2, 0.0).sum(axis=0)
+    deviation = np.sqrt(squares / np.maximum(count - 1, 1))
+    table["volatility"] = np.where(count > 1, deviation * np.sqrt(panel.periods_per_year), np.nan)
+    for name, extreme, empty in (("worst", np.min, np.inf), ("best", np.max, -np.inf)):
+        found = extreme(np.where(observed, panel.returns, empty), axis=0, initial=empty)
+        table[name] = np.where(count > 0, found, np.nan)
+    return table
+
+
+def _known(panel: Panel) -> NDArray[np.bool_]:
+    """(T, A): what the source gave is there, price or return."""
+    return np.isfinite(panel.returns if panel.prices is None else panel.prices)
+
+
+def _runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Runs of True down each column of (T, A): first rows, columns and lengths, ordered by row."""
+    edge = np.zeros((1, flags.shape[1]), dtype=np.int8)
+    steps = np.diff(np.concatenate([edge, flags.astype(np.int8), edge]), axis=0).T  # (A, T + 1)
+    asset, start = np.nonzero(steps == 1)
+    _, stop = np.nonzero(steps == -1)
+    order = np.lexsort((asset, start))
+    return start[order], asset[order], (stop - start)[order]
+
+
+def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
+    return float(part.sum()) / max(int(whole.sum()), 1)
+
+
+def _span(dates: NDArray[np.datetime64]) -> str:
+    if not len(dates):
+        return ""
+    first, last = (np.datetime_as_string(day, unit=date_unit(dates)) for day in dates[[0, -1]])
+    return f"{first} to {last}"
+
+
+def _weekdays(dates: NDArray[np.datetime64]) -> str:
+    """The weekdays that hold more than one row in a hundred, and whether there are hours."""
+    if not len(dates):
+        return ""
+    weekday = (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    share = np.bincount(weekday, minlength=7) / len(dates)
+    names = " ".join(name for name, part in zip(_DAYS, share, strict=True) if part > 0.01)
+    return names if date_unit(dates) == "D" else f"{names}, with hours"
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -1,0 +1,72 @@
+"""Figures of a panel before any model: its market, its coverage, what looks wrong in it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fintok.plots.theme import BLUE, CYCLE, GREY, MAX_POINTS, moments, new_figure, plain, thin
+from fintok.signature import market_return
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from fintok.health import PanelHealth
+    from fintok.panel import Panel
+
+_MAX_MARKS = 5000
+
+
+def panel_overview(panel: "Panel") -> "go.Figure":
+    """Cumulative equal-weight return, above the number of assets with a return on each date."""
+    import plotly.graph_objects as go
+
+    figure = new_figure(f"{panel.num_assets} assets, {panel.num_days} rows", height=460)
+    shown = thin(panel.num_days, MAX_POINTS) if panel.num_days else np.arange(0)
+    dates = moments(panel.dates[shown])
+    path = np.nancumsum(market_return(panel.returns))[shown].astype(np.float32)
+    counts = panel.is_observed.sum(axis=1)[shown]
+    figure.add_trace(
+        go.Scatter(x=dates, y=path, mode="lines", line={"width": 1.3, "color": BLUE}, name="market, log scale")
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=dates,
+            y=counts,
+            mode="lines",
+            line={"width": 1.0, "color": GREY, "shape": "hv"},
+            fill="tozeroy",
+            name="assets with a return",
+            yaxis="y2",
+        )
+    )
+    figure.update_layout(
+        yaxis={"domain": [0.36, 1.0], "title": {"text": "cumulative log return"}},
+        yaxis2={"domain": [0.0, 0.26], "title": {"text": "assets"}, "rangemode": "tozero"},
+        xaxis={"anchor": "y2"},
+    )
+    return figure
+
+
+def findings_map(health: "PanelHealth") -> "go.Figure":
+    """Each finding as a mark at its date and asset, coloured by kind; at most 5,000 marks a kind."""
+    import plotly.graph_objects as go
+
+    panel, findings = health.panel, health.findings
+    title = f"{len(findings.row)} findings" if len(findings.row) else "Nothing looks wrong"
+    figure = new_figure(title, height=int(np.clip(200 + 14 * panel.num_assets, 320, 1100)))
+    names = np.array([*(plain(name) for name in panel.assets), "all assets"], dtype=object)
+    for number, kind in enumerate(dict.fromkeys(findings.kind.tolist())):
+        chosen = np.flatnonzero(findings.kind == kind)[:_MAX_MARKS]
+        figure.add_trace(
+            go.Scatter(
+                x=moments(panel.dates)[findings.row[chosen]],
+                y=names[findings.asset[chosen]],
+                customdata=findings.days[chosen],
+                mode="markers",
+                marker={"size": 7, "color": CYCLE[number % len(CYCLE)], "symbol": number % 8},
+                name=kind,
+                hovertemplate="%{y} %{x|%Y-%m-%d}, rows: %{customdata}<extra>" + kind + "</extra>",
+            )
+        )
+    figure.update_layout(yaxis={"type": "category"})
+    return figure

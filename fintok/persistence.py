@@ -76,6 +76,8 @@ def penalty_for_switches(distances: NDArray[np.float64], max_switches: float) ->
 
     The count falls with the penalty, though not strictly, so the search takes the smallest penalty that holds
     together with all larger ones tried: two passes of 49 penalties each, the second between two of the first.
+    The end of the cheapest path also moves, unpaid, while the first days of the sample are weighed against
+    each other; where not even the largest penalty holds for that reason, its own count becomes the limit.
     """
     scale = float((distances - distances.min(axis=1, keepdims=True)).mean())
     if scale <= 0.0:  # all centres alike: no path ever switches
@@ -83,9 +85,10 @@ def penalty_for_switches(distances: NDArray[np.float64], max_switches: float) ->
     grid = np.concatenate([[0.0], scale * np.geomspace(1e-2, 1e5, 48)])
     high = grid[-1]
     for _ in range(2):
-        fails = np.flatnonzero(count_switches(distances, grid) > max_switches)
+        counts = count_switches(distances, grid)
+        fails = np.flatnonzero(counts > max(max_switches, counts[-1]))
         if len(fails) == 0:
-            return 0.0
-        low, high = grid[fails[-1]], grid[min(fails[-1] + 1, len(grid) - 1)]
+            return float(grid[0])
+        low, high = grid[fails[-1]], grid[fails[-1] + 1]
         grid = np.linspace(low, high, 49)
     return float(high)

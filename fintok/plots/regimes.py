@@ -61,7 +61,7 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
             mode="lines",
             line={"width": 1.4, "color": "#4b5563"},
             name="market",
-            meta="ink",  # the report draws such lines in the page's text colour
+            meta="ink",  # the report draws such traces in the page's text colour
             hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra></extra>",
             showlegend=False,
         )
@@ -69,8 +69,9 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
     figure.update_layout(
         yaxis={
             "title": {"text": "cumulative log return, equal weights"},
-            "overlaying": "y2",
-        },  # line on top
+            "overlaying": "y2",  # the line lies on top
+            "tickmode": "auto",
+        },
         yaxis2={"range": [0, 1], "visible": False, "fixedrange": True},
     )
     mark_train_end(figure, dates, regimes.train_end)
@@ -119,7 +120,9 @@ def transition_heat_map(regimes: "Regimes") -> "go.Figure":
             z=np.sqrt(matrix).astype(np.float32),  # the root keeps rare transitions visible
             text=[[f"{p:.1%}" if p > 0 else "–" for p in row] for row in matrix],
             texttemplate="%{text}",
-            colorscale=[(0.0, "rgba(0,114,178,0.04)"), (1.0, "rgba(0,114,178,0.75)")],
+            colorscale=[(0.0, "rgba(0,114,178,0.04)"), (1.0, "rgba(0,114,178,0.5)")],
+            textfont={"color": "#4b5563"},
+            meta="ink",
             zmin=0,
             zmax=1,
             showscale=False,

@@ -98,8 +98,8 @@ def _strangest_assets(score: NDArray[np.floating]) -> NDArray[np.intp]:
 def top_events(scores: "Scores", *, num_events: int = 6) -> "pd.DataFrame":
     """The strangest events, from the days that the model has not seen where there are any."""
     events = scores.events()
-    new = events[~events["in_sample"]]
-    return (new if len(new) else events).head(num_events)
+    new = events.loc[~events["in_sample"].to_numpy()]
+    return (new if len(new) else events).iloc[:num_events]
 
 
 def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 60) -> "go.Figure":

@@ -79,14 +79,15 @@ def mark_train_end(figure: "go.Figure", dates: NDArray[np.datetime64], train_end
         type="line", x0=moment, x1=moment, y0=0, y1=1, yref="paper", line={"dash": "dash", "color": GREY}
     )
     figure.add_annotation(
+        text="train end",
         x=moment,
         y=1,
         yref="paper",
-        text="train end",
         showarrow=False,
         xanchor="left",
         yanchor="top",
-        xshift=4,
+        font={"size": 11, "color": "white"},
+        bgcolor="rgba(107,114,128,0.8)",
     )
 
 

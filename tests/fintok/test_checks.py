@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+
+from fintok.checks import (
+    CHECKS,
+    is_decimal_shift,
+    is_duplicate,
+    is_not_positive,
+    is_out_of_order,
+    is_stale,
+    is_unadjusted_split,
+    run_checks,
+)
+from fintok.panel import Panel
+from tests.fintok.fake_bundle import make_panel, permuted, with_noise_after
+
+
+def quiet_returns(num_days=400, num_assets=8, seed=0):
+    return 0.01 * np.random.default_rng(seed).standard_normal((num_days, num_assets))
+
+
+def test_ordinary_data_raises_no_flag():
+    for flags in run_checks(make_panel(quiet_returns())).values():
+        assert not flags.any()
+
+
+def test_fat_tails_and_a_market_crash_are_no_splits():
+    rng = np.random.default_rng(0)
+    returns = 0.012 * rng.standard_t(3, (2000, 20))
+    returns[1000] -= 0.42  # everything falls by a third, which is log 1.5
+    panel = make_panel(returns)
+    assert not is_unadjusted_split(panel)[1000].any()
+    assert is_unadjusted_split(panel).mean() < 1e-4
+
+
+@pytest.mark.parametrize("ratio", [2.0, 3.0, 1.5, 0.5, 4.0])
+def test_a_missed_split_is_found_on_its_day(ratio):
+    returns = quiet_returns()
+    returns[300, 2] -= np.log(ratio)
+    flags = is_unadjusted_split(make_panel(returns))
+    assert flags[300, 2]
+    assert flags.sum() == 1
+
+
+@pytest.mark.parametrize("ratio", [10.0, 100.0, 0.1, 0.01])
+def test_a_decimal_shift_is_found_both_when_it_comes_and_when_it_goes(ratio):
+    returns = quiet_returns()
+    returns[300, 2] += np.log(ratio)
+    returns[301, 2] -= np.log(ratio)
+    flags = is_decimal_shift(make_panel(returns))
+    np.testing.assert_array_equal(np.argwhere(flags), [[300, 2], [301, 2]])
+
+
+def test_the_same_move_is_ordinary_for_a_wild_asset():
+    returns = quiet_returns()
+    returns[:, 2] *= 20.0
+    returns[300, 2] = -np.log(2.0)
+    assert not is_unadjusted_split(make_panel(returns)).any()
+
+
+def test_a_stale_run_is_flagged_from_its_fourth_day_to_its_end():
+    returns = quiet_returns()
+    returns[200:210, 4] = 0.0
+    flags = is_stale(make_panel(returns))
+    np.testing.assert_array_equal(np.flatnonzero(flags[:, 4]), np.arange(203, 210))
+    assert flags.sum() == 7
+
+
+def test_a_holiday_inside_neither_breaks_nor_lengthens_a_run():
+    returns = quiet_returns()
+    returns[200:206, 4] = [0.0, 0.0, np.nan, 0.0, np.nan, 0.0]
+    assert np.flatnonzero(is_stale(make_panel(returns))[:, 4]).tolist() == [205]
+
+
+def test_an_asset_that_often_stands_still_needs_a_longer_run():
+    returns = quiet_returns(1000)
+    rng = np.random.default_rng(1)
+    returns[rng.random(1000) < 0.3, 4] = 0.0
+    returns[900:920, 4] = 0.0
+    flags = is_stale(make_panel(returns))[:, 4]
+    assert not flags[:900].any()
+    assert 7 <= np.flatnonzero(flags)[0] - 900 <= 16
+    assert flags[919]
+
+
+def test_a_constant_price_is_not_stale_but_one_that_stopped_moving_is():
+    returns = quiet_returns()
+    returns[:, 1] = 0.0
+    returns[300:, 2] = 0.0
+    flags = is_stale(make_panel(returns))
+    assert not flags[:, 1].any()
+    assert flags[303:, 2].all()
+
+
+def test_two_columns_with_the_same_returns_are_both_flagged_after_ten_days():
+    returns = quiet_returns()
+    returns[200:, 5] = returns[200:, 1]
+    returns[205, [1, 5]] = np.nan
+    returns[206, [1, 5]] = 0.0
+    flags = is_duplicate(make_panel(returns))
+    assert np.flatnonzero(flags.any(axis=0)).tolist() == [1, 5]
+    assert np.flatnonzero(flags[:, 1])[0] == 211  # ten returns that are known and not zero
+    np.testing.assert_array_equal(flags[:, 1], flags[:, 5])
+
+
+def test_columns_that_agree_now_and_then_are_no_duplicates():
+    returns = quiet_returns()
+    returns[::3, 5] = returns[::3, 1]
+    returns[::2, 2:4] = 0.0
+    assert not is_duplicate(make_panel(returns)).any()
+
+
+def bars(num_days=30, num_assets=3):
+    close = 100.0 + np.arange(num_days)[:, None] + np.zeros((1, num_assets))
+    return {"open": close - 0.5, "high": close + 1.0, "low": close - 1.0, "close": close.copy()}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("high", 110.9), ("low", 111.6), ("open", 113.5), ("close", 108.0), ("low", 113.0)]
+)
+def test_a_bar_out_of_order_is_found(name, value):
+    fields = bars()
+    fields[name][12, 1] = value
+    panel = make_panel(quiet_returns(30, 3), fields=fields)
+    np.testing.assert_array_equal(np.argwhere(is_out_of_order(panel)), [[12, 1]])
+
+
+def test_bars_allow_for_rounding_missing_values_and_missing_columns():
+    fields = bars()
+    fields["high"][5, 0] = fields["close"][5, 0] * (1 - 5e-5)
+    fields["high"][6, 0] = np.nan
+    fields["high"] = np.minimum(fields["high"], 500.0)
+    assert not is_out_of_order(make_panel(quiet_returns(30, 3), fields=fields)).any()
+    assert not is_out_of_order(make_panel(quiet_returns(30, 3))).any()
+
+
+def test_a_bar_at_or_below_zero_is_found_in_prices_but_not_in_returns():
+    fields = bars()
+    fields["low"][3, 2] = 0.0
+    fields["open"][4, 1] = -5.0
+    returns = quiet_returns(30, 3)
+    assert np.argwhere(is_not_positive(make_panel(returns, fields=fields))).tolist() == [[3, 2], [4, 1]]
+    panel = make_panel(returns)
+    differences = Panel(returns - 1.0, panel.dates, panel.assets, None, {}, "returns", "differences")
+    assert not any(flags.any() for name, flags in run_checks(differences).items() if "stale" not in name)
+
+
+def test_every_check_is_causal_and_follows_a_permutation():
+    returns = quiet_returns(500, 9)
+    returns[100:110, 0] = 0.0
+    returns[150:, 1] = returns[150:, 2]
+    returns[200, 3] -= np.log(2.0)
+    returns[210, 4] += np.log(10.0)
+    returns[300:330, 5] = np.nan
+    panel = make_panel(returns)
+    order = np.random.default_rng(0).permutation(9)
+    for name, check in CHECKS.items():
+        whole = check(panel)
+        for length in (104, 165, 201, 499):
+            np.testing.assert_array_equal(check(panel[:length]), whole[:length], err_msg=name)
+            noisy = check(with_noise_after(panel, length - 1))
+            np.testing.assert_array_equal(noisy[:length], whole[:length], err_msg=name)
+        np.testing.assert_array_equal(check(permuted(panel, order)), whole[:, order], err_msg=name)
+    assert sum(flags.any() for flags in run_checks(panel).values()) == 4
+
+
+def test_one_asset_and_an_empty_column_are_defined():
+    returns = quiet_returns(100, 2)
+    returns[:, 1] = np.nan
+    for panel in (make_panel(returns), make_panel(returns[:, :1])):
+        for flags in run_checks(panel).values():
+            assert flags.shape == panel.returns.shape
+            assert not flags.any()

@@ -32,7 +32,7 @@ class ImagingConfig:
     """Channels of the image, see fintok.imaging.ReturnImager."""
     patch_days: int = 5
     """Days of a patch: one token."""
-    window_days: int = 65
+    window_days: int = 45
     """Days that a model sees at once, a multiple of patch_days."""
     fast_days: float = 10.0
     """Half-life of the fast volatility, days."""
@@ -154,15 +154,15 @@ class PredictorConfig:
     """Stage 3: masked modelling of the tokens, p(code | what is visible)."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    method: BEiT2Config = field(default_factory=lambda: BEiT2Config(early_layer=3, aggregation_depth=2))
+    method: BEiT2Config = field(default_factory=lambda: BEiT2Config(early_layer=3, aggregation_depth=0))
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=1600, batch_size=16, learning_rate=3e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
+            steps=1500, batch_size=40, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
         )
     )
-    asset_share: float = 0.35
+    asset_share: float = 0.3
     """Share of training windows in which a quarter of the assets is hidden for the last two patches."""
-    forecast_share: float = 0.4
+    forecast_share: float = 0.45
     """Share in which the last patch of all assets is hidden."""
     block_share: float = 0.25
     """Share in which blocks of assets x days are hidden."""
@@ -178,7 +178,7 @@ class PretrainConfig:
 
     seed: int = 0
     """Of weights, crops, masks and order: the same seed gives the same bundle."""
-    max_assets: int = 32
+    max_assets: int = 12
     """Assets drawn per training window from a larger panel; reading takes them all."""
     level_jitter: float = 0.35
     """Standard deviation of the log factor by which a training window's returns are scaled as a whole."""

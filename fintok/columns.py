@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.panel import FIELDS
-from fintok.tables import FILE
+from fintok.tables import FILE, Table
 
 _DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date")
 _INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an index without a name is called
@@ -21,6 +21,7 @@ _PRICES = ("adj_close", "adjusted_close", "adjclose", "close_adj", "close_adjust
            "price", "px_last", "last", "settle", "settlement", "nav")  # fmt: skip
 _RETURNS = ("return", "returns", "ret", "log_return", "log_returns", "logret", "difference", "diff")
 _FIELD_NAMES = {**{name: name for name in FIELDS}, "vol": "volume"}
+_OF_ONE_ASSET = {*_FIELD_NAMES, *_PRICES, *_RETURNS}
 
 
 class Columns(NamedTuple):
@@ -44,23 +45,22 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 
-def find_columns(
-    frame: pl.LazyFrame, source: str, values: str, date: str | None, symbol: str | None, price: str | None
-) -> Columns:
+def find_columns(table: Table, values: str, date: str | None, symbol: str | None, price: str | None) -> Columns:
     """Recognise the columns of a table; those that are named are taken. Raises InputError for one missing."""
-    schema = frame.collect_schema()
+    source, schema = table.name, table.frame.collect_schema()
     names = [name for name in schema.names() if name != FILE]
     for given, option in ((date, "date"), (symbol, "symbol"), (price, "price")):
         if given is not None and given not in names:
             near = get_close_matches(given, names, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"{source}: --{option} {given}: there is no such column; {hint}It has {listed(names)}")
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {listed(names)}"
+            raise InputError(f"{source}: there is no column {given!r} to take as the {option}; {hint}")
     date = date or _find_date(schema, names, source)
     rest = [name for name in names if name != date]
     prices = _RETURNS if values == "returns" else _PRICES
     found_price = price or _first_of(prices, rest)
-    symbol = symbol or _find_symbol(frame, rest, has_price=found_price is not None)
-    if symbol is None and rest and all(plain(name) in {*_FIELD_NAMES, *_PRICES, *_RETURNS} for name in rest):
+    symbol = symbol or _find_symbol(table.frame, rest, has_price=found_price is not None)
+    inside = [name for name in rest if name not in table.partitions]
+    if symbol is None and inside and all(plain(name) in _OF_ONE_ASSET for name in inside):
         if FILE not in schema:
             raise InputError(
                 f"{source}: one asset (columns {listed(names)}); fintok learns from how assets move together "
@@ -70,10 +70,10 @@ def find_columns(
     if symbol is None:
         if price is not None:
             raise InputError(
-                f"{source}: --price {price} names a column of a long table, and no symbol column was found among "
+                f"{source}: --price {price!r} is a column of a long table, and no symbol column was found among "
                 f"{listed(names)}; name it with --symbol"
             )
-        return Columns(date, None, None, {}, tuple(rest))
+        return Columns(date, None, None, {}, tuple(inside))
     if found_price is None:
         kind = "return" if values == "returns" else "price"
         raise InputError(f"{source}: no {kind} column among {listed(names)}; name it with --price")
@@ -91,13 +91,14 @@ def parse_dates(column: pl.Series, source: str) -> NDArray[np.datetime64]:
     name = column.name
     if column.null_count():
         row = int(column.is_null().arg_true()[0]) + 1
-        raise InputError(f"{source}: column {name!r} has no date in row {row}; {column.null_count()} rows lack one")
+        count = column.null_count()
+        raise InputError(f"{source}: column {name!r} has no date in row {row} ({count} such); fill it in")
     if column.dtype.is_integer():
         column = _from_integers(column, source)
     elif column.dtype in (pl.String, pl.Categorical, pl.Enum):
         column = _from_text(column.cast(pl.String).str.strip_chars(), source)
     elif not isinstance(column.dtype, pl.Datetime) and column.dtype != pl.Date:
-        raise InputError(f"{source}: column {name!r} holds {column.dtype}, not dates; name the right one with --date")
+        raise InputError(f"{source}: column {name!r} holds {column.dtype}, not dates; name one with --date")
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
         local = column.dt.replace_time_zone(None)
         days = bool((local.dt.truncate("1d") == local).all())

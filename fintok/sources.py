@@ -42,7 +42,7 @@ def read_panel(
         raise InputError(f"values is {values!r}, expected 'prices' or 'returns'")
     table = open_table(source)
     try:
-        columns = find_columns(table.frame, table.name, values, date, symbol, price)
+        columns = find_columns(table, values, date, symbol, price)
         read = _read_wide if columns.symbol is None else _read_long
         panel = read(table.frame, columns, table.name, values)
     except (pl.exceptions.PolarsError, OSError) as error:

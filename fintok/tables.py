@@ -29,6 +29,7 @@ class Table(NamedTuple):
 
     frame: pl.LazyFrame
     name: str
+    partitions: tuple[str, ...] = ()  # columns that come from the names of folders: never assets
 
 
 def open_table(source: object) -> Table:
@@ -40,7 +41,7 @@ def open_table(source: object) -> Table:
     if isinstance(source, str | PathLike):
         path = Path(source).expanduser()  # pyright: ignore[reportArgumentType]
         if path.is_dir():
-            return Table(_scan_folder(path), str(source))
+            return _scan_folder(path, str(source))
         return Table(_scan_file(path), str(source))
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return Table(source.lazy(), "the polars table")
@@ -67,7 +68,13 @@ def _format_of(path: Path) -> str | None:
     return next((kind for suffix, kind in _FORMATS.items() if name.endswith(suffix)), None)
 
 
-def _scan_folder(folder: Path) -> pl.LazyFrame:
+def _stem(path: Path) -> str:
+    """The file's name without the suffix of its format: "BRK.B.csv.gz" -> "BRK.B"."""
+    suffix = max((suffix for suffix in _FORMATS if path.name.lower().endswith(suffix)), key=len)
+    return path.name[: -len(suffix)]
+
+
+def _scan_folder(folder: Path, name: str) -> Table:
     files = sorted(
         path
         for path in folder.rglob("*")
@@ -76,20 +83,22 @@ def _scan_folder(folder: Path) -> pl.LazyFrame:
         and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
     )
     if not files:
-        raise InputError(f"{folder}: the folder holds no Parquet, CSV or Arrow file")
+        raise InputError(f"{name}: the folder holds no Parquet, CSV or Arrow file")
     kinds = sorted({str(_format_of(path)) for path in files})
     if len(kinds) > 1:
-        raise InputError(f"{folder}: the folder holds {' and '.join(kinds)} files; keep one kind")
-    frames = []
+        raise InputError(f"{name}: the folder holds {' and '.join(kinds)} files; keep one kind")
+    frames, partitions = [], {}
     for path in files:
         frame = _scan_file(path)
         present = set(frame.collect_schema().names())
         pairs = [part.split("=", 1) for part in path.relative_to(folder).parts[:-1] if "=" in part]
         keys = {key: value for key, value in pairs if key not in present}
-        if len(files) > 1 and not keys:
-            keys = {FILE: path.name.split(".")[0] if path.name.count(".") == 1 else path.stem}
+        partitions |= keys
+        if len(files) > 1:
+            keys[FILE] = _stem(path)
         frames.append(frame.with_columns(pl.lit(value).alias(key) for key, value in keys.items()))
-    return pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
+    frame = pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
+    return Table(frame, name, tuple(partitions))
 
 
 def _scan_file(path: Path) -> pl.LazyFrame:

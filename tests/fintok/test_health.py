@@ -1,0 +1,140 @@
+"""check_panel: planted faults are found by name and date, and clean data stay clean."""
+
+import numpy as np
+
+from fintok.health import asset_table, check_panel, reverting_spikes
+from fintok.panel import Panel
+from fintok.sample import simulate_panel
+from fintok.sources import read_panel
+
+NUM_DAYS = 300
+
+
+def clean_prices(num_assets: int = 6) -> np.ndarray:
+    return 50 * np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.01, (NUM_DAYS, num_assets)), axis=0))
+
+
+def panel_of(prices: np.ndarray, **kwargs: object) -> Panel:
+    dates = np.busday_offset("2020-01-01", np.arange(len(prices)), roll="forward")
+    return Panel.from_arrays(prices, dates, [f"A{i}" for i in range(prices.shape[1])], **kwargs)
+
+
+def found(panel: Panel) -> set[tuple[str, int, int, int]]:
+    return {
+        (str(kind), int(row), int(asset), int(days))
+        for kind, row, asset, days in zip(*check_panel(panel).findings, strict=True)
+    }
+
+
+def test_clean_prices_have_no_findings():
+    health = check_panel(panel_of(clean_prices()))
+    assert len(health.findings.row) == 0
+    assert health.to_pandas().empty
+    assert health.to_polars().height == 0
+    assert repr(health) == "PanelHealth(6 assets, 0 findings, arrays)"
+
+
+def test_each_fault_is_found_with_its_row_asset_and_length():
+    prices = clean_prices()
+    prices[100, 0] *= 1.3  # reverts the next day
+    prices[150:, 1] /= 3.0
+    prices[200, 2] *= 100.0
+    prices[50:62, 3] = np.nan
+    prices[250:253, :4] = np.nan
+    prices[:, 5] = np.nan
+    seen = found(panel_of(prices))
+    assert ("spike that reverts", 100, 0, 1) in seen
+    assert ("possible unadjusted split", 150, 1, 1) in seen
+    assert ("possible decimal shift", 200, 2, 2) in seen
+    assert ("long gap", 50, 3, 12) in seen
+    assert ("date with few assets", 250, -1, 3) in seen
+    assert ("asset without values", 0, 5, NUM_DAYS) in seen
+
+
+def test_a_stale_run_and_bars_out_of_order_are_found():
+    prices = clean_prices()
+    prices[120:140, 2] = prices[120, 2]
+    high = prices * 1.01
+    high[33, 4] = prices[33, 4] * 0.98
+    seen = found(panel_of(prices, fields={"high": high, "close": prices}))
+    assert {(kind, asset) for kind, _, asset, _ in seen} == {("stale price", 2), ("high and low out of order", 4)}
+    assert ("high and low out of order", 33, 4, 1) in seen
+
+
+def test_a_move_of_the_whole_market_that_reverts_is_no_spike():
+    returns = np.random.default_rng(0).normal(0, 0.01, (NUM_DAYS, 20))
+    returns[100] += 0.2
+    returns[101] -= 0.2
+    assert not reverting_spikes(returns).any()
+    returns[200, 3] += 0.2
+    returns[201, 3] -= 0.2
+    assert np.argwhere(reverting_spikes(returns)).tolist() == [[200, 3]]
+
+
+def test_the_summary_counts_and_names_the_first():
+    prices = clean_prices()
+    prices[:30, 0] = prices[280:, 1] = np.nan
+    prices[150:, 2] /= 2.0
+    table = check_panel(panel_of(prices)).summary()
+    assert table.loc["assets", "value"] == "6"
+    assert table.loc["rows", "first"].startswith("2020-01-01 to 2021-")
+    assert table.loc["rows per year", "first"] == "Mon Tue Wed Thu Fri"
+    assert table.loc["late starts"].tolist() == ["1", "A0"]
+    assert table.loc["early ends"].tolist() == ["1", "A1"]
+    day = np.datetime_as_string(np.busday_offset("2020-01-01", 150, roll="forward"))
+    assert table.loc["possible unadjusted split"].tolist() == ["1", f"A2 {day}"]
+
+
+def test_findings_as_tables_name_symbols_and_leave_them_empty_for_whole_dates():
+    prices = clean_prices()
+    prices[250, :] = np.nan
+    prices[50:60, 3] = np.nan
+    health = check_panel(panel_of(prices))
+    pandas, polars = health.to_pandas(), health.to_polars()
+    assert pandas["kind"].tolist() == polars["kind"].to_list() == ["long gap", "date with few assets"]
+    assert polars["symbol"].to_list() == ["A3", None]
+    assert pandas["symbol"].isna().tolist() == [False, True]
+    assert polars["days"].to_list() == [10, 1]
+
+
+def test_planted_faults_of_the_simulated_market_are_found():
+    simulated = simulate_panel(40, 1500, num_faults=12, seed=3)
+    seen = found(simulated.panel)
+    kinds = {
+        "spike": "spike that reverts",
+        "decimal shift": "possible decimal shift",
+        "unadjusted split": "possible unadjusted split",
+        "stale price": "stale price",
+    }
+    planted = [fault for fault in simulated.faults if fault.kind in kinds]
+    caught = [
+        any(kind == kinds[fault.kind] and asset == fault.asset and fault.row <= row < fault.row + fault.days
+            for kind, row, asset, _ in seen)
+        for fault in planted
+    ]  # fmt: skip
+    assert sum(caught) >= len(planted) - 1
+    assert len(seen) <= 2 * len(planted)
+
+
+def test_asset_table_of_a_short_or_empty_panel_is_missing_not_wrong():
+    table = asset_table(panel_of(np.array([[1.0, np.nan]])))
+    assert table["first"].isna().tolist() == [False, True]
+    assert table["returns"].tolist() == [0, 0]
+    assert table[["volatility", "worst", "best"]].isna().all().all()
+    assert asset_table(panel_of(clean_prices())[:0])["first"].isna().all()
+    assert check_panel(panel_of(clean_prices())[:0]).summary().loc["rows", "value"] == "0"
+
+
+def test_a_real_raw_panel_shows_its_gaps_and_its_broken_bars(shared_data):
+    health = check_panel(read_panel(shared_data("us_yahoo_raw_sp500_2000_2012_long.parquet")))
+    table = health.summary()
+    assert table.loc["early ends", "value"] == "52"
+    assert table.loc["long gap", "value"] == "5"
+    assert len(health.findings.row) < 300
+
+
+def test_the_figure_has_a_trace_per_kind():
+    prices = clean_prices()
+    prices[150:, 2] /= 2.0
+    figure = check_panel(panel_of(prices)).plot()
+    assert [trace.name for trace in figure.data] == ["possible unadjusted split"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fintok.commands.options import PanelPath, PanelReader, ReaderOptions, say_next
+from fintok.commands.options import PanelPath, PanelReader, ReaderOptions, say_next, say_table
 
 
 def check(panel: PanelPath, /, *, reader: ReaderOptions = PanelReader()) -> None:
@@ -13,5 +13,5 @@ def check(panel: PanelPath, /, *, reader: ReaderOptions = PanelReader()) -> None
 
     prices = reader.read(panel)
     print(prices)
-    print(check_panel(prices).summary())
+    say_table(check_panel(prices).summary())
     say_next("pretrain", "--panel", panel, *reader.words(), "--out", f"runs/{Path(panel).stem}")

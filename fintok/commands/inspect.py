@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fintok.commands.options import ModelPath
+from fintok.commands.options import ModelPath, say_table
 
 
 def inspect(model: ModelPath, /) -> None:
     """What a model holds: configuration, train_end, codebook health, figures."""
     from fintok.bundle import load
 
-    print(load(model).summary())
+    say_table(load(model).summary())

@@ -72,8 +72,8 @@ def config_as_yaml(config: PretrainConfig) -> str:
 
 
 def say_table(table: pd.DataFrame) -> None:
-    """A summary table, whole."""
-    print(table.to_string(float_format=lambda value: f"{value:,.4g}"))
+    """A summary table, whole: every row, every column, and the index as the first of them."""
+    print(table.reset_index().to_string(index=False, float_format=lambda value: f"{value:,.4g}"))
 
 
 def say_wrote(*paths: Path) -> None:

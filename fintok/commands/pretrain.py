@@ -20,6 +20,7 @@ from fintok.commands.options import (
     Resume,
     config_as_yaml,
     say_next,
+    say_table,
     say_wrote,
 )
 from fintok.config import PretrainConfig
@@ -54,7 +55,7 @@ def pretrain(
     began = time.monotonic()
     out = out or Path("runs") / panel.stem
     bundle = train(reader.read(panel), train_end=train_end, out=out, config=config, resume=resume, overwrite=overwrite)
-    print(bundle.summary())
+    say_table(bundle.summary())
     say_wrote(out)
     print(f"took  {time.monotonic() - began:.0f} s")
     say_next("label", "--model", out, "--panel", panel, *reader.words(), "--out", "regimes.parquet")

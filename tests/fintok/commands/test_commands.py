@@ -1,0 +1,100 @@
+"""What the commands leave, and what they print."""
+
+import polars as pl
+import pytest
+
+from fintok.cli import run
+from fintok.files import write_table
+
+
+def test_a_run_leaves_its_merged_configuration(trained, capsys):
+    path = trained / "model" / "config.yaml"
+    assert run(["pretrain", "--print-config", "-c", str(path), "--preset", "large"]) == 0
+    assert "window_days: 15" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        ("tokenize", ["date", "symbol", "code", "word", "surprise"]),
+        ("label", ["date", "regime", "name", "p_0", "p_1", "in_sample"]),
+        ("score", ["date", "symbol", "score", "p_value", "alert", "reason", "in_sample"]),
+    ],
+)
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_table_has_the_columns_of_the_contract(trained, tmp_path, capsys, command, columns, ending):
+    out = tmp_path / f"table.{ending}"
+    words = [command, "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", out]
+    words += ["--regimes", 2] if command == "label" else []
+    assert run([str(word) for word in words]) == 0
+    printed = capsys.readouterr().out
+    assert f"wrote {out}" in printed
+    assert "next:  fintok " in printed
+    table = pl.read_parquet(out) if ending == "parquet" else pl.read_csv(out, try_parse_dates=True)
+    assert table.columns == columns
+    assert len(table) > 400
+    if "in_sample" in columns:
+        seen = table.filter(pl.col("in_sample"))["date"].cast(pl.Date)
+        assert str(seen.max()) == "2019-06-28"  # the last session up to train_end
+
+
+def test_scores_are_appended_after_the_last_date(trained, tmp_path, prices, capsys):
+    whole, daily, early = tmp_path / "whole.parquet", tmp_path / "daily.parquet", tmp_path / "early.parquet"
+    prices().head(450).write_parquet(early)
+    model = str(trained / "model")
+    assert run(["score", "--model", model, "--panel", str(trained / "prices.parquet"), "--out", str(whole)]) == 0
+    words = ["score", "--model", model, "--append", "--out", str(daily), "--panel"]
+    for source in (early, trained / "prices.parquet", trained / "prices.parquet"):
+        assert run([*words, str(source)]) == 0
+    assert "0 rows" in capsys.readouterr().out
+    assert pl.read_parquet(daily).equals(pl.read_parquet(whole))
+
+
+def test_scores_are_not_appended_to_another_table(trained, tmp_path, prices, refuse):
+    out = write_table(prices(), tmp_path / "prices.parquet")
+    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet"]
+    assert "cannot be appended to" in refuse(*words, "--out", out, "--append")
+    assert pl.read_parquet(out).columns[1] == "S0"
+
+
+def test_the_report_is_one_page(trained, tmp_path):
+    out = tmp_path / "report.html"
+    words = ["report", "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", out]
+    assert run([str(word) for word in [*words, "--regimes", 2]]) == 0
+    page = out.read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "2 regimes" in page or "Market regimes" in page
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_all_it_names_and_goes_on_when_asked(trained, tmp_path, capsys, refuse):
+    words = ["demo", "--out", str(tmp_path / "demo"), "-c", str(trained / "fast.yaml")]
+    assert run(words) == 0
+    wrote = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("wrote ")]
+    assert len(wrote) == 5
+    assert all((tmp_path / "demo" / name).exists() for name in wrote)
+    assert "--resume" in refuse(*words)
+    assert run([*words, "--resume"]) == 0
+
+
+def test_inspect_prints_what_a_model_holds(trained, capsys):
+    assert run(["inspect", str(trained / "model")]) == 0
+    printed = capsys.readouterr().out
+    assert "2019-06-28" in printed
+    assert "codebook usage" in printed
+
+
+@pytest.mark.parametrize("kind", ["us20", "synthetic"])
+def test_a_sample_can_be_checked(tmp_path, capsys, kind):
+    out = tmp_path / "sample.parquet"
+    assert run(["sample", "--kind", kind, "--out", str(out)]) == 0
+    assert run(["check", str(out)]) == 0
+    assert "next:  fintok pretrain --panel" in capsys.readouterr().out
+    assert (tmp_path / "sample.truth.parquet").exists() == (kind == "synthetic")
+
+
+def test_the_next_command_repeats_how_the_panel_is_read(tmp_path, long_prices, capsys):
+    path = tmp_path / "mine.csv"
+    long_prices.rename({"symbol": "who", "close": "paid"}).write_csv(path)
+    assert run(["check", str(path), "--symbol", "who", "--price", "paid"]) == 0
+    assert "--symbol who --price paid" in capsys.readouterr().out

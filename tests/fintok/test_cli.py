@@ -1,0 +1,42 @@
+"""How a command ends: its exit code and its last line."""
+
+import subprocess
+import sys
+
+from fintok import cli
+from fintok.cli import run
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_only_with_debug(monkeypatch, capsys):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the moon")
+
+    monkeypatch.setattr(cli, "app", fail)
+    assert run(["check", "x"]) == 1
+    assert capsys.readouterr().err == ("fintok: RuntimeError: the moon (run again with --debug for the traceback)\n")
+    assert run(["check", "x", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupt)
+    assert run(["pretrain", "--panel", "my prices.csv", "--out", "runs/us", "--overwrite"]) == 130
+    assert "fintok pretrain --panel 'my prices.csv' --out runs/us --resume\n" in capsys.readouterr().err
+    assert run(["label", "--model", "m"]) == 130
+    assert "nothing was written" in capsys.readouterr().err
+
+
+def test_the_program_itself_ends_with_the_code(tmp_path, root):
+    result = subprocess.run(
+        [sys.executable, "-m", "fintok", "check", str(tmp_path / "nowhere.parquet")],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "nowhere.parquet" in result.stderr

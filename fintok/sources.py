@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fintok.columns import Columns, find_columns, parse_dates
+from fintok.columns import Columns, find_columns
+from fintok.dates import parse_dates
 from fintok.errors import InputError
 from fintok.panel import Panel, Values, date_unit
 from fintok.tables import first_line, open_table
@@ -48,10 +49,8 @@ def read_panel(
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{table.name}: cannot be read: {first_line(error)}") from error
     if panel.num_assets < 2:
-        raise InputError(
-            f"{table.name}: {', '.join(panel.assets) or 'no'} asset alone; fintok learns from how assets move "
-            "together and needs at least two"
-        )
+        what = f"one asset ({panel.assets[0]})" if panel.assets else "no asset beside the date"
+        raise InputError(f"{table.name}: {what}; fintok learns from how assets move together and needs at least two")
     if not panel.is_listed.any():
         raise InputError(f"{table.name}: every {values[:-1]} is missing")
     if values == "returns":

@@ -122,7 +122,10 @@ def _scan_file(path: Path) -> pl.LazyFrame:
             is_file = head == b"ARROW1"
             frame = pl.scan_ipc(path, hive_partitioning=False) if is_file else pl.read_ipc_stream(path).lazy()
         else:
-            frame = pl.scan_csv(path, separator=_separator(path), infer_schema=False, null_values=_MISSING)
+            separator = _separator(path)
+            frame = pl.scan_csv(path, separator=separator, infer_schema=False, null_values=_MISSING)
+            if separator == ";":  # where a semicolon separates, a comma is a decimal point
+                frame = frame.with_columns(pl.all().str.replace(",", ".", literal=True))
         names = frame.collect_schema().names()  # reads the footer or the header
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as {kind or 'a table'}: {first_line(error)}") from error

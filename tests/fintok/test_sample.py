@@ -1,13 +1,17 @@
 """The bundled panel and the simulated market."""
 
+import gzip
+import zipfile
 from importlib.resources import files
 
 import numpy as np
 import polars as pl
 import pytest
 
+from fintok.data.rebuild import rebuild
 from fintok.errors import InputError
 from fintok.sample import FAULTS, REGIMES, load_us20, simulate_panel
+from fintok.sources import read_panel
 
 
 def test_the_bundled_panel_is_whole_small_and_attributed():
@@ -86,3 +90,15 @@ def test_faults_change_prices_as_their_names_say():
 def test_a_market_too_small_is_refused(arguments):
     with pytest.raises(InputError, match="expected at least 10, 250 and 0"):
         simulate_panel(*arguments)
+
+
+def test_the_bundled_file_is_rebuilt_from_a_wheel(tmp_path):
+    stocks = "Date,AAA,BBB\n2020-01-01,1.5,2.5\n2020-01-02,1.25,2.75\n"
+    index = "Date,SP500\n2020-01-01,3000.5\n2020-01-02,3001.25\n"
+    with zipfile.ZipFile(tmp_path / "skfolio.whl", "w") as wheel:
+        for name, text in (("sp500_dataset", stocks), ("sp500_index", index)):
+            wheel.writestr(f"skfolio/datasets/data/{name}.csv.gz", gzip.compress(text.encode()))
+    rebuild(tmp_path / "skfolio.whl", tmp_path / "us20.parquet")
+    panel = read_panel(tmp_path / "us20.parquet")
+    assert panel.assets == ("AAA", "BBB", "SP500")
+    np.testing.assert_array_equal(panel.prices, [[1.5, 2.5, 3000.5], [1.25, 2.75, 3001.25]])

@@ -151,6 +151,11 @@ def test_missing_values_of_every_spelling_stay_missing(tmp_path):
     np.testing.assert_array_equal(panel.prices[:, 1], [2, 2, np.nan, 2])
 
 
+def test_a_comma_is_a_decimal_point_where_semicolons_separate(tmp_path):
+    (tmp_path / "p.csv").write_text("date;A;B\n31.01.2020;1,5;2\n28.02.2020;1,25;3,0\n")
+    np.testing.assert_array_equal(read_panel(tmp_path / "p.csv").prices, [[1.5, 2.0], [1.25, 3.0]])
+
+
 def test_returns_are_taken_as_they_are(wide, long):
     wide_returns = wide.with_columns((pl.col(name).log().diff()).alias(name) for name in SYMBOLS)
     panel = read_panel(wide_returns, values="returns")
@@ -180,7 +185,7 @@ FAULTY_FILES = {
         "'2020-13-01' in column 'date', row 2, is not a date",
     ),
     "an empty date": ("p.csv", b"date,A,B\n2020-01-01,1,2\n,1,2\n", r"column 'date' has no date in row 2"),
-    "a counter": ("p.csv", b"day,A,B\n0,1,2\n1,1,2\n", "'0' in column 'day', row 1, is not a date"),
+    "a counter": ("p.csv", b"day,A,B\n0,1,2\n1,1,2\n", "column 'day' holds the whole numbers 0 to 1, which are not"),
     "a date twice": (
         "p.csv",
         b"date,A,B\n2020-01-02,1,\n2020-01-01,1,2\n2020-01-02,3,4\n",
@@ -190,7 +195,7 @@ FAULTY_FILES = {
     "zero": ("p.csv", b"date,A,B\n2020-01-01,1,0\n", "price of B on 2020-01-01 is 0 .*--values returns"),
     "negative": ("p.csv", b"date,A,B\n2020-01-01,-1,2\n", "price of A on 2020-01-01 is -1 "),
     "infinite": ("p.csv", b"date,A,B\n2020-01-01,inf,2\n", "price of A on 2020-01-01 is infinite"),
-    "one asset": ("p.csv", b"date,A\n2020-01-01,1\n", "A asset alone"),
+    "one asset": ("p.csv", b"date,A\n2020-01-01,1\n", r"one asset \(A\); fintok learns"),
     "one asset's bars": (
         "p.csv",
         b"date,open,high,low,close\n2020-01-01,1,1,1,1\n",
@@ -213,6 +218,13 @@ FAULTY_FILES = {
         b"date,symbol,close\n2020-01-01,A,1\n2020-01-01,B,n.v.\n",
         "column 'close' holds 'n.v.' in row 2",
     ),
+    "no price beside numbered symbols": (
+        "p.csv",
+        b"date,permno,foo\n2020-01-01,10001,1.5\n",
+        "no price column among 'date', 'permno', 'foo'",
+    ),
+    "a comma at the end": ("p.csv", b"date,A,B,\n2020-01-01,1,2,\n", "a column has no name"),
+    "nothing but dates": ("p.csv", b"date\n2020-01-01\n", "no asset beside the date"),
     "long but odd": (
         "p.csv",
         b"date,wkn,close\n2020-01-01,A1B,1\n2020-01-01,B2C,2\n",

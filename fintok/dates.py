@@ -1,0 +1,97 @@
+"""How dates are written: timestamps with and without a zone, text of many styles, 20200131, epochs."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fintok.errors import InputError
+
+_STYLES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
+           "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%b-%Y", "%Y/%m/%d %H:%M:%S%.f", "%Y/%m/%d %H:%M",
+           "%d.%m.%Y %H:%M:%S%.f", "%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.f%z",
+           "%Y-%m-%dT%H:%M:%S%.fZ")  # fmt: skip
+_MONTH_OR_DAY_FIRST = tuple((f"%m/%d/%Y{time}", f"%d/%m/%Y{time}") for time in ("", " %H:%M", " %H:%M:%S%.f"))
+_MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
+
+
+def parse_dates(column: pl.Series, source: str) -> NDArray[np.datetime64]:
+    """Dates of a column as datetime64[ns].
+
+    Times with a zone become UTC, unless all are local midnights: those are days. Raises InputError for a row
+    without a date, or with something else, and for dates whose month and day may be exchanged.
+    """
+    name = column.name
+    if column.null_count():
+        row, count = int(column.is_null().arg_true()[0]) + 1, column.null_count()
+        raise InputError(
+            f"{source}: column {name!r} has no date in row {row} ({count} such); fill it in or remove the row"
+        )
+    if column.dtype.is_integer():
+        column = _from_integers(column, source)
+    elif column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        column = _from_text(column.cast(pl.String).str.strip_chars(), source)
+    elif not isinstance(column.dtype, pl.Datetime) and column.dtype != pl.Date:
+        raise InputError(f"{source}: column {name!r} holds {column.dtype}, not dates; name one with --date")
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
+        local = column.dt.replace_time_zone(None)
+        are_days = bool((local.dt.truncate("1d") == local).all())
+        column = local if are_days else column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return column.cast(pl.Datetime("ns")).to_numpy()
+
+
+def _from_integers(column: pl.Series, source: str) -> pl.Series:
+    least, most = int(column.min() or 0), int(column.max() or 0)  # pyright: ignore[reportArgumentType]
+    if least >= 17000101 and most <= 21001231:
+        return _from_text(column.cast(pl.String), source)
+    for power in (0, 3, 6, 9):  # epochs in s, ms, us, ns, from 1973 on
+        if least >= 10 ** (8 + power) and most < 10 ** (10 + power):
+            return (column.cast(pl.Int64) * 10 ** (9 - power)).cast(pl.Datetime("ns"))
+    raise InputError(
+        f"{source}: column {column.name!r} holds the whole numbers {least} to {most}, which are not dates; "
+        "fintok needs the date of every row, in this column or in one named with --date"
+    )
+
+
+def _from_text(column: pl.Series, source: str) -> pl.Series:
+    """Every different text is parsed once, in the one style that reads all of them."""
+    texts = column.unique()
+    if texts.str.contains(r"^\d{1,19}$").all() and not (texts.str.len_chars() == 8).all():
+        return _from_integers(column.cast(pl.Int64), source)
+    bare = texts.str.replace(_MIDNIGHT, "") if texts.str.contains(_MIDNIGHT).all() else texts
+    best = None
+    for style in (*_unambiguous(bare, column.name, source), *_STYLES):
+        dates = _parse(bare, style)
+        if best is None or dates.null_count() < best.null_count():
+            best = dates
+        if not best.null_count():
+            break
+    assert best is not None
+    if best.null_count():
+        row = int(column.is_in(texts.filter(best.is_null()).implode()).arg_true()[0])
+        raise InputError(
+            f"{source}: {column[row]!r} in column {column.name!r}, row {row + 1}, is not a date; "
+            "write dates as 2020-12-31"
+        )
+    return column.replace_strict(texts, best, return_dtype=best.dtype)
+
+
+def _unambiguous(texts: pl.Series, name: str, source: str) -> list[str]:
+    """Month first or day first, whichever alone can read all texts; none where there are no slashes."""
+    if not texts.str.contains("/", literal=True).all():
+        return []
+    for styles in _MONTH_OR_DAY_FIRST:
+        readable = [style for style in styles if not _parse(texts, style).null_count()]
+        if len(readable) == 2:
+            raise InputError(
+                f"{source}: dates like {texts[0]!r} in column {name!r} may be month or day first; "
+                "write them as 2020-12-31"
+            )
+        if readable:
+            return readable
+    return []
+
+
+def _parse(texts: pl.Series, style: str) -> pl.Series:
+    if "%H" in style:
+        return texts.str.to_datetime(style, strict=False, time_unit="ns", ambiguous="null")
+    return texts.str.to_date(style, strict=False).cast(pl.Datetime("ns"))

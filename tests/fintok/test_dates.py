@@ -1,0 +1,70 @@
+"""How dates are written."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fintok.dates import parse_dates
+from fintok.errors import InputError
+
+
+def parsed(values: list[object], **kwargs: object) -> list[str]:
+    dates = parse_dates(pl.Series("date", values, **kwargs), "here")
+    assert dates.dtype == "datetime64[ns]"
+    return [str(date) for date in dates.astype("datetime64[m]")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2020-03-31", "2020/03/31", "20200331", "31.03.2020", "03/31/2020", "31/03/2020", "31-Mar-2020",
+     " 2020-03-31 ", "2020-03-31 00:00:00", "2020-03-31T00:00:00.000000", "2020-03-31T00:00:00Z",
+     "2020-03-31 00:00:00+00:00", "2020-03-31 00:00:00-04:00", "3/31/2020 00:00"],
+)  # fmt: skip
+def test_text_of_many_styles_is_read(text):
+    assert parsed([text]) == ["2020-03-31T00:00"]
+
+
+def test_hours_are_kept():
+    expected = ["2020-03-31T14:30", "2020-03-31T15:30"]
+    assert parsed(["2020-03-31 14:30", "2020-03-31 15:30"]) == expected
+    assert parsed(["3/31/2020 14:30", "3/31/2020 15:30"]) == expected
+    assert parsed(["2020-03-31 10:30:00-04:00", "2020-03-31 16:30:00+01:00"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(20200331, "2020-03-31T00:00"), (1585612800, "2020-03-31T00:00"), (1585612800_000, "2020-03-31T00:00"),
+     (1585612800_000_000_000, "2020-03-31T00:00")],
+)  # fmt: skip
+def test_whole_numbers_are_days_or_epochs(number, expected):
+    assert parsed([number]) == [expected]
+    assert parsed([str(number)]) == [expected]
+
+
+def test_month_and_day_that_may_be_exchanged_are_refused():
+    with pytest.raises(InputError, match="may be month or day first; write them as 2020-12-31"):
+        parsed(["03/04/2020", "05/06/2020"])
+    assert parsed(["03/04/2020", "25/06/2020"]) == ["2020-04-03T00:00", "2020-06-25T00:00"]
+
+
+def test_zoned_midnights_are_days_and_other_zoned_times_become_utc():
+    local = pl.Series("date", ["2020-03-30", "2020-03-31"]).str.to_datetime().dt.replace_time_zone("America/New_York")
+    assert parsed(local.to_list(), dtype=local.dtype) == ["2020-03-30T00:00", "2020-03-31T00:00"]
+    hour = local.dt.offset_by("1h")
+    assert parsed(hour.to_list(), dtype=hour.dtype) == ["2020-03-30T05:00", "2020-03-31T05:00"]
+
+
+def test_what_is_no_date_is_named_with_its_row():
+    with pytest.raises(InputError, match="here: 'x' in column 'date', row 2, is not a date"):
+        parsed(["2020-01-01", "x"])
+    with pytest.raises(InputError, match=r"has no date in row 2 \(1 such\); fill it in or remove the row"):
+        parsed(["2020-01-01", None])
+    with pytest.raises(InputError, match="whole numbers 0 to 2, which are not dates"):
+        parsed([0, 1, 2])
+    with pytest.raises(InputError, match="holds Float64, not dates"):
+        parsed([0.5, 1.5])
+
+
+def test_many_rows_of_few_dates_are_read_fast():
+    texts = pl.Series("date", np.tile(np.array(["2020-01-01", "2020-01-02"]), 50_000))
+    assert len(np.unique(parse_dates(texts, "here"))) == 2

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.checks import run_checks
+from fintok.coverage import known_values, runs_of
 from fintok.panel import MAX_GAP_ROWS, Panel, date_unit
 from fintok.trailing import trailing_moments
 
@@ -48,7 +49,7 @@ class PanelHealth:
         """Coverage and calendar, then one row per kind of finding: how many, and the first of them."""
         import pandas as pd
 
-        known, listed = _known(self.panel), self.panel.is_listed
+        known, listed = known_values(self.panel), self.panel.is_listed
         dates = self.panel.dates
         rows = [
             ("assets", f"{self.panel.num_assets}", ""),
@@ -126,13 +127,13 @@ def check_panel(panel: Panel) -> PanelHealth:
     """
     flags = dict(run_checks(panel))
     flags[_SPIKE] = reverting_spikes(panel.returns)
-    parts = [(kind, *_runs(table)) for kind, table in flags.items()]
-    known, listed = _known(panel), panel.is_listed
-    row, asset, days = _runs(listed & ~known)
+    parts = [(kind, *runs_of(table)) for kind, table in flags.items()]
+    known, listed = known_values(panel), panel.is_listed
+    row, asset, days = runs_of(listed & ~known)
     long = days > MAX_GAP_ROWS
     parts.append((_GAP, row[long], asset[long], days[long]))
     there, expected = known.sum(axis=1), listed.sum(axis=1)
-    few, _, spell = _runs(((there < FEW_SHARE * expected) & (expected >= 4))[:, None])
+    few, _, spell = runs_of(((there < FEW_SHARE * expected) & (expected >= 4))[:, None])
     parts.append((_FEW, few, np.full(len(few), -1), spell))
     never = np.flatnonzero(~listed.any(axis=0)) if panel.num_days else np.arange(0)
     parts.append((_NEVER, np.zeros(len(never), dtype=np.int64), never, np.full(len(never), panel.num_days)))
@@ -161,57 +162,6 @@ def reverting_spikes(returns: NDArray[np.float64]) -> NDArray[np.bool_]:
         & (np.abs(now + then) <= SPIKE_LEFT * np.abs(now))
     )
     return flags
-
-
-def asset_table(panel: Panel) -> "pd.DataFrame":
-    """One row per asset: first, last, returns, missing, longest_gap, volatility, worst, best.
-
-    `missing` is the share of listed rows without a value, `longest_gap` in rows, `volatility` annualised, worst
-    and best single returns. NaT and NaN for an asset without values.
-    """
-    import pandas as pd
-
-    known, listed, observed = _known(panel), panel.is_listed, panel.is_observed
-    table = pd.DataFrame(index=pd.Index(panel.assets, name="symbol"))
-    for name, order in (("first", slice(None)), ("last", slice(None, None, -1))):
-        dates = np.full(panel.num_assets, np.datetime64("NaT"), dtype="datetime64[ns]")
-        if panel.num_days:
-            found = panel.dates[order][known[order].argmax(axis=0)]
-            dates = np.where(known.any(axis=0), found, dates)
-        table[name] = dates
-    count = observed.sum(axis=0)
-    table["returns"] = count
-    gaps = listed & ~known
-    with np.errstate(invalid="ignore", divide="ignore"):  # an asset without values: NaN, as documented
-        table["missing"] = gaps.sum(axis=0) / listed.sum(axis=0)
-    longest = np.zeros(panel.num_assets, dtype=np.int64)
-    _, asset, days = _runs(gaps)
-    np.maximum.at(longest, asset, days)
-    table["longest_gap"] = longest
-    filled = np.where(observed, panel.returns, 0.0)
-    mean = filled.sum(axis=0) / np.maximum(count, 1)
-    squares = np.where(observed, (filled - mean) ** 2, 0.0).sum(axis=0)
-    deviation = np.sqrt(squares / np.maximum(count - 1, 1))
-    table["volatility"] = np.where(count > 1, deviation * np.sqrt(panel.periods_per_year), np.nan)
-    for name, extreme, empty in (("worst", np.min, np.inf), ("best", np.max, -np.inf)):
-        found = extreme(np.where(observed, panel.returns, empty), axis=0, initial=empty)
-        table[name] = np.where(count > 0, found, np.nan)
-    return table
-
-
-def _known(panel: Panel) -> NDArray[np.bool_]:
-    """(T, A): what the source gave is there, price or return."""
-    return np.isfinite(panel.returns if panel.prices is None else panel.prices)
-
-
-def _runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Runs of True down each column of (T, A): first rows, columns and lengths, ordered by row."""
-    edge = np.zeros((1, flags.shape[1]), dtype=np.int8)
-    steps = np.diff(np.concatenate([edge, flags.astype(np.int8), edge]), axis=0).T  # (A, T + 1)
-    asset, start = np.nonzero(steps == 1)
-    _, stop = np.nonzero(steps == -1)
-    order = np.lexsort((asset, start))
-    return start[order], asset[order], (stop - start)[order]
 
 
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:

@@ -170,7 +170,7 @@ class Panel:
     def summary(self) -> "pd.DataFrame":
         """One row per asset: first and last date listed, returns observed, share of listed days missing,
         annualised volatility, worst and best return; NaN or NaT for an asset without values."""
-        from fintok.health import asset_table
+        from fintok.coverage import asset_table
 
         return asset_table(self)
 

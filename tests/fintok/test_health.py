@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fintok.health import asset_table, check_panel, reverting_spikes
+from fintok.coverage import asset_table
+from fintok.health import check_panel, reverting_spikes
 from fintok.panel import Panel
 from fintok.sample import simulate_panel
 from fintok.sources import read_panel

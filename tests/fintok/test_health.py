@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fintok.coverage import asset_table
 from fintok.health import check_panel, reverting_spikes
 from fintok.panel import Panel
 from fintok.sample import simulate_panel
@@ -117,12 +116,7 @@ def test_planted_faults_of_the_simulated_market_are_found():
     assert len(seen) <= 2 * len(planted)
 
 
-def test_asset_table_of_a_short_or_empty_panel_is_missing_not_wrong():
-    table = asset_table(panel_of(np.array([[1.0, np.nan]])))
-    assert table["first"].isna().tolist() == [False, True]
-    assert table["returns"].tolist() == [0, 0]
-    assert table[["volatility", "worst", "best"]].isna().all().all()
-    assert asset_table(panel_of(clean_prices())[:0])["first"].isna().all()
+def test_a_panel_without_rows_has_a_summary():
     assert check_panel(panel_of(clean_prices())[:0]).summary().loc["rows", "value"] == "0"
 
 

@@ -17,9 +17,7 @@ class Split(NamedTuple):
     test: slice
 
 
-def cutoff_split(
-    dates: NDArray[np.datetime64], train_end: DateLike, *, purge: int = 0, embargo: int = 0
-) -> Split:
+def cutoff_split(dates: NDArray[np.datetime64], train_end: DateLike, *, purge: int = 0, embargo: int = 0) -> Split:
     """Train on rows up to and including `train_end`, test on the rows after it.
 
     `purge` rows are taken off the end of the training part (their labels, or windows, would reach into the
@@ -35,9 +33,7 @@ def cutoff_split(
         first, last = (np.datetime_as_string(day, unit=date_unit(dates)) for day in dates[[0, -1]])
         raise InputError(f"train_end {train_end} lies outside the data, which run from {first} to {last}")
     if cut - purge < 1:
-        raise InputError(
-            f"train_end {train_end} gives {cut} rows, and purging {purge} leaves none to train on"
-        )
+        raise InputError(f"train_end {train_end} gives {cut} rows, and purging {purge} leaves none to train on")
     return Split(slice(0, cut - purge), slice(min(cut + embargo, len(dates)), len(dates)))
 
 

@@ -6,6 +6,7 @@ over days up to t; with the whole sample at hand, it is the middle of the cheape
 Both are recursions over days, each step waiting for the one before: O(T K), numpy over the K states.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,22 +20,43 @@ class Decoded(NamedTuple):
     values: NDArray[
         np.float64
     ]  # (T, K) cost of the cheapest path that ends in k, less the smallest of the K
+    penalties: NDArray[np.float64]  # (T,) the penalty of each day
 
 
-def decode_online(distances: NDArray[np.float64], penalty: float) -> Decoded:
+def decode_online(
+    distances: NDArray[np.float64],
+    penalty: float,
+    allowance: NDArray[np.floating] | None = None,
+    *,
+    rate: float = 0.15,
+    slack: float = 1000.0,
+) -> Decoded:
     """Causal decoding of distances (T, K): V_t(k) = d_t(k) + min(V_{t-1}(k), min_j V_{t-1}(j) + penalty).
 
     min_j over j != k with the penalty added is the same as over all j, since staying is never dearer than
     leaving and coming back. The smallest value is taken off each day, which changes no comparison and keeps
     numbers small. Ties go to the lower state.
+
+    With an `allowance` (T,), the number of switches that may happen in each row, the penalty answers the path:
+    its logarithm rises by `rate` with every switch and falls by `rate` times the allowance of every row, never
+    below the penalty given nor beyond `slack` times it, so that on any data, in the long run, the path switches
+    no more often than allowed. Only rows before t move the penalty of row t.
     """
     values = np.empty_like(distances)
+    penalties = np.empty(len(distances))
     value = np.zeros(distances.shape[1])
+    drift, bound, before = 0.0, math.log(slack), -1
     for day, cost in enumerate(distances):
-        value = cost + np.minimum(value, penalty)  # value's minimum is 0, so min_j + penalty is the penalty
+        penalties[day] = current = penalty * math.exp(drift)
+        value = cost + np.minimum(value, current)  # value's minimum is 0, so min_j + penalty is the penalty
         value -= value.min()
         values[day] = value
-    return Decoded(values.argmin(axis=1), values)
+        if allowance is not None:
+            state = int(value.argmin())
+            has_switched = before not in (-1, state)
+            drift = min(max(drift + rate * (has_switched - float(allowance[day])), 0.0), bound)
+            before = state
+    return Decoded(values.argmin(axis=1), values, penalties)
 
 
 def decode_with_hindsight(distances: NDArray[np.float64], penalty: float) -> NDArray[np.int64]:

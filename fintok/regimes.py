@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fintok.clustering import kmeans, squared_distances
 from fintok.errors import InputError
 from fintok.estimator import Estimator
-from fintok.persistence import decode_online, decode_with_hindsight, penalty_for_switches
+from fintok.persistence import Decoded, decode_online, decode_with_hindsight, penalty_for_switches
 from fintok.regime_result import Regimes
 from fintok.signature import (
     market_return,
@@ -79,20 +79,24 @@ def causal_average(values: NDArray[np.float32], half_life: float) -> NDArray[np.
     return (weighted / weight[:, None]).astype(np.float32)
 
 
-def probability_temperature(
-    values: NDArray[np.float64], hindsight: NDArray[np.integer], penalty: float
-) -> float:
-    """The temperature at which softmax(-values / temperature) best predicts the path seen in hindsight.
+def allowed_switches(dates: NDArray[np.datetime64], switches_per_year: float) -> NDArray[np.float64]:
+    """Switches that may happen in each row, by the time since the row before; a long gap counts as a month."""
+    steps = np.diff(dates, prepend=dates[:1]) / np.timedelta64(1, "D")
+    return switches_per_year * np.minimum(steps, 30.0) / 365.25
 
-    Temperature scaling (Guo et al., 2017): p_t(k) then reads "how likely will the whole-sample path call
-    day t regime k". The coolest one tried lets a full penalty count as seven nats, so that no p falls to 0.
+
+def probability_temperature(costs: NDArray[np.float64], hindsight: NDArray[np.integer]) -> float:
+    """The temperature at which softmax(-costs / temperature) best predicts the path seen in hindsight.
+
+    Temperature scaling (Guo et al., 2017): p_t(k) then reads "how likely will the whole-sample path call day t
+    regime k". Costs (T, K) are in units of a day's penalty and distance; the coolest temperature tried lets
+    one unit count as seven nats, so that no p falls to 0.
     """
-    scale = max(penalty, float(values.max(axis=1).mean()), 1e-12)
-    rows = np.arange(len(values))
+    rows = np.arange(len(costs))
     losses = []
-    temperatures = scale * np.geomspace(1 / 7, 10, 40)
+    temperatures = np.geomspace(1 / 7, 10, 40)
     for temperature in temperatures:
-        logits = -values / temperature  # the largest logit is 0: no overflow
+        logits = -costs / temperature  # the largest logit is 0: no overflow
         losses.append((np.log(np.exp(logits).sum(axis=1)) - logits[rows, hindsight]).mean())
     return float(temperatures[int(np.argmin(losses))])
 
@@ -102,10 +106,11 @@ class RegimeLabeler(Estimator):
 
     The bundle forecasts a distribution over codes for the coming week at every date. Its square roots,
     smoothed over `half_life` rows, are clustered on training rows (k-means). A jump-model decoder then
-    follows the much less smoothed roots and makes the states persistent, with the smallest penalty at which
-    the training path switches at most `switches_per_year` times per calendar year: the penalty waits only
-    as long as the evidence is weak, where more smoothing would be late for every change alike. Regimes are
-    numbered by the volatility of the market return in them: 0 is calmest.
+    follows the hardly smoothed roots and makes the states persistent: it waits only as long as the evidence
+    is weak, where smoothing is late for every change alike. Its penalty is the smallest at which the training
+    path switches at most `switches_per_year` times per calendar year, and it rises, causally, while labels
+    switch more often than that, so that they persist as asked on days and panels that the model has not seen.
+    Regimes are numbered by the volatility of the market return in them: 0 is calmest.
 
     Parameters
     ----------
@@ -114,7 +119,7 @@ class RegimeLabeler(Estimator):
     n_regimes
         Number of regimes, at least 2.
     switches_per_year
-        Persistence: the number of switches per calendar year that the training path may have on average.
+        Persistence: the number of switches per calendar year that labels may have on average, at most.
     half_life
         Half-life in rows of the panel (days for daily data) of the smoothing before clustering.
     seed
@@ -124,9 +129,10 @@ class RegimeLabeler(Estimator):
 
     Attributes learned by `fit`
     ---------------------------
-    centres_ (K, C), penalty_, temperature_, names_ (K,), transition_matrix_ (K, K) day to day,
-    durations_ (K,) mean spell in rows, signature_ (a DataFrame, one row per regime, over the training rows;
-    in units of the assets' own scale when fitted without a panel), fitted_on_ ("panel" or "bundle").
+    centres_ (K, C), penalty_ (the smallest), distance_scale_, temperature_, names_ (K,),
+    transition_matrix_ (K, K) day to day, durations_ (K,) mean spell in rows, signature_ (a DataFrame, one row
+    per regime, over the training rows; in units of the assets' own scale when fitted without a panel),
+    fitted_on_ ("panel" or "bundle").
     """
 
     def __init__(
@@ -136,7 +142,7 @@ class RegimeLabeler(Estimator):
         switches_per_year: float = 4.0,
         half_life: float = 8.0,
         seed: int = 0,
-        decoding_half_life: float = 2.0,
+        decoding_half_life: float = 1.0,
     ) -> None:
         self.bundle = bundle
         self.n_regimes = n_regimes
@@ -162,16 +168,22 @@ class RegimeLabeler(Estimator):
         smooth = causal_average(training.roots, self.half_life)
         clusters = kmeans(smooth, self.n_regimes, np.random.default_rng(self.seed))
         distances = self._distances(training.roots, clusters.centres)
+        self.distance_scale_ = float((distances - distances.min(axis=1, keepdims=True)).mean())
         max_switches = self.switches_per_year * years_spanned(training.dates)
-        self.penalty_ = penalty_for_switches(distances, max_switches)
-        labels = decode_online(distances, self.penalty_).labels
+        smallest = max(1e-3 * self.distance_scale_, 1e-12)  # from zero the penalty could not adapt
+        self.penalty_ = max(penalty_for_switches(distances, max_switches), smallest)
+        labels = self._decode(distances, training.dates).labels
         order = self._calm_to_stressed(labels, clusters.labels, training.market)
         self.centres_ = clusters.centres[order]
         distances = distances[:, order]
-        labels, values = decode_online(distances, self.penalty_)
-        hindsight = decode_with_hindsight(distances, self.penalty_)
-        self.temperature_ = probability_temperature(values, hindsight, self.penalty_)
-        self.names_ = regime_names(labels, training.market, self.n_regimes)
+        decoded = self._decode(distances, training.dates)
+        labels = decoded.labels
+        hindsight = decode_with_hindsight(distances, float(np.median(decoded.penalties)))
+        self.temperature_ = probability_temperature(self._costs(decoded), hindsight)
+        market = (
+            training.market if self.fitted_on_ == "panel" else None
+        )  # another panel has trends of its own
+        self.names_ = regime_names(labels, market, self.n_regimes)
         self.transition_matrix_ = transition_matrix(labels, self.n_regimes)
         self.durations_ = mean_durations(labels, self.n_regimes)
         self.signature_ = signature_table(
@@ -193,7 +205,9 @@ class RegimeLabeler(Estimator):
         rows, roots = self._roots(panel)
         labels = np.full(len(rows), -1)
         if len(roots):
-            labels[rows] = decode_with_hindsight(self._distances(roots, self.centres_), self.penalty_)
+            distances = self._distances(roots, self.centres_)
+            penalties = self._decode(distances, panel.dates[rows]).penalties
+            labels[rows] = decode_with_hindsight(distances, float(np.median(penalties)))
         return self._result(panel, labels, np.full((len(rows), self.n_regimes), np.nan)).to_series()
 
     def label(self, panel: "Panel") -> Regimes:
@@ -203,9 +217,9 @@ class RegimeLabeler(Estimator):
         labels = np.full(len(rows), -1)
         probabilities = np.full((len(rows), len(self.centres_)), np.nan)
         if len(roots):
-            decoded = decode_online(self._distances(roots, self.centres_), self.penalty_)
+            decoded = self._decode(self._distances(roots, self.centres_), panel.dates[rows])
             labels[rows] = decoded.labels
-            likelihood = np.exp(-decoded.values / self.temperature_)
+            likelihood = np.exp(-self._costs(decoded) / self.temperature_)
             probabilities[rows] = likelihood / likelihood.sum(axis=1, keepdims=True)
         return self._result(panel, labels, probabilities)
 
@@ -216,6 +230,13 @@ class RegimeLabeler(Estimator):
 
     def _distances(self, roots: NDArray[np.float32], centres: NDArray[np.float64]) -> NDArray[np.float64]:
         return squared_distances(causal_average(roots, self.decoding_half_life), centres)
+
+    def _decode(self, distances: NDArray[np.float64], dates: NDArray[np.datetime64]) -> Decoded:
+        return decode_online(distances, self.penalty_, allowed_switches(dates, self.switches_per_year))
+
+    def _costs(self, decoded: Decoded) -> NDArray[np.float64]:
+        """Costs in units of the day's penalty and a usual distance; beyond one unit nothing more is lost."""
+        return np.minimum(decoded.values / (decoded.penalties + self.distance_scale_)[:, None], 1.0)
 
     def _roots(self, panel: "Panel") -> _Roots:
         """The panel's forecast roots; the last panel's are kept: a forecast is a pass of the network."""

@@ -224,10 +224,16 @@ def _events_table(events: "pd.DataFrame") -> "pd.DataFrame":
             "Days": [span(a, b) for a, b in zip(events["start"], events["end"], strict=True)],
             "Alerts": [f"{value:,}" for value in events["alerts"]],
             "Score": [f"{value:.1f}" if np.isfinite(value) else "–" for value in events["score"]],
-            "p-value": [f"{value:.5f}" if np.isfinite(value) else "–" for value in events["p_value"]],
+            "p-value": [_probability(value) for value in events["p_value"]],
             "Reason": events["reason"],
         }
     )
+
+
+def _probability(p: float) -> str:
+    if not np.isfinite(p):
+        return "–"
+    return f"{p:.5f}" if p >= 1e-4 else f"{p:.1e}"
 
 
 def _summary_table(summary: "pd.DataFrame") -> "pd.DataFrame":

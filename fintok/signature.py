@@ -153,13 +153,18 @@ def signature_table(
 
 
 def regime_names(
-    labels: NDArray[np.integer], market: NDArray[np.floating], num_regimes: int
+    labels: NDArray[np.integer], market: NDArray[np.floating] | None, num_regimes: int
 ) -> tuple[str, ...]:
-    """Unique names for regimes that are ordered by volatility: a word for the place in that order, and
-    "rising" or "falling" where the mean market return is more than 2.5 standard errors from zero."""
+    """Unique names for regimes that are ordered by volatility.
+
+    A word for the place in that order, and "rising" or "falling" where the mean market return (T,) is more than
+    2.5 standard errors from zero; no such word where `market` is None.
+    """
     words = _LADDERS.get(num_regimes) or tuple(
         f"level {k + 1} of {num_regimes}" for k in range(num_regimes)
     )
+    if market is None:
+        return words
     names = []
     for regime, word in enumerate(words):
         moves = market[(labels == regime) & np.isfinite(market)]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fintok.score_result import Scores
 
-_MAX_ROWS = 120  # assets a heat map can show with readable names
+_MAX_ROWS = 60  # assets a heat map can show with readable names
 _MAX_MARKS = 1500
 _SCORE_CAP = 6.0  # one in a million: stranger than that needs no further shade
 _SCORE_FLOOR = 1.0  # one in ten: everyday, left blank
@@ -40,7 +40,7 @@ _CLEAR_TO_STRANGE = [
 def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
     """Scores by asset (row) and date (column), with a mark at the peak of each alert event.
 
-    With more than 120 assets, those with the highest single scores are shown. Dates are pooled by maximum.
+    With more than 60 assets, those with the highest single scores are shown. Dates are pooled by maximum.
     """
     import plotly.graph_objects as go
 
@@ -90,7 +90,7 @@ def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
 
 
 def _strangest_assets(score: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Columns to show, in panel order: all, or the 120 with the highest scores."""
+    """Columns to show, in panel order: all, or the 60 with the highest scores."""
     peak = np.where(np.isnan(score), -np.inf, score).max(axis=0, initial=-np.inf)
     return np.sort(np.argsort(-peak, kind="stable")[:_MAX_ROWS])
 

@@ -43,6 +43,30 @@ def test_online_labels_do_not_change_when_days_are_added():
         np.testing.assert_array_equal(part.values, whole.values[:length])
 
 
+def test_an_allowance_holds_the_path_to_it_and_stays_causal():
+    rng = np.random.default_rng(0)
+    state = np.repeat(rng.integers(3, size=600), 10)  # changes some 100 times in 1,500 days
+    distances = (np.arange(3) != state[:, None]) + 0.1 * rng.random((6000, 3))
+    allowance = np.full(6000, 1 / 100)
+    free = decode_online(distances, 0.5)
+    held = decode_online(distances, 0.5, allowance)
+    assert np.count_nonzero(np.diff(free.labels)) > 350
+    late = held.labels[1500:]
+    assert 20 < np.count_nonzero(np.diff(late)) < 1.3 * 45
+    assert held.penalties.min() == 0.5
+    assert held.penalties.max() <= 0.5 * 1000
+    part = decode_online(distances[:2222], 0.5, allowance[:2222])
+    for name in ("labels", "values", "penalties"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(held, name)[:2222])
+
+
+def test_a_path_within_its_allowance_keeps_its_penalty():
+    distances = np.random.default_rng(0).random((300, 4))
+    held = decode_online(distances, 50.0, np.full(300, 1.0))
+    np.testing.assert_array_equal(held.penalties, 50.0)
+    np.testing.assert_array_equal(held.labels, decode_online(distances, 50.0).labels)
+
+
 def test_counts_agree_with_the_decoder_for_every_penalty():
     distances = np.random.default_rng(0).random((300, 4))
     penalties = np.array([0.0, 0.2, 1.0, 3.0])

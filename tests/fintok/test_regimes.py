@@ -251,5 +251,5 @@ def test_temperature_is_high_where_values_say_nothing_and_low_where_they_say_all
     truth = rng.integers(2, size=500)
     telling = np.where(np.arange(2) == truth[:, None], 0.0, 1.0)
     silent = np.where(np.arange(2) == rng.integers(2, size=500)[:, None], 0.0, 1.0)
-    assert probability_temperature(telling, truth, 1.0) == pytest.approx(1 / 7)
-    assert probability_temperature(silent, truth, 1.0) > 5.0
+    assert probability_temperature(telling, truth) == pytest.approx(1 / 7)
+    assert probability_temperature(silent, truth) > 5.0

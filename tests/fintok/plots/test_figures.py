@@ -97,7 +97,7 @@ def test_heat_map_of_a_wide_panel_stays_small():
     scores = AnomalyScorer(FakeBundle(panel[:600])).fit().score(panel)
     figure = score_heat_map(scores)
     assert np.asarray(figure.data[0].z).size <= MAX_CELLS
-    assert "120 assets" in figure.layout.title.text
+    assert "60 assets" in figure.layout.title.text
     assert size_of(figure) < 1_500_000
 
 

@@ -96,7 +96,7 @@ class PanelHealth:
         )
 
     def plot(self) -> "go.Figure":
-        """Findings by date and asset over the coverage of the panel."""
+        """Findings by date and asset, a colour per kind."""
         from fintok.plots.panel import findings_map
 
         return findings_map(self)

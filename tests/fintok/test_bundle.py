@@ -1,0 +1,96 @@
+"""Bundles: saved and loaded whole, refused when damaged."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fintok.bundle import load
+from fintok.errors import InputError
+from fintok.vocabulary import merge_codes
+from vision.train.checkpoint import CheckpointError
+
+
+def test_what_is_loaded_reads_like_what_was_saved(small_bundle, small_panel, tmp_path):
+    small_bundle.save(tmp_path / "copy")
+    copy = load(tmp_path / "copy")
+    np.testing.assert_array_equal(copy.forecast(small_panel), small_bundle.forecast(small_panel))
+    for mine, theirs in zip(copy.surprise(small_panel), small_bundle.surprise(small_panel), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(copy.training_forecast, small_bundle.training_forecast)
+    assert copy.config == small_bundle.config
+    assert copy.train_end == small_bundle.train_end
+    assert copy.figures == small_bundle.figures
+
+
+def test_the_stored_training_forecast_is_that_of_the_training_rows(small_bundle, small_panel):
+    rows = np.searchsorted(small_panel.dates, small_bundle.training_dates)
+    again = small_bundle.forecast(small_panel)[rows]
+    np.testing.assert_allclose(small_bundle.training_forecast, again, atol=1e-3)
+    assert small_bundle.training_dates[-1] <= small_bundle.train_end
+
+
+def test_forecasts_are_distributions_and_expected_surprise_is_their_entropy(small_bundle, small_panel):
+    forecast = small_bundle.forecast(small_panel)
+    known = np.isfinite(forecast[:, 0])
+    np.testing.assert_allclose(forecast[known].sum(1), 1.0, atol=1e-4)
+    surprise = small_bundle.surprise(small_panel)
+    expected = surprise.expected[np.isfinite(surprise.expected)]
+    assert (expected >= 0).all()
+    assert (expected <= np.log(24) + 1e-4).all()
+
+
+def test_tokens_tell_of_their_own_days_alone(small_bundle, small_panel):
+    """Scope "patch": other days and other assets' own returns do not reach a code, but for the market's."""
+    codes = small_bundle.codes(small_panel)
+    later = small_bundle.codes(small_panel[200:])  # another history, hence another scale …
+    assert (codes[200:] != later).any()
+    tokens = small_bundle.tokenize(small_panel)
+    np.testing.assert_array_equal(tokens.codes, codes)
+    assert tokens.to_polars().columns == ["date", "symbol", "code", "word", "surprise"]
+    assert len(tokens.to_pandas()) == (codes >= 0).sum()
+    assert 0 < tokens.usage <= 1
+    assert tokens.perplexity <= 24
+    assert len(repr(tokens).splitlines()) == 1
+    assert len(repr(small_bundle).splitlines()) == 1
+    assert tokens.summary()["share"].sum() == pytest.approx(1.0)
+
+
+def test_words_merge_codes_of_like_patches():
+    patches = np.array([[0.0, 0.1], [0.1, 0.0], [5.0, 5.0], [5.1, 5.0], [-4.0, -4.0], [9.0, 9.0]])
+    words = merge_codes(patches, np.array([3, 4, 5, 1, 2, 0]), 3)
+    np.testing.assert_array_equal(words, [1, 1, 2, 2, 0, 2])  # by mean; the unseen code joins its nearest
+
+
+def spoil_header(run, **changes):
+    path = run / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "sentence"),
+    [
+        (lambda run: (run / "bundle.json").unlink(), InputError, "holds no model"),
+        (lambda run: (run / "bundle.json").write_text("{"), CheckpointError, "damaged"),
+        (lambda run: spoil_header(run, format_version=99), CheckpointError, "format version 99"),
+        (lambda run: spoil_header(run, colour="red"), CheckpointError, "'colour' is unknown"),
+        (lambda run: (run / "arrays.safetensors").write_bytes(b"\x00" * 40), CheckpointError, "damaged or cut short"),
+        (
+            lambda run: (run / "predictor/model.safetensors").write_bytes(
+                (run / "predictor/model.safetensors").read_bytes()[:500]
+            ),
+            CheckpointError,
+            "damaged or cut short",
+        ),
+    ],
+    ids=["no header", "cut header", "other version", "unknown key", "bad arrays", "truncated weights"],
+)
+def test_a_damaged_bundle_is_refused_in_one_sentence(small_run, tmp_path, spoil, error, sentence):
+    copy = tmp_path / "copy"
+    shutil.copytree(small_run, copy)
+    shutil.rmtree(copy / "stages")
+    spoil(copy)
+    with pytest.raises(error, match=sentence) as caught:
+        load(copy)
+    assert "\n" not in str(caught.value)

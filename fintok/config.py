@@ -23,7 +23,6 @@ class ImagingConfig:
     channels: tuple[str, ...] = (
         "return",
         "volatility",
-        "slow_volatility",
         "market",
         "market_volatility",
         "rank",
@@ -157,12 +156,12 @@ class PredictorConfig:
     method: BEiT2Config = field(default_factory=lambda: BEiT2Config(early_layer=3, aggregation_depth=0))
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=1500, batch_size=40, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
+            steps=2000, batch_size=40, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
         )
     )
-    asset_share: float = 0.3
+    asset_share: float = 0.25
     """Share of training windows in which a quarter of the assets is hidden for the last two patches."""
-    forecast_share: float = 0.45
+    forecast_share: float = 0.5
     """Share in which the last patch of all assets is hidden."""
     block_share: float = 0.25
     """Share in which blocks of assets x days are hidden."""

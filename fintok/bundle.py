@@ -215,8 +215,8 @@ def imager(config: PretrainConfig) -> ReturnImager:
 
 def describe_panel(panel: Panel) -> dict[str, Any]:
     """What is written down about a training panel: enough to tell whether another one is the same."""
-    digest = hashlib.sha256(np.ascontiguousarray(panel.returns).view(np.uint8))
-    digest.update(np.ascontiguousarray(panel.dates).view(np.uint8))
+    digest = hashlib.sha256(panel.returns.tobytes())
+    digest.update(panel.dates.tobytes())
     digest.update("\n".join(panel.assets).encode())
     return {
         "source": Path(panel.source).name,

@@ -11,6 +11,7 @@ from fintok.trailing import trailing_moments, trailing_sum
 _HALF_LIFE = 250  # rows: an asset's own history, about a trading year
 _MIN_HISTORY = 60  # rows of it before a statistic that needs it exists
 _DRIFT_ROWS = 10
+_MIN_ASSETS = 5
 _BODY_KNOTS = 400
 _TAIL_SHARE = 0.02  # the largest 2 % of training values shape the tail
 _SMALLEST_P = 1e-300
@@ -37,7 +38,7 @@ class Surprises(Protocol):
     def deviation(self) -> NDArray[np.floating]: ...  # standard deviation of the surprise under p
 
     @property
-    def distance(self) -> NDArray[np.floating]: ...  # patch to its code, standardised
+    def distance(self) -> NDArray[np.floating]: ...  # patch to its code, positive
 
     @property
     def residual_energy(self) -> NDArray[np.floating]: ...  # squared standardised residual over five days
@@ -49,24 +50,28 @@ class Surprises(Protocol):
 def statistics_of(surprise: Surprises) -> dict[str, NDArray[np.float32]]:
     """The statistics that are combined, (T, A) each, higher = stranger, NaN where there is none.
 
-    residual: size of the newest day's residual against the asset's own trailing root mean square;
+    residual: size of the newest day's residual;
     energy: log of the five-day residual energy, standardised by the asset's own trailing mean and deviation;
     drift: size of the ten-day sum of signed residuals against its own trailing root mean square;
     surprise: (S - E[S]) / sd[S], so that days on which everything is uncertain do not alarm;
-    distance: of the patch to its code, which catches what the codebook clips.
+    distance: log of the patch's distance to its code, less the day's median over assets: it catches what the
+    codebook clips, and in a crash, when every patch lies far out, it still singles out the one that lies
+    farthest. Missing on days with fewer than five assets.
     Every trailing statistic uses rows strictly before t.
     """
-    sums = trailing_sum(surprise.residual, _DRIFT_ROWS, min_count=_DRIFT_ROWS // 2)
+    residual = np.asarray(surprise.residual, dtype=np.float64)
+    sums = trailing_sum(residual, _DRIFT_ROWS, min_count=_DRIFT_ROWS // 2)
+    usual_sum = trailing_moments(sums**2, half_life=_HALF_LIFE, min_count=_MIN_HISTORY).mean
+    log_energy = _log(surprise.residual_energy)
+    past = trailing_moments(log_energy, half_life=_HALF_LIFE, min_count=_MIN_HISTORY)
+    log_distance = _log(surprise.distance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_energy = np.log(np.asarray(surprise.residual_energy, dtype=np.float64))
-        log_energy[~np.isfinite(log_energy)] = np.nan
-        past = trailing_moments(log_energy, half_life=_HALF_LIFE, min_count=_MIN_HISTORY)
         found = {
-            "residual": _against_own_scale(surprise.residual),
+            "residual": np.abs(residual),
             "energy": (log_energy - past.mean) / past.deviation,
-            "drift": _against_own_scale(sums),
+            "drift": np.sqrt(sums**2 / usual_sum),
             "surprise": (surprise.surprise - surprise.expected) / surprise.deviation,
-            "distance": surprise.distance,
+            "distance": log_distance - _median_of_day(log_distance),
         }
     return {
         name: np.where(np.isfinite(values), values, np.nan).astype(np.float32)
@@ -74,10 +79,19 @@ def statistics_of(surprise: Surprises) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _against_own_scale(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    squares = np.asarray(values, dtype=np.float64) ** 2
-    past = trailing_moments(squares, half_life=_HALF_LIFE, min_count=_MIN_HISTORY).mean
-    return np.sqrt(squares / past)
+def _log(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Logarithm of what is positive; NaN elsewhere."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.log(np.where(values > 0.0, values, np.nan))
+
+
+def _median_of_day(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median over the assets of each date, (T, 1); NaN with fewer than five."""
+    enough = np.isfinite(values).sum(axis=1) >= _MIN_ASSETS
+    median = np.full((len(values), 1), np.nan)
+    if enough.any():
+        median[enough, 0] = np.nanmedian(values[enough], axis=1)
+    return median
 
 
 @dataclass(frozen=True)

@@ -88,13 +88,14 @@ class _Run:
         self, panel: Panel, train_end: DateLike | None, out: Path, config: PretrainConfig, progress: bool
     ) -> None:
         self.panel, self.out, self.config, self.progress = panel, out, config, progress
+        if panel.num_days == 0:
+            raise InputError(f"{panel.source}: the panel has no rows")
         if panel.num_assets < 2:
             raise InputError(
                 f"{panel.source}: the panel has one asset, {panel.assets[0]!r}; a cross-section needs two or more"
             )
-        if train_end is None:
-            train_end = panel.dates[int(TRAINING_SHARE * (panel.num_days - 1))] if panel.num_days else "1970-01-01"
-        training = panel[cutoff_split(panel.dates, train_end).train]
+        last: DateLike = panel.dates[int(TRAINING_SHARE * (panel.num_days - 1))] if train_end is None else train_end
+        training = panel[cutoff_split(panel.dates, last).train]
         self.train_end = training.dates[-1]
         window = config.imaging
         needed = window.window_days + window.min_observations

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fintok.bundle import Bundle
+from fintok.channels import decayed_mean
 from fintok.imaging import ReturnImages
 from fintok.inference import HIDDEN_COLUMNS, NUM_GROUPS, asset_groups, reading
 from fintok.panel import Panel
@@ -133,15 +134,17 @@ def _factor_model(
         known = x[:num_training, visible]
         gram = known.T @ known + RIDGE * max(len(known), 1) * np.eye(len(visible))
         beta = np.linalg.solve(gram, known.T @ x[:num_training, hidden])
-        scale = np.sqrt(_decayed_square(x[:, hidden] - x[:, visible] @ beta))
+        square = np.asarray((x[:, hidden] - x[:, visible] @ beta) ** 2, dtype=np.float64)
+        scale = np.sqrt(decayed_mean(square, images.observed.T[:, hidden], RESIDUAL_HALF_LIFE)) + 1e-4
         for end in track(ends, "factor model"):
             mean = x[end - days + 1 : end + 1, visible] @ beta  # (days, G)
             noise = rng.standard_t(TAIL, (NUM_PATHS, *mean.shape)) * np.sqrt((TAIL - 2.0) / TAIL)
             paths = np.arcsinh(mean + noise * scale[end - days]).astype(np.float32)
             image = sources[:, hidden, end - days + 1 : end + 1].expand(NUM_PATHS, -1, -1, -1).clone()
             image[:, channels.index("return")] = torch.from_numpy(paths).transpose(1, 2)
+            seen = torch.from_numpy(images.observed[hidden, end - days + 1 : end + 1]).expand(NUM_PATHS, -1, -1)
             with reading(bundle.tokenizer):
-                drawn = bundle.tokenizer.codebook.assign(_vectors(bundle, image))[..., 0]
+                drawn = bundle.tokenizer.codebook.assign(_vectors(bundle, image, seen))[..., 0]
             drawn = drawn.view(NUM_PATHS, len(hidden), HIDDEN_COLUMNS)
             back = torch.arange(HIDDEN_COLUMNS - 1, -1, -1) * window.patch_days
             true = codes[end - back][:, group].T  # (G, columns)
@@ -153,16 +156,6 @@ def _factor_model(
     return total / max(count, 1)
 
 
-def _vectors(bundle: Bundle, image: torch.Tensor) -> torch.Tensor:
+def _vectors(bundle: Bundle, image: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     """Vectors of images that hold the tokenizer's channels alone."""
-    tokenizer = bundle.tokenizer
-    return tokenizer.task(tokenizer.encoder(image).patches)
-
-
-def _decayed_square(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Decayed mean square of (T, G), each row from itself and earlier ones."""
-    from scipy.signal import lfilter
-
-    keep = 0.5 ** (1.0 / RESIDUAL_HALF_LIFE)
-    weight = lfilter([1.0], [1.0, -keep], np.ones(len(values)))
-    return np.asarray(lfilter([1.0], [1.0, -keep], values**2, axis=0)) / weight[:, None] + 1e-8
+    return bundle.tokenizer.task(bundle.tokenizer.encoder(image, seen).patches)

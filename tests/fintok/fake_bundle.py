@@ -71,7 +71,7 @@ class FakeBundle:
         energy = np.where(np.isfinite(residual), energy, np.nan)
         surprise = np.where(np.isfinite(residual), 2.0 + 0.5 * squares, np.nan)
         known = np.where(np.isfinite(residual), 1.0, np.nan)
-        arrays = (surprise, 2.5 * known, known, np.abs(residual) - 1.0, energy, residual)
+        arrays = (surprise, 2.5 * known, known, np.abs(residual) + 0.1, energy, residual)
         return FakeSurprise(*(a.astype(np.float32) for a in arrays))
 
 

@@ -76,3 +76,15 @@ def test_unobserved_pixels_do_not_matter():
     images, valid = torch.randn(2, 2, 4, 15), torch.rand(2, 4, 15) > 0.4
     missing = images.masked_fill(~valid[:, None], torch.nan)
     assert torch.equal(tokenizer.codes(images, valid), tokenizer.codes(missing, valid))
+
+
+def test_only_the_chosen_channels_are_read():
+    whole = _tokenizer()
+    part = Tokenizer(whole.encoder.config, whole.codebook.config, channels=(3, 1)).eval()
+    part.load_state_dict(whole.state_dict())
+    images = torch.randn(2, 5, 4, 15)
+    torch.testing.assert_close(part.codes(images), whole.codes(images[:, [3, 1]]))
+    images[:, [0, 2, 4]] = 9.0
+    torch.testing.assert_close(part.codes(images), whole.codes(images[:, [3, 1]]))
+    with pytest.raises(ValueError, match="expected 2 places"):
+        Tokenizer(whole.encoder.config, whole.codebook.config, channels=(1,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,10 +77,12 @@ def run_demo(
 
 
 def read_market(bundle: Bundle, panel: Panel, *, n_regimes: int = 4, alarms_per_1000: float = 1.0) -> Reading:
-    """Regimes and anomaly scores of a panel. Raises InputError for a number that is out of range."""
-    labeler = RegimeLabeler(bundle, n_regimes=n_regimes).fit()
-    scorer = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000).fit(panel)
-    return Reading(labeler.label(panel), scorer.score(panel))
+    """Regimes and anomaly scores of a panel; stderr says which. Raises InputError for a number out of range."""
+    print(f"reading regimes of {panel.num_days:,} dates", file=sys.stderr, flush=True)
+    regimes = RegimeLabeler(bundle, n_regimes=n_regimes).fit().label(panel)
+    print(f"reading scores of {panel.num_assets:,} assets", file=sys.stderr, flush=True)
+    scores = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000).fit(panel).score(panel)
+    return Reading(regimes, scores)
 
 
 def write_page(

@@ -15,6 +15,7 @@ from fintok.evidence import (
     Surprises,
     TailMap,
     cauchy_combination,
+    standard_tails,
     statistics_of,
 )
 from fintok.score_result import Scores
@@ -69,7 +70,7 @@ class AnomalyScorer(Estimator):
         panel's own past either way. `y` is ignored. Raises InputError for a parameter out of range.
         """
         self._check_parameters()
-        self.tails_ = {name: TailMap.standard() for name in REASONS}
+        self.tails_ = standard_tails()
         self.fitted_on_ = "standard"
         num_training = 0 if panel is None else int((panel.dates <= self.bundle.train_end).sum())
         if panel is not None and num_training:
@@ -120,7 +121,7 @@ class AnomalyScorer(Estimator):
         cached = self.__dict__.get("_last")
         if cached is None or cached[0] is not panel:
             surprise = self.bundle.surprise(panel)
-            cached = (panel, statistics_of(surprise), np.asarray(surprise.residual))
+            cached = (panel, statistics_of(surprise, panel.returns), np.asarray(surprise.residual))
             self._last = cached
         return cached[1], cached[2]
 

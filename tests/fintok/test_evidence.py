@@ -48,6 +48,29 @@ def test_standard_map_is_the_t_distribution_with_four_degrees():
         assert tail(np.array([value]))[0] == pytest.approx(p, rel=0.1)
 
 
+def test_standard_map_stretches_with_its_unit():
+    x = np.linspace(-3, 40, 50)
+    np.testing.assert_allclose(TailMap.standard(0.6)(0.6 * x), TailMap.standard()(x))
+
+
+def test_a_move_of_the_whole_market_is_no_jump():
+    returns = 0.01 * np.random.default_rng(0).standard_normal((400, 8))
+    returns[300] -= 0.2
+    returns[310, 4] -= 0.2
+    panel = make_panel(returns)
+    jump = statistics_of(FakeBundle(panel[:200]).surprise(panel), returns)["jump"]
+    assert jump[300].max() < 5.0
+    assert jump[310, 4] > 15.0
+
+
+def test_statistics_that_need_no_other_asset_exist_with_a_few():
+    returns = 0.01 * np.random.default_rng(0).standard_normal((400, 3))
+    panel = make_panel(returns)
+    statistics = statistics_of(FakeBundle(panel[:200]).surprise(panel), returns)
+    assert np.isfinite(statistics["jump"][200:]).all()
+    assert np.isnan(statistics["distance"]).all()
+
+
 def test_cauchy_combination_is_calibrated_for_dependent_and_independent_p_values():
     rng = np.random.default_rng(0)
     independent = rng.random((5, 400_000))
@@ -77,14 +100,14 @@ def test_statistics_are_causal_and_missing_where_there_is_no_token():
     returns[300:310, 3] = np.nan  # a gap
     panel = make_panel(returns)
     bundle = FakeBundle(panel[:300])
-    whole = statistics_of(bundle.surprise(panel))
+    whole = statistics_of(bundle.surprise(panel), panel.returns)
     assert tuple(whole) == tuple(REASONS)
     for name, values in whole.items():
         assert values.dtype == np.float32
         assert not np.isfinite(values[:200, 2]).any()
         assert not np.isfinite(values[300:310, 3]).any()
         assert np.isfinite(values[450:]).all(), name
-        part = statistics_of(bundle.surprise(panel[:350]))[name]
+        part = statistics_of(bundle.surprise(panel[:350]), panel.returns[:350])[name]
         np.testing.assert_array_equal(part, values[:350], err_msg=name)
 
 
@@ -94,8 +117,10 @@ def test_each_statistic_answers_to_its_own_fault():
     returns[1000, 1] += 0.08  # a jump
     returns[1100:1105, 2] *= 4.0  # a burst
     returns[1200:1210, 3] += 0.013  # a drift
-    statistics = statistics_of(FakeBundle(make_panel(returns)[:900]).surprise(make_panel(returns)))
-    assert statistics["residual"][900:].argmax() == np.ravel_multi_index((100, 1), (600, 8))
+    panel = make_panel(returns)
+    statistics = statistics_of(FakeBundle(panel[:900]).surprise(panel), returns)
+    for name in ("jump", "residual"):
+        assert statistics[name][900:].argmax() == np.ravel_multi_index((100, 1), (600, 8))
     assert statistics["energy"][1100:1107, 2].max() > 2.0
     assert statistics["drift"][1205:1212, 3].max() > 3.0
     assert np.abs(np.nanmedian(statistics["energy"])) < 0.5

@@ -12,6 +12,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if is_debug:
             traceback.print_exc()
-        known = _input_error(error)
+        known = _input_error(error, tokens)
         if known is not None:
             return _fail(2, str(known))
         hint = "" if is_debug else " (run again with --debug for the traceback)"
@@ -90,7 +91,7 @@ def _fail(code: int, message: str) -> int:
     return code
 
 
-def _input_error(error: Exception) -> Exception | None:
+def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     """The error to show as the user's to mend, or None."""
     names = {(kind.__module__, kind.__qualname__) for kind in type(error).__mro__}
     if names & set(_INPUT_ERRORS):
@@ -98,7 +99,8 @@ def _input_error(error: Exception) -> Exception | None:
     if isinstance(error, OSError):
         from fintok.files import explain_write_error
 
-        return explain_write_error(error)
+        outputs = [value for option, value in pairwise(tokens) if option == "--out"]
+        return explain_write_error(error, error.filename or next(iter(outputs), None))
     return None
 
 

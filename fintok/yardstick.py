@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fintok.bundle import Bundle
 from fintok.channels import decayed_mean
 from fintok.imaging import ReturnImages
-from fintok.inference import HIDDEN_COLUMNS, NUM_GROUPS, asset_groups, reading
+from fintok.inference import HIDDEN_COLUMNS, asset_groups, reading
 from fintok.panel import Panel
 from fintok.progress import track
 from vision.masks import BlockMask
@@ -98,8 +98,9 @@ def _marginal(bundle: Bundle) -> NDArray[np.float64]:
 
 def _masks(grid: PatchGrid, assets: tuple[str, ...], num_windows: int, seed: int) -> dict[str, torch.Tensor]:
     """Hidden patches of each kind: (masks, N), the same for every window, or (windows, 1, N)."""
-    asset = torch.zeros(min(NUM_GROUPS, len(assets)), grid.rows, grid.columns, dtype=torch.bool)
-    for number, group in enumerate(asset_groups(assets)):
+    groups = asset_groups(assets)
+    asset = torch.zeros(len(groups), grid.rows, grid.columns, dtype=torch.bool)
+    for number, group in enumerate(groups):
         asset[number, group, -HIDDEN_COLUMNS:] = True
     forecast = torch.zeros(1, grid.rows, grid.columns, dtype=torch.bool)
     forecast[:, :, -1] = True

@@ -4,6 +4,8 @@ import pytest
 import yaml
 
 from fintok.cli import run
+from fintok.config import PretrainConfig
+from vision.config import to_dict
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,11 @@ def test_later_layers_win_and_the_printed_config_is_itself_a_config(tmp_path, ca
     values = yaml.safe_load(printed)
     optim = values["teacher"]["optim"]
     assert (values["seed"], optim["steps"], optim["batch_size"], optim["learning_rate"]) == (2, 9, 3, 1e-4)
+
+
+def test_a_flag_leaves_its_neighbours_as_the_run_has_them(capsys):
+    assert run(["pretrain", "--print-config", "--teacher.optim.steps", "9"]) == 0
+    values = yaml.safe_load(capsys.readouterr().out)
+    expected = to_dict(PretrainConfig())
+    expected["teacher"]["optim"]["steps"] = 9
+    assert values == expected  # OptimConfig by itself has other defaults than a teacher's

@@ -114,3 +114,25 @@ def penalty_for_switches(distances: NDArray[np.float64], max_switches: float) ->
         low, high = grid[fails[-1]], grid[fails[-1] + 1]
         grid = np.linspace(low, high, 49)
     return float(high)
+
+
+def allowed_switches(dates: NDArray[np.datetime64], switches_per_year: float) -> NDArray[np.float64]:
+    """Switches that may happen in each row, by the time since the row before; a long gap counts as a month."""
+    steps = np.diff(dates, prepend=dates[:1]) / np.timedelta64(1, "D")
+    return switches_per_year * np.minimum(steps, 30.0) / 365.25
+
+
+def probability_temperature(costs: NDArray[np.float64], hindsight: NDArray[np.integer]) -> float:
+    """The temperature at which softmax(-costs / temperature) best predicts the path seen in hindsight.
+
+    Temperature scaling (Guo et al., 2017): p_t(k) then reads "how likely will the whole-sample path call day t
+    regime k". Costs (T, K) are in units of a day's penalty and distance; the coolest temperature tried lets
+    one unit count as seven nats, so that no p falls to 0.
+    """
+    rows = np.arange(len(costs))
+    losses = []
+    temperatures = np.geomspace(1 / 7, 10, 40)
+    for temperature in temperatures:
+        logits = -costs / temperature  # the largest logit is 0: no overflow
+        losses.append((np.log(np.exp(logits).sum(axis=1)) - logits[rows, hindsight]).mean())
+    return float(temperatures[int(np.argmin(losses))])

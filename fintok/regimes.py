@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 from fintok.clustering import kmeans, squared_distances
 from fintok.errors import InputError
 from fintok.estimator import Estimator
-from fintok.persistence import Decoded, decode_online, decode_with_hindsight, penalty_for_switches
+from fintok.hellinger import Roots, causal_average, forecast_roots
+from fintok.persistence import (
+    Decoded,
+    allowed_switches,
+    decode_online,
+    decode_with_hindsight,
+    penalty_for_switches,
+    probability_temperature,
+)
 from fintok.regime_result import Regimes
 from fintok.signature import (
     market_return,
@@ -45,60 +53,11 @@ class Forecaster(Protocol):
     def forecast(self, panel: "Panel") -> NDArray[np.floating]: ...  # (T, C), NaN rows = not enough history
 
 
-class _Roots(NamedTuple):
-    rows: NDArray[np.bool_]  # (T,) the days with a forecast
-    values: NDArray[np.float32]  # (rows.sum(), C) square roots of their forecasts
-
-
 class _Training(NamedTuple):
     roots: NDArray[np.float32]  # (N, C)
     dates: NDArray[np.datetime64]  # (N,)
     market: NDArray[np.floating]  # (N,)
     returns: NDArray[np.floating] | None  # (N, A); None when only the bundle's own training rows are known
-
-
-def forecast_roots(forecast: NDArray[np.floating]) -> _Roots:
-    """Square roots of the forecasts (T, C): their distances are Hellinger's. Rows with NaN are left out."""
-    rows: NDArray[np.bool_] = np.isfinite(forecast).all(axis=1)  # pyright: ignore[reportAssignmentType]
-    return _Roots(rows, np.sqrt(forecast[rows], dtype=np.float32))
-
-
-def causal_average(values: NDArray[np.float32], half_life: float) -> NDArray[np.float32]:
-    """Exponential average over rows (N, C) with weights that halve every `half_life` rows; 0 changes nothing.
-
-    Weights are divided by their sum so far, so the first rows are not drawn to zero.
-    """
-    from scipy.signal import lfilter
-
-    if half_life == 0 or len(values) == 0:
-        return values
-    keep = np.float32(0.5 ** (1.0 / half_life))
-    step, recursion = np.array([1 - keep]), np.array([1, -keep], dtype=np.float32)
-    weighted = np.asarray(lfilter(step, recursion, values, axis=0))
-    weight = 1.0 - np.float64(keep) ** np.arange(1, len(values) + 1)
-    return (weighted / weight[:, None]).astype(np.float32)
-
-
-def allowed_switches(dates: NDArray[np.datetime64], switches_per_year: float) -> NDArray[np.float64]:
-    """Switches that may happen in each row, by the time since the row before; a long gap counts as a month."""
-    steps = np.diff(dates, prepend=dates[:1]) / np.timedelta64(1, "D")
-    return switches_per_year * np.minimum(steps, 30.0) / 365.25
-
-
-def probability_temperature(costs: NDArray[np.float64], hindsight: NDArray[np.integer]) -> float:
-    """The temperature at which softmax(-costs / temperature) best predicts the path seen in hindsight.
-
-    Temperature scaling (Guo et al., 2017): p_t(k) then reads "how likely will the whole-sample path call day t
-    regime k". Costs (T, K) are in units of a day's penalty and distance; the coolest temperature tried lets
-    one unit count as seven nats, so that no p falls to 0.
-    """
-    rows = np.arange(len(costs))
-    losses = []
-    temperatures = np.geomspace(1 / 7, 10, 40)
-    for temperature in temperatures:
-        logits = -costs / temperature  # the largest logit is 0: no overflow
-        losses.append((np.log(np.exp(logits).sum(axis=1)) - logits[rows, hindsight]).mean())
-    return float(temperatures[int(np.argmin(losses))])
 
 
 class RegimeLabeler(Estimator):
@@ -238,7 +197,7 @@ class RegimeLabeler(Estimator):
         """Costs in units of the day's penalty and a usual distance; beyond one unit nothing more is lost."""
         return np.minimum(decoded.values / (decoded.penalties + self.distance_scale_)[:, None], 1.0)
 
-    def _roots(self, panel: "Panel") -> _Roots:
+    def _roots(self, panel: "Panel") -> Roots:
         """The panel's forecast roots; the last panel's are kept: a forecast is a pass of the network."""
         cached = self.__dict__.get("_last")
         if cached is None or cached[0] is not panel:

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fintok.files import check_output, write_text
 from fintok.page import Page
+from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from fintok.panel import Panel
@@ -89,7 +89,7 @@ def write_report(
         for caption, figure in figures.items():
             page.figure(figure, caption)
     page.section("What was run", "The model behind this page and the panel it was given.")
-    page.table(_facts_table({"panel": _panel_facts(panel), **bundle_summary}))
+    page.table(facts_table({"panel": panel_facts(panel), **bundle_summary}))
     page.section("How to read this page", "")
     page.definitions(_GLOSSARY)
     return write_text(page.render(), path, overwrite=overwrite)
@@ -98,7 +98,7 @@ def write_report(
 def _subtitle(panel: "Panel") -> str:
     if panel.num_days == 0:
         return f"{panel.num_assets:,} assets, no dates"
-    first, last = _day(panel.dates[0]), _day(panel.dates[-1])
+    first, last = day(panel.dates[0]), day(panel.dates[-1])
     return f"{panel.num_assets:,} assets, {panel.num_days:,} dates, {first} to {last} · {panel.source}"
 
 
@@ -116,7 +116,7 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
         now = regimes.labels[last]
         since = labelled[np.append(True, np.diff(regimes.labels[labelled]) != 0)][-1]
         chance = regimes.probabilities[last, now]
-        since, today = (_day(regimes.dates[int(row)]) for row in (since, last))
+        since, today = (day(regimes.dates[int(row)]) for row in (since, last))
         page.fact(regimes.names[now], f"regime on {today}, since {since}, p = {chance:.0%}")
         page.fact(f"{regimes.switches_per_year:.1f}", "regime switches a year")
     page.section(
@@ -151,7 +151,7 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
     )
     page.figure(
         score_heat_map(scores),
-        "Bright cells are strange. Vertical stripes are days that surprised many assets at once.",
+        "Strong colours are strange. Vertical stripes are days that surprised many assets at once.",
     )
     shown = top_events(scores, num_events=20)
     if len(shown):
@@ -161,11 +161,11 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
         page.heading(
             "The strangest events" + (", in sample" if np.any(shown["in_sample"]) else " after train end")
         )
-        page.table(_events_table(shown))
+        page.table(events_table(shown))
     page.figure(
         alarm_rates(scores), "A well-calibrated score stays near its budget in quiet and in loud years."
     )
-    page.table(_summary_table(summary))
+    page.table(summary_table(summary))
     counts = scores.reason_counts()
     if len(counts):
         page.heading("Alerts by reason")
@@ -209,90 +209,3 @@ def _tell_quality(
         page.figure(yardstick_bars(yardstick), "Measured on the days after train end where there are any.")
     if curves:
         page.figure(training_curves(curves), "The three stages of pretraining.")
-
-
-def _events_table(events: "pd.DataFrame") -> "pd.DataFrame":
-    import pandas as pd
-
-    def span(start: pd.Timestamp, end: pd.Timestamp) -> str:
-        first, last = _day(start.to_datetime64()), _day(end.to_datetime64())
-        return first if first == last else f"{first} to {last}"
-
-    return pd.DataFrame(
-        {
-            "Asset": events["symbol"],
-            "Days": [span(a, b) for a, b in zip(events["start"], events["end"], strict=True)],
-            "Alerts": [f"{value:,}" for value in events["alerts"]],
-            "Score": [f"{value:.1f}" if np.isfinite(value) else "–" for value in events["score"]],
-            "p-value": [_probability(value) for value in events["p_value"]],
-            "Reason": events["reason"],
-        }
-    )
-
-
-def _probability(p: float) -> str:
-    if not np.isfinite(p):
-        return "–"
-    return f"{p:.5f}" if p >= 1e-4 else f"{p:.1e}"
-
-
-def _summary_table(summary: "pd.DataFrame") -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "Period": [name.replace("_", " ") for name in summary.index],
-            "Asset-days": [f"{value:,.0f}" for value in summary["asset_days"]],
-            "Alerts": [f"{value:,.0f}" for value in summary["alerts"]],
-            "By score": [f"{value:,.0f}" for value in summary["by_score"]],
-            "By check": [f"{value:,.0f}" for value in summary["by_check"]],
-            "Alarms per 1,000": [f"{v:.2f}" if np.isfinite(v) else "–" for v in summary["alarms_per_1000"]],
-        }
-    )
-
-
-def _panel_facts(panel: "Panel") -> dict[str, Any]:
-    observed = float(np.isfinite(panel.returns).mean()) if panel.returns.size else 0.0
-    return {
-        "source": panel.source,
-        "assets": panel.num_assets,
-        "dates": panel.num_days,
-        "values": panel.values,
-        "observed share": f"{observed:.1%}",
-    }
-
-
-def _facts_table(facts: Mapping[str, Any]) -> "pd.DataFrame":
-    import pandas as pd
-
-    rows: list[tuple[str, str]] = []
-
-    def collect(prefix: str, mapping: Mapping[str, Any]) -> None:
-        for key, value in mapping.items():
-            if isinstance(value, Mapping):
-                collect(f"{prefix}{key}.", value)
-            else:
-                rows.append((f"{prefix}{key}", _value(value)))
-
-    collect("", facts)
-    return pd.DataFrame(rows, columns=["What", "Value"])
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return str(value)
-    if isinstance(value, np.datetime64):
-        return _day(value)
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    if isinstance(value, float | np.floating):
-        return f"{value:,.4g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_value(part) for part in value)
-    return str(value)
-
-
-def _day(moment: np.datetime64) -> str:
-    """The date, with the time of day where there is one."""
-    text = str(np.datetime_as_string(moment, "m"))
-    return text.removesuffix("T00:00").replace("T", " ")

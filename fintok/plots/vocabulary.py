@@ -119,8 +119,13 @@ def codebook_usage(counts: NDArray[np.integer], *, noun: str = "code") -> "go.Fi
             yanchor="bottom",
             showarrow=False,
         )
+    wide = len(positive) > 0 and positive[0] > 30.0 * positive[-1]
     figure.update_yaxes(
-        type="log", tickformat="~g", ticksuffix=" %", title={"text": f"share of {noun}s seen"}
+        type="log",
+        dtick=1 if wide else "D2",  # decades, or 1, 2 and 5 within them
+        tickformat="~g",
+        ticksuffix=" %",
+        title={"text": f"share of {noun}s seen"},
     )
     figure.update_xaxes(title={"text": f"rank of the {noun}"})
     return figure

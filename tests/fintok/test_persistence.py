@@ -3,7 +3,14 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from fintok.persistence import count_switches, decode_online, decode_with_hindsight, penalty_for_switches
+from fintok.persistence import (
+    allowed_switches,
+    count_switches,
+    decode_online,
+    decode_with_hindsight,
+    penalty_for_switches,
+    probability_temperature,
+)
 
 
 def path_cost(distances, path, penalty):
@@ -94,3 +101,17 @@ def test_a_limit_that_no_penalty_can_hold_gives_the_fewest_switches():
 
 def test_centres_that_are_all_alike_need_no_penalty():
     assert penalty_for_switches(np.ones((50, 3)), 0) == 0.0
+
+
+def test_temperature_is_high_where_values_say_nothing_and_low_where_they_say_all():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=500)
+    telling = np.where(np.arange(2) == truth[:, None], 0.0, 1.0)
+    silent = np.where(np.arange(2) == rng.integers(2, size=500)[:, None], 0.0, 1.0)
+    assert probability_temperature(telling, truth) == pytest.approx(1 / 7)
+    assert probability_temperature(silent, truth) > 5.0
+
+
+def test_allowance_accrues_with_calendar_time_and_a_long_gap_counts_as_a_month():
+    dates = np.array(["2020-01-01", "2020-01-02", "2020-01-05", "2021-01-05"], dtype="datetime64[ns]")
+    np.testing.assert_allclose(allowed_switches(dates, 4.0) * 365.25 / 4.0, [0.0, 1.0, 3.0, 30.0])

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from fintok.errors import InputError
-from fintok.regimes import RegimeLabeler, causal_average, forecast_roots, probability_temperature
+from fintok.regimes import RegimeLabeler
 from tests.fintok.fake_bundle import (
     HISTORY,
     FakeBundle,
@@ -228,28 +228,3 @@ def test_a_parameter_out_of_range_is_refused(bundle, panel, parameters, message)
 def test_labelling_before_fitting_is_refused(bundle, panel):
     with pytest.raises(InputError, match=r"call fit"):
         RegimeLabeler(bundle).predict(panel)
-
-
-def test_average_matches_its_definition_and_is_causal():
-    values = np.random.default_rng(0).random((50, 3)).astype(np.float32)
-    whole = causal_average(values, 4.0)
-    weights = 0.5 ** ((30 - np.arange(31)) / 4.0)
-    np.testing.assert_allclose(whole[30], weights @ values[:31] / weights.sum(), rtol=1e-5)
-    np.testing.assert_array_equal(causal_average(values[:31], 4.0), whole[:31])
-    np.testing.assert_array_equal(causal_average(values, 0.0), values)
-
-
-def test_roots_leave_out_days_without_forecast():
-    forecast = np.array([[np.nan, np.nan], [0.25, 0.75], [1.0, 0.0]], dtype=np.float32)
-    rows, values = forecast_roots(forecast)
-    np.testing.assert_array_equal(rows, [False, True, True])
-    np.testing.assert_allclose(values, [[0.5, 0.75**0.5], [1.0, 0.0]])
-
-
-def test_temperature_is_high_where_values_say_nothing_and_low_where_they_say_all():
-    rng = np.random.default_rng(0)
-    truth = rng.integers(2, size=500)
-    telling = np.where(np.arange(2) == truth[:, None], 0.0, 1.0)
-    silent = np.where(np.arange(2) == rng.integers(2, size=500)[:, None], 0.0, 1.0)
-    assert probability_temperature(telling, truth) == pytest.approx(1 / 7)
-    assert probability_temperature(silent, truth) > 5.0

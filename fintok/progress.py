@@ -1,23 +1,27 @@
-"""Progress of long readings: a bar with an ETA on a terminal, nothing elsewhere."""
+"""Progress of long readings on stderr: what takes longer than two seconds shows itself, with the time left."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sized
+import time
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from vision.train.progress import Reporter, make_reporter
+
 Item = TypeVar("Item")
+SILENT_SECONDS = 2.0
 
 
-def track(items: Iterable[Item], description: str) -> Iterator[Item]:
-    """Iterate, and show how far it is on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        total = len(items) if isinstance(items, Sized) else None
-        yield from progress.track(items, total=total, description=description)
+def track(items: Sequence[Item], description: str) -> Iterator[Item]:
+    """Iterate; from the third second on, a bar on a terminal and a line about every ten seconds elsewhere."""
+    began, reporter = time.monotonic(), None
+    try:
+        for step, item in enumerate(items):
+            yield item
+            if reporter is None and time.monotonic() - began > SILENT_SECONDS:
+                reporter: Reporter | None = make_reporter(description, len(items), step)
+            if reporter is not None:
+                reporter.show(step + 1, {})
+    finally:
+        if reporter is not None:
+            reporter.close()

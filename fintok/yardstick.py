@@ -70,7 +70,7 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
     plain: dict[str, list[torch.Tensor]] = {kind: [] for kind in masks}
     values, observed = torch.from_numpy(images.values), torch.from_numpy(images.observed)
     with reading(bundle.predictor):
-        for number, end in enumerate(track(ends, "yardstick")):
+        for number, end in enumerate(track(list(ends), "yardstick")):
             days = slice(end - window.window_days + 1, end + 1)
             true = codes[end - places].T.flatten()  # (N,)
             for kind, hidden in masks.items():
@@ -137,7 +137,7 @@ def _factor_model(
         beta = np.linalg.solve(gram, known.T @ x[:num_training, hidden])
         square = np.asarray((x[:, hidden] - x[:, visible] @ beta) ** 2, dtype=np.float64)
         scale = np.sqrt(decayed_mean(square, images.observed.T[:, hidden], RESIDUAL_HALF_LIFE)) + 1e-4
-        for end in track(ends, "factor model"):
+        for end in track(list(ends), "factor model"):
             mean = x[end - days + 1 : end + 1, visible] @ beta  # (days, G)
             noise = rng.standard_t(TAIL, (NUM_PATHS, *mean.shape)) * np.sqrt((TAIL - 2.0) / TAIL)
             paths = np.arcsinh(mean + noise * scale[end - days]).astype(np.float32)

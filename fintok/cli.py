@@ -59,6 +59,9 @@ for _name, (_group, _help) in _COMMANDS.items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    # Threads that wait without spinning: on a machine that does other work too, spinning ones make torch several
+    # times slower than a single thread. Read when torch is imported, hence here; the user's own choice stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -25,6 +25,7 @@ from vision.train.checkpoint import (
     CheckpointError,
     load_masked_model,
     load_tokenizer,
+    read_tensors,
     save_masked_model,
     save_tokenizer,
     write_atomically,
@@ -180,7 +181,7 @@ def load(folder: str | Path) -> Bundle:
     """Read a bundle. Raises InputError (no bundle there) or CheckpointError (damaged, or of another version)."""
     folder = Path(folder)
     header = _read_header(folder)
-    arrays = _read_arrays(folder / ARRAYS)
+    arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder / ARRAYS).items()}
     try:
         vocabulary = Vocabulary(**{name: arrays[name] for name in Vocabulary._fields})
         dates = arrays["training_dates"].astype("datetime64[ns]")
@@ -247,15 +248,3 @@ def _read_header(folder: Path) -> dict[str, Any]:
         odd = sorted(header.keys() ^ _HEADER_KEYS)[0]
         raise CheckpointError(f"{path}: key {odd!r} is {'unknown' if odd in header else 'missing'}")
     return header
-
-
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short ({error})") from None

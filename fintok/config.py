@@ -6,7 +6,7 @@ models see at once. Days are rows of the panel, whatever their frequency.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vision.config import BEiT2Config, CodebookConfig, ConfigError, IBOTConfig, OptimConfig, ViTConfig, VQKDConfig
 
@@ -87,19 +87,8 @@ class EncoderConfig:
 
     def patch(self, imaging: ImagingConfig, num_channels: int) -> ViTConfig:
         """Every patch by itself: what a token says depends on its own days alone."""
-        return ViTConfig(
-            patch_size=(1, imaging.patch_days),
-            in_channels=num_channels,
-            dim=self.dim,
-            depth=self.depth,
-            heads=self.heads,
-            mlp_ratio=self.mlp_ratio,
-            scope="patch",
-            row_position="none",
-            column_position="none",
-            has_cls=False,
-            observed_channel=True,
-        )
+        window = self.window(imaging, num_channels, has_cls=False)
+        return replace(window, scope="patch", column_position="none")
 
 
 @dataclass(frozen=True, kw_only=True)

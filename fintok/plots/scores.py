@@ -105,7 +105,8 @@ def top_events(scores: "Scores", *, num_events: int = 6) -> "pd.DataFrame":
 def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 60) -> "go.Figure":
     """The strangest events as small price pictures: the asset against the market's mean, event shaded.
 
-    Each picture starts at 0 % `rows_around` rows before the peak and ends a third as many rows after it.
+    Each picture starts at 0 `rows_around` rows before the peak and ends a third as many rows after it. It is in
+    per cent, or for a panel of returns (which may be differences of anything) in deviations of the asset's own.
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -125,8 +126,12 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
     )
     margin = {"t": 96, "l": 56, "r": 24, "b": 40}
     style(figure, "The strangest events", height=110 + 230 * num_rows, margin=margin)
-    returns = np.nan_to_num(scores.panel.returns)
-    market = np.nan_to_num(market_return(scores.panel.returns))
+    is_priced, returns = scores.panel.values == "prices", scores.panel.returns
+    if not is_priced:
+        deviation = np.sqrt(np.nanmean(np.where(np.isfinite(returns).any(axis=0), returns, 0.0) ** 2, axis=0))
+        returns = returns / np.where(deviation > 0, deviation, 1.0)
+    market, returns = np.nan_to_num(market_return(returns)), np.nan_to_num(returns)
+    value = ":.1%" if is_priced else ":.1f"
     for place, event in enumerate(events):
         peak = int(np.searchsorted(scores.dates, event["peak"].to_datetime64()))
         window = slice(max(peak - rows_around, 0), min(peak + rows_around // 3, len(returns)))
@@ -135,13 +140,13 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
         for name, (moves, colour) in paths.items():
             line = go.Scatter(
                 x=moments(scores.dates[window]),
-                y=np.expm1(np.cumsum(moves)).astype(np.float32),
+                y=(np.expm1(np.cumsum(moves)) if is_priced else np.cumsum(moves)).astype(np.float32),
                 mode="lines",
                 name=name,
                 legendgroup=name,
                 showlegend=place == 0,
                 line={"width": 1.6, "color": colour},
-                hovertemplate="%{x|%Y-%m-%d}: %{y:.1%}",
+                hovertemplate=f"%{{x|%Y-%m-%d}}: %{{y{value}}}",
             )
             figure.add_trace(line, row=place // 2 + 1, col=place % 2 + 1)
         axis = "" if place == 0 else str(place + 1)
@@ -161,7 +166,7 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
             line={"width": 0},
         )
     figure.update_annotations(font={"size": 12})
-    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=".0%" if is_priced else ".0f")
     figure.update_xaxes(nticks=5)
     return figure
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,3 +174,11 @@ def test_colours_scales_dates_and_plain_text():
     assert moments(days).dtype == "datetime64[D]"
     assert moments(days + np.timedelta64(1, "h")).dtype == "datetime64[s]"
     assert plain("A<b>&C") == "A&lt;b&gt;&amp;C"
+
+
+def test_event_windows_of_a_panel_of_returns_are_in_deviations_not_per_cent(scores):
+    """Differences of prices, a hundred points a day, are no logarithms: their exponential overflows."""
+    panel = replace(scores.panel, returns=scores.panel.returns * 1e4, values="returns", prices=None)
+    figure = event_windows(replace(scores, panel=panel), num_events=3)
+    assert all(np.abs(line.y).max() < 100 for line in figure.data)
+    assert figure.layout.yaxis.tickformat == ".0f"

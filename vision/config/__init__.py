@@ -1,0 +1,22 @@
+"""Configurations of models, methods and optimiser: frozen dataclasses, checked when built; no torch."""
+
+from vision.config.methods import BEiT2Config, IBOTConfig, VQKDConfig
+from vision.config.model import Attention, CodebookConfig, OptimConfig, Position, Scope, ViTConfig
+from vision.strict import ConfigError, from_dict, load_yaml, read_yaml, to_dict
+
+__all__ = [
+    "Attention",
+    "BEiT2Config",
+    "CodebookConfig",
+    "ConfigError",
+    "IBOTConfig",
+    "OptimConfig",
+    "Position",
+    "Scope",
+    "VQKDConfig",
+    "ViTConfig",
+    "from_dict",
+    "load_yaml",
+    "read_yaml",
+    "to_dict",
+]

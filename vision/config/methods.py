@@ -1,0 +1,77 @@
+"""Configurations of the methods: what each paper lets one choose, its own value in the comment; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vision.config.model import CodebookConfig, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class IBOTConfig:
+    """iBOT (Zhou et al. 2022). Fractions are of the whole run, where the paper counts epochs."""
+
+    num_prototypes: int = 8192  # paper: 8192
+    hidden_dim: int = 2048  # paper: 2048
+    bottleneck_dim: int = 256  # paper: 256
+    head_layers: int = 3  # paper: 3
+    norm_last_layer: bool = True  # paper: false for ViT-S, true for ViT-B
+    shared_head: bool = True  # one head for CLS and patches; paper: true
+    student_temperature: float = 0.1  # paper: 0.1
+    teacher_temperature: float = 0.04  # start, CLS and patches; paper: 0.04
+    final_teacher_temperature: float = 0.07  # paper: 0.07
+    temperature_warmup: float = 0.3  # fraction; paper: 30 epochs
+    center_momentum: float = 0.9  # paper: 0.9
+    momentum: float = 0.996  # of the teacher at the start; paper: 0.996
+    final_momentum: float = 1.0  # paper: 1.0, on a cosine
+    cls_weight: float = 1.0  # paper: 1
+    patch_weight: float = 1.0  # paper: 1
+    freeze_last_layer: float = 0.01  # fraction; paper: 1 epoch of 100 (ViT-B: 3)
+
+    def __post_init__(self) -> None:
+        for name in ("num_prototypes", "hidden_dim", "bottleneck_dim", "head_layers"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        for name in ("student_temperature", "teacher_temperature", "final_teacher_temperature"):
+            require(getattr(self, name) > 0, self, name, "a positive number")
+        for name in (
+            "temperature_warmup",
+            "center_momentum",
+            "momentum",
+            "final_momentum",
+            "freeze_last_layer",
+        ):
+            require(0 <= getattr(self, name) <= 1, self, name, "a number in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQKDConfig:
+    """Vector-quantised knowledge distillation, the tokenizer of BEiT v2 (Peng et al. 2022, §2.2)."""
+
+    codebook: CodebookConfig = field(default_factory=CodebookConfig)
+    decoder_depth: int = 3  # paper: 1 or 3
+    decoder_dim: int | None = None  # None = the encoder's; paper: the encoder's
+    decoder_heads: int | None = None  # None = the encoder's
+    target: Literal["features", "patches", "both"] = "features"  # paper: the teacher's features
+    feature_weight: float = 1.0  # paper: 1
+    patch_weight: float = 1.0  # of the patch's own pixels; not in the paper
+    commitment_weight: float = 1.0  # beta; official code: 1
+
+    def __post_init__(self) -> None:
+        require(self.decoder_depth >= 1, self, "decoder_depth", "at least 1")
+        for name in ("feature_weight", "patch_weight", "commitment_weight"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BEiT2Config:
+    """Masked image modelling on codes with patch aggregation (BEiT v2, Peng et al. 2022, §2.3)."""
+
+    early_layer: int = 9  # 1-based block whose patches meet the final CLS; paper: 9 of 12, 21 of 24
+    aggregation_depth: int = 2  # extra blocks, thrown away afterwards; paper: 2; 0 = main path alone
+    aggregation_weight: float = 1.0  # paper: 1
+
+    def __post_init__(self) -> None:
+        require(self.early_layer >= 1, self, "early_layer", "a block number, counted from 1")
+        for name in ("aggregation_depth", "aggregation_weight"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")

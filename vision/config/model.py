@@ -1,35 +1,19 @@
-"""Configurations of models, methods and optimiser: frozen dataclasses, checked when built; no torch."""
+"""Configurations of the networks and the optimiser; checked when built; no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from vision.strict import ConfigError, from_dict, load_yaml, read_yaml, to_dict
-
-__all__ = [
-    "Attention",
-    "BEiT2Config",
-    "CodebookConfig",
-    "ConfigError",
-    "IBOTConfig",
-    "OptimConfig",
-    "Position",
-    "Scope",
-    "VQKDConfig",
-    "ViTConfig",
-    "from_dict",
-    "load_yaml",
-    "read_yaml",
-    "to_dict",
-]
+from vision.strict import ConfigError
 
 Attention = Literal["joint", "axial"]
 Scope = Literal["window", "causal", "patch"]
 Position = Literal["none", "sincos", "learned", "rotary"]
 
 
-def _require(is_right: bool, owner: object, name: str, expected: str) -> None:
+def require(is_right: bool, owner: object, name: str, expected: str) -> None:
+    """ConfigError naming the owner, the field, its value and what was expected, unless ``is_right``."""
     if not is_right:
         value = getattr(owner, name)
         raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}, expected {expected}")
@@ -59,29 +43,29 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "dim", "depth", "heads", "max_rows", "max_columns"):
-            _require(getattr(self, name) >= 1, self, name, "at least 1")
-        _require(min(self.patch_size) >= 1, self, "patch_size", "two positive numbers (height, width)")
-        _require(self.dim % self.heads == 0, self, "heads", f"a divisor of dim = {self.dim}")
-        _require(self.mlp_ratio > 0, self, "mlp_ratio", "a positive number")
-        _require(self.num_registers >= 0, self, "num_registers", "0 or more")
-        _require(0 <= self.drop_path < 1, self, "drop_path", "a rate in [0, 1)")
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        require(min(self.patch_size) >= 1, self, "patch_size", "two positive numbers (height, width)")
+        require(self.dim % self.heads == 0, self, "heads", f"a divisor of dim = {self.dim}")
+        require(self.mlp_ratio > 0, self, "mlp_ratio", "a positive number")
+        require(self.num_registers >= 0, self, "num_registers", "0 or more")
+        require(0 <= self.drop_path < 1, self, "drop_path", "a rate in [0, 1)")
         positions = (self.row_position, self.column_position)
         quarter = 4 if positions == ("sincos", "sincos") else 2
-        _require(
+        require(
             "sincos" not in positions or self.dim % quarter == 0,
             self,
             "dim",
             f"a multiple of {quarter} for sincos positions",
         )
         per_axis = 4 if positions == ("rotary", "rotary") and self.attention == "joint" else 2
-        _require(
+        require(
             "rotary" not in positions or self.head_dim % per_axis == 0,
             self,
             "heads",
             f"dim / heads a multiple of {per_axis} for rotary positions",
         )
         has_global_tokens = self.has_cls or self.num_registers > 0
-        _require(
+        require(
             not (self.scope == "patch" and has_global_tokens),
             self,
             "scope",
@@ -115,11 +99,11 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate"):
-            _require(getattr(self, name) >= 1, self, name, "at least 1")
+            require(getattr(self, name) >= 1, self, name, "at least 1")
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "warmup_steps"):
-            _require(getattr(self, name) >= 0, self, name, "0 or more")
-        _require(all(0 <= beta < 1 for beta in self.betas), self, "betas", "two numbers in [0, 1)")
-        _require(self.clip_norm is None or self.clip_norm > 0, self, "clip_norm", "a positive number or null")
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+        require(all(0 <= beta < 1 for beta in self.betas), self, "betas", "two numbers in [0, 1)")
+        require(self.clip_norm is None or self.clip_norm > 0, self, "clip_norm", "a positive number or null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,76 +120,7 @@ class CodebookConfig:
 
     def __post_init__(self) -> None:
         for name in ("num_codes", "dim", "levels"):
-            _require(getattr(self, name) >= 1, self, name, "at least 1")
-        _require(0 <= self.decay < 1, self, "decay", "a number in [0, 1)")
-        _require(self.revive_after >= 0, self, "revive_after", "0 (never) or a number of steps")
-        _require(self.kmeans_iterations >= 0, self, "kmeans_iterations", "0 or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class IBOTConfig:
-    """iBOT (Zhou et al. 2022). Fractions are of the whole run, where the paper counts epochs."""
-
-    num_prototypes: int = 8192  # paper: 8192
-    hidden_dim: int = 2048  # paper: 2048
-    bottleneck_dim: int = 256  # paper: 256
-    head_layers: int = 3  # paper: 3
-    norm_last_layer: bool = True  # paper: false for ViT-S, true for ViT-B
-    shared_head: bool = True  # one head for CLS and patches; paper: true
-    student_temperature: float = 0.1  # paper: 0.1
-    teacher_temperature: float = 0.04  # start, CLS and patches; paper: 0.04
-    final_teacher_temperature: float = 0.07  # paper: 0.07
-    temperature_warmup: float = 0.3  # fraction; paper: 30 epochs
-    center_momentum: float = 0.9  # paper: 0.9
-    momentum: float = 0.996  # of the teacher at the start; paper: 0.996
-    final_momentum: float = 1.0  # paper: 1.0, on a cosine
-    cls_weight: float = 1.0  # paper: 1
-    patch_weight: float = 1.0  # paper: 1
-    freeze_last_layer: float = 0.01  # fraction; paper: 1 epoch of 100 (ViT-B: 3)
-
-    def __post_init__(self) -> None:
-        for name in ("num_prototypes", "hidden_dim", "bottleneck_dim", "head_layers"):
-            _require(getattr(self, name) >= 1, self, name, "at least 1")
-        for name in ("student_temperature", "teacher_temperature", "final_teacher_temperature"):
-            _require(getattr(self, name) > 0, self, name, "a positive number")
-        for name in (
-            "temperature_warmup",
-            "center_momentum",
-            "momentum",
-            "final_momentum",
-            "freeze_last_layer",
-        ):
-            _require(0 <= getattr(self, name) <= 1, self, name, "a number in [0, 1]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class VQKDConfig:
-    """Vector-quantised knowledge distillation, the tokenizer of BEiT v2 (Peng et al. 2022, §2.2)."""
-
-    codebook: CodebookConfig = field(default_factory=CodebookConfig)
-    decoder_depth: int = 3  # paper: 1 or 3
-    decoder_dim: int | None = None  # None = the encoder's; paper: the encoder's
-    decoder_heads: int | None = None  # None = the encoder's
-    target: Literal["features", "patches", "both"] = "features"  # paper: the teacher's features
-    feature_weight: float = 1.0  # paper: 1
-    patch_weight: float = 1.0  # of the patch's own pixels; not in the paper
-    commitment_weight: float = 1.0  # beta; official code: 1
-
-    def __post_init__(self) -> None:
-        _require(self.decoder_depth >= 1, self, "decoder_depth", "at least 1")
-        for name in ("feature_weight", "patch_weight", "commitment_weight"):
-            _require(getattr(self, name) >= 0, self, name, "0 or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BEiT2Config:
-    """Masked image modelling on codes with patch aggregation (BEiT v2, Peng et al. 2022, §2.3)."""
-
-    early_layer: int = 9  # 1-based block whose patches meet the final CLS; paper: 9 of 12, 21 of 24
-    aggregation_depth: int = 2  # extra blocks, thrown away afterwards; paper: 2; 0 = main path alone
-    aggregation_weight: float = 1.0  # paper: 1
-
-    def __post_init__(self) -> None:
-        _require(self.early_layer >= 1, self, "early_layer", "a block number, counted from 1")
-        for name in ("aggregation_depth", "aggregation_weight"):
-            _require(getattr(self, name) >= 0, self, name, "0 or more")
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        require(0 <= self.decay < 1, self, "decay", "a number in [0, 1)")
+        require(self.revive_after >= 0, self, "revive_after", "0 (never) or a number of steps")
+        require(self.kmeans_iterations >= 0, self, "kmeans_iterations", "0 or more")

@@ -23,6 +23,15 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def mean_over_ranks(tensor: Tensor) -> Tensor:
+    """The mean of ``tensor`` over all processes; may work in place.
+
+    A weighted mean divided by this instead of by its own process's weights, then averaged over processes as
+    gradients are, is the mean over all places of all processes, however unevenly they are spread.
+    """
+    return sum_over_ranks(tensor) / world_size() if _is_distributed() else tensor
+
+
 def max_over_ranks(tensor: Tensor) -> Tensor:
     """The elementwise maximum of ``tensor`` over all processes; may work in place."""
     if _is_distributed():

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision.collectives import mean_over_ranks
+
 
 def masked_cross_entropy(logits: Tensor, codes: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy of the true codes at masked places, one flat mean over the batch (BEiT, Bao et al. 2022,
@@ -110,13 +112,16 @@ def koleo(features: Tensor) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of ``values`` (B, N) or (B, N, P) under ``weight`` (B, N) or (B, N, P); 0 when no place counts."""
+    """Mean of ``values`` (B, N) or (B, N, P) under ``weight`` (B, N) or (B, N, P); 0 when no place counts.
+
+    With several processes: of the places of all of them, once the processes' results are averaged.
+    """
     if weight is None:
         return values.mean()
     weight = weight.to(values.dtype)
     if weight.ndim < values.ndim:
         weight = weight.unsqueeze(-1).expand_as(values)
-    return (values * weight).sum() / weight.sum().clamp(min=1e-12)
+    return (values * weight).sum() / mean_over_ranks(weight.sum()).clamp(min=1e-12)
 
 
 def _float32(tensor: Tensor) -> torch.autocast:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision.collectives import copy_from_first, gather_over_ranks, rank, sum_over_ranks
+from vision.collectives import copy_from_first, gather_over_ranks, mean_over_ranks, rank, sum_over_ranks
 from vision.config import CodebookConfig
 from vision.nn.sampling import spread_choice
 
@@ -77,7 +77,8 @@ class Codebook(nn.Module):
             if self.training:
                 self._update(flat, all_codes.flatten(0, -2), flat_counted)
             error = (rows - unit).square().sum(dim=-1)
-            commitment = (error * counted).sum() / (counted.sum() * self.config.dim).clamp(min=UNUSED_EPS)
+            places = mean_over_ranks(counted.sum()) if self.training else counted.sum()
+            commitment = (error * counted).sum() / (places * self.config.dim).clamp(min=UNUSED_EPS)
             quantized = unit + (rows - unit).detach()
         return Quantized(codes, quantized, commitment, error.detach())
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from vision.config import (
+    VIT_SIZES,
     BEiT2Config,
     CodebookConfig,
     ConfigError,
@@ -55,3 +56,18 @@ def test_configs_are_frozen_and_keyword_only(cls):
 def test_impossible_transformers_are_refused(values, expected):
     with pytest.raises(ConfigError, match=expected):
         ViTConfig(**values)
+
+
+def test_a_transformer_of_every_size_and_free_changes():
+    assert {name: ViTConfig.of_size(name).dim for name in VIT_SIZES} == {
+        "tiny": 192, "small": 384, "base": 768, "large": 1024, "huge": 1280, "giant": 1536
+    }  # fmt: skip
+    base = ViTConfig.of_size("base")
+    assert (base.depth, base.heads, base.mlp_dim) == (12, 12, 3072)
+    assert ViTConfig.of_size("giant").mlp_dim == 4096  # DINOv2's ViT-g: swiglu of 4096
+    assert dataclasses.replace(base, patch_size=(4, 4)).dim == 768
+
+
+def test_an_unknown_size_names_the_known_ones():
+    with pytest.raises(ConfigError, match=r"'larg'; did you mean 'large'\? known sizes: tiny, small, base, large"):
+        ViTConfig.of_size("larg")

@@ -1,10 +1,19 @@
 """Configurations of models, methods and optimiser: frozen dataclasses, checked when built; no torch."""
 
 from vision.config.methods import BEiT2Config, IBOTConfig, VQKDConfig
-from vision.config.model import Attention, CodebookConfig, OptimConfig, Position, Scope, ViTConfig
+from vision.config.model import (
+    VIT_SIZES,
+    Attention,
+    CodebookConfig,
+    OptimConfig,
+    Position,
+    Scope,
+    ViTConfig,
+)
 from vision.strict import ConfigError, from_dict, load_yaml, read_yaml, to_dict
 
 __all__ = [
+    "VIT_SIZES",
     "Attention",
     "BEiT2Config",
     "CodebookConfig",

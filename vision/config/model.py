@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +12,18 @@ from vision.strict import ConfigError
 Attention = Literal["joint", "axial"]
 Scope = Literal["window", "causal", "patch"]
 Position = Literal["none", "sincos", "learned", "rotary"]
+MLPKind = Literal["gelu", "swiglu"]
+DropPathShape = Literal["linear", "uniform"]
+
+VIT_SIZES: Mapping[str, Mapping[str, int]] = {
+    "tiny": {"dim": 192, "depth": 12, "heads": 3},  # DeiT (Touvron et al. 2021), table 1
+    "small": {"dim": 384, "depth": 12, "heads": 6},
+    "base": {"dim": 768, "depth": 12, "heads": 12},  # ViT (Dosovitskiy et al. 2021), table 1
+    "large": {"dim": 1024, "depth": 24, "heads": 16},
+    "huge": {"dim": 1280, "depth": 32, "heads": 16},
+    "giant": {"dim": 1536, "depth": 40, "heads": 24},  # DINOv2 (Oquab et al. 2023), table 16; with swiglu
+}
+"""Name -> width, blocks and heads."""
 
 
 def require(is_right: bool, owner: object, name: str, expected: str) -> None:
@@ -25,10 +39,11 @@ class ViTConfig:
 
     patch_size: tuple[int, int] = (16, 16)  # pixels: (height, width) = (rows, columns of the image)
     in_channels: int = 3
-    dim: int = 192  # T/S/B/L = 192/384/768/1024
-    depth: int = 12  # T/S/B/L = 12/12/12/24
-    heads: int = 3  # T/S/B/L = 3/6/12/16
-    mlp_ratio: float = 4.0
+    dim: int = 192  # see VIT_SIZES
+    depth: int = 12
+    heads: int = 3
+    mlp_ratio: float = 4.0  # swiglu has two thirds of it, up to a multiple of 8 (DINOv2)
+    mlp: MLPKind = "gelu"  # DINOv2 trains ViT-g with swiglu
     attention: Attention = "joint"  # axial: even blocks over rows, odd blocks over columns
     scope: Scope = "window"  # what a patch may see: all, this and earlier columns, or itself alone
     row_position: Position = "sincos"  # "none" makes the rows a set
@@ -37,7 +52,8 @@ class ViTConfig:
     max_columns: int = 14  # patches; only "learned" needs it
     has_cls: bool = True
     num_registers: int = 0  # DINOv2 with registers: 4
-    drop_path: float = 0.0  # rate of the last block, rising linearly from 0; DINO, iBOT, BEiT: 0.1
+    drop_path: float = 0.0  # rate of the last block; DINO, iBOT, BEiT: 0.1, DINOv2: 0.3
+    drop_path_shape: DropPathShape = "linear"  # from 0 in the first block; DINOv2: uniform over all
     layer_scale: float | None = None  # initial value; BEiT-B 0.1, DINOv2 1e-5
     observed_channel: bool = False  # one more input channel: 1 = the pixel was observed
 
@@ -71,6 +87,24 @@ class ViTConfig:
             "scope",
             "'window' or 'causal' with CLS or register tokens (set has_cls: false, num_registers: 0)",
         )
+
+    @classmethod
+    def of_size(cls, size: str) -> ViTConfig:
+        """The transformer of a name of :data:`VIT_SIZES`; vary it with ``dataclasses.replace``.
+
+        Raises ConfigError for an unknown name, with those that are known.
+        """
+        if size not in VIT_SIZES:
+            nearest = difflib.get_close_matches(size, VIT_SIZES, n=1)
+            hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+            raise ConfigError(f"unknown ViT size {size!r}; {hint}known sizes: {', '.join(VIT_SIZES)}")
+        return cls(**VIT_SIZES[size], mlp="swiglu" if size == "giant" else "gelu")
+
+    @property
+    def mlp_dim(self) -> int:
+        """Width of the hidden layer of the MLP."""
+        hidden = int(self.dim * self.mlp_ratio)
+        return hidden if self.mlp == "gelu" else (int(hidden * 2 / 3) + 7) // 8 * 8
 
     @property
     def head_dim(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vision.config import ViTConfig
 from vision.nn.attention import build_attention
@@ -21,6 +22,21 @@ class MLP(nn.Sequential):
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__(nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim))
+
+
+class SwiGLU(nn.Sequential):
+    """Linear to twice the hidden width, SiLU of one half times the other, Linear (Shazeer 2020; DINOv2)."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__(nn.Linear(dim, 2 * hidden_dim), Gate(), nn.Linear(hidden_dim, dim))
+
+
+class Gate(nn.Module):
+    """(..., 2·H) -> (..., H): the first half through SiLU opens the second."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = x.chunk(2, dim=-1)
+        return F.silu(gate) * value
 
 
 class LayerScale(nn.Module):
@@ -61,9 +77,11 @@ class Block(nn.Module):
 
     def __init__(self, config: ViTConfig, index: int, drop_path: float | None = None) -> None:
         """``index`` counts blocks from 0: it picks the axis of axial attention and, where ``drop_path`` is
-        not given, the rate on the line from 0 in the first block to ``config.drop_path`` in the last."""
+        not given, the rate: ``config.drop_path``, or a share of it on the line from 0 in the first block.
+        """
         super().__init__()
-        rate = config.drop_path * index / max(config.depth - 1, 1) if drop_path is None else drop_path
+        share = index / max(config.depth - 1, 1) if config.drop_path_shape == "linear" else 1.0
+        rate = config.drop_path * share if drop_path is None else drop_path
         self.norm1 = nn.LayerNorm(config.dim, eps=NORM_EPS)
         self.attention = build_attention(config, index)
         self.scale1 = (
@@ -71,7 +89,7 @@ class Block(nn.Module):
         )
         self.drop1 = DropPath(rate)
         self.norm2 = nn.LayerNorm(config.dim, eps=NORM_EPS)
-        self.mlp = MLP(config.dim, int(config.dim * config.mlp_ratio))
+        self.mlp = (MLP if config.mlp == "gelu" else SwiGLU)(config.dim, config.mlp_dim)
         self.scale2 = (
             nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
         )

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from vision.config import ViTConfig
-from vision.nn.block import Block, DropPath
+from vision.nn.block import Block, DropPath, SwiGLU
 from vision.nn.grid import PatchGrid
 from vision.nn.packed import Segment
 
@@ -53,3 +54,19 @@ def test_drop_path_rises_linearly_over_depth_unless_given():
     assert [round(Block(config, i).drop1.rate, 3) for i in range(5)] == [0.0, 0.05, 0.1, 0.15, 0.2]
     assert Block(config, 4, drop_path=0.07).drop2.rate == 0.07
     assert Block(_config(depth=1, drop_path=0.2), 0).drop1.rate == 0.0
+
+
+def test_drop_path_is_the_same_in_all_blocks_when_uniform():
+    config = _config(drop_path=0.3, drop_path_shape="uniform")
+    assert [Block(config, i).drop1.rate for i in range(5)] == [0.3] * 5
+
+
+def test_swiglu_is_the_formula_with_two_thirds_of_the_hidden_width():
+    block = Block(_config(mlp="swiglu", mlp_ratio=5.0), index=0)  # 2/3 of 80 is 53, the next multiple of 8 is 56
+    assert isinstance(block.mlp, SwiGLU)
+    first, last = block.mlp[0], block.mlp[2]
+    assert (first.weight.shape, last.weight.shape) == ((112, 16), (16, 56))
+    x = torch.randn(3, 16)
+    gate, value = first.weight[:56] @ x.T, first.weight[56:] @ x.T
+    gate, value = gate.T + first.bias[:56], value.T + first.bias[56:]
+    assert torch.allclose(block.mlp(x), F.linear(gate * torch.sigmoid(gate) * value, last.weight, last.bias), atol=1e-6)

@@ -106,7 +106,7 @@ def koleo(features: Tensor) -> Tensor:
     with _float32(features):
         points = F.normalize(features.float(), dim=-1)
         with torch.no_grad():
-            similarity = (points @ points.T).fill_diagonal_(-1.0)
+            similarity = (points @ points.T).fill_diagonal_(-2.0)  # below any cosine
             nearest = similarity.argmax(dim=1)
         return -(F.pairwise_distance(points, points[nearest], eps=1e-8) + 1e-8).log().mean()
 

@@ -149,6 +149,11 @@ def test_koleo_of_equal_features_is_finite(dtype):
     assert torch.isfinite(features.grad).all()
 
 
+def test_koleo_of_opposite_points_is_their_distance_and_not_that_to_themselves():
+    points = torch.tensor([[3.0, 4.0], [-3.0, -4.0]])
+    assert float(losses.koleo(points)) == pytest.approx(-math.log(2), rel=1e-5)
+
+
 def test_koleo_of_a_batch_of_one_is_zero():
     assert float(losses.koleo(torch.randn(1, 8))) == 0.0
 

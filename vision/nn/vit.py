@@ -13,6 +13,7 @@ from vision.nn.block import NORM_EPS, Block
 from vision.nn.embed import PatchEmbed, Positions
 from vision.nn.grid import PatchGrid
 from vision.nn.packed import Segment, pack, split
+from vision.nn.relative import RelativePositionBias
 
 
 class Encoded(NamedTuple):
@@ -37,6 +38,7 @@ class VisionTransformer(nn.Module):
         self.config = config
         self.patch_embed = PatchEmbed(config)
         self.positions = Positions(config)
+        self.relative = RelativePositionBias(config) if config.relative_position == "shared" else None
         self.cls_token = nn.Parameter(torch.empty(1, config.dim)) if config.has_cls else None
         self.registers = (
             nn.Parameter(torch.empty(config.num_registers, config.dim)) if config.num_registers else None
@@ -57,6 +59,12 @@ class VisionTransformer(nn.Module):
         """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> tokens (B, N, D), not placed yet."""
         return self.patch_embed(images, valid)
 
+    def segment(self, batch: int, grid: PatchGrid, valid: Tensor | None) -> Segment:
+        """``batch`` sequences on ``grid`` as the blocks read them; ``valid``: observed patches (B, N) or None."""
+        num_global = self.config.num_global_tokens
+        bias = None if self.relative is None else self.relative(grid, num_global)
+        return Segment(batch, grid, num_global, valid, bias)
+
     def encode(
         self,
         tokens: Sequence[Tensor],
@@ -72,12 +80,33 @@ class VisionTransformer(nn.Module):
         observed = [None] * len(tokens) if valid is None else valid
         num_global = self.config.num_global_tokens
         segments = [
-            Segment(part.shape[0], grid, num_global, seen)
+            self.segment(part.shape[0], grid, seen)
             for part, grid, seen in zip(tokens, grids, observed, strict=True)
         ]
-        flat = pack(
-            [self._with_global(self.positions(part, grid)) for part, grid in zip(tokens, grids, strict=True)]
-        )
+        placed = [self.positions(part, grid) for part, grid in zip(tokens, grids, strict=True)]
+        return self._through_blocks(placed, segments, layers)
+
+    def encode_kept(
+        self, tokens: Tensor, grid: PatchGrid, kept: Tensor, valid: Tensor | None = None
+    ) -> Encoded:
+        """Tokens (B, N, D) take their places on ``grid``, then all but ``kept`` (B, K) long are dropped (MAE, §3).
+
+        ``valid`` (B, N) bool as in :meth:`encode`. The patches come back as (B, K, D), in the order of ``kept``.
+        For joint attention of scope "window" whose positions are added to tokens: anything else needs the
+        whole grid, and who drops patches refuses it.
+        """
+        placed = self.positions(tokens, grid).gather(1, kept.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+        row = PatchGrid(1, kept.shape[1], grid.patch_height, grid.patch_width)
+        seen = None if valid is None else valid.gather(1, kept)
+        segment = Segment(kept.shape[0], row, self.config.num_global_tokens, seen)
+        return self._through_blocks([placed], [segment], ())[0]
+
+    def _through_blocks(
+        self, placed: Sequence[Tensor], segments: Sequence[Segment], layers: tuple[int, ...]
+    ) -> list[Encoded]:
+        """Tokens that have their positions, per segment (B_i, N_i, D) -> what the blocks make of them."""
+        num_global = self.config.num_global_tokens
+        flat = pack([self._with_global(part) for part in placed])
         states: dict[int, list[Tensor]] = {}
         for number, block in enumerate(self.blocks, start=1):
             flat = block(flat, segments)

@@ -208,3 +208,18 @@ def test_bfloat16_autocast_runs_and_stays_close():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = vit(images).patches
     assert torch.allclose(low.float(), vit(images).patches, atol=0.15)
+
+
+@pytest.mark.parametrize("position", ["sincos", "learned"])
+def test_dropping_patches_is_the_same_as_not_attending_to_them(position):
+    vit = _vit(row_position=position, column_position=position)
+    images, seen = torch.randn(2, 2, 4, 30), torch.rand(2, 24) > 0.2
+    kept = torch.stack([torch.randperm(24, generator=torch.Generator().manual_seed(i))[:9] for i in range(2)])
+    is_kept = torch.zeros(2, 24, dtype=torch.bool).scatter(1, kept, True)
+    tokens, grid = vit.embed(images), vit.grid(images)
+    whole = vit.encode([tokens], [grid], [is_kept & seen])[0]
+    part = vit.encode_kept(tokens, grid, kept, seen)
+    is_real = seen.gather(1, kept)
+    expected = whole.patches.gather(1, kept[..., None].expand(-1, -1, 32))
+    assert torch.allclose(part.patches[is_real], expected[is_real], atol=1e-5)
+    assert torch.allclose(part.cls, whole.cls, atol=1e-5)

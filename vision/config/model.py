@@ -12,6 +12,7 @@ from vision.strict import ConfigError
 Attention = Literal["joint", "axial"]
 Scope = Literal["window", "causal", "patch"]
 Position = Literal["none", "sincos", "learned", "rotary"]
+RelativePosition = Literal["none", "shared", "block"]
 MLPKind = Literal["gelu", "swiglu"]
 DropPathShape = Literal["linear", "uniform"]
 
@@ -48,8 +49,9 @@ class ViTConfig:
     scope: Scope = "window"  # what a patch may see: all, this and earlier columns, or itself alone
     row_position: Position = "sincos"  # "none" makes the rows a set
     column_position: Position = "sincos"
-    max_rows: int = 14  # patches; only "learned" needs it
-    max_columns: int = 14  # patches; only "learned" needs it
+    relative_position: RelativePosition = "none"  # one table for all blocks (BEiT), or one each (its fine-tuning)
+    max_rows: int = 14  # patches; only "learned" and relative positions need it
+    max_columns: int = 14  # patches; only "learned" and relative positions need it
     has_cls: bool = True
     num_registers: int = 0  # DINOv2 with registers: 4
     drop_path: float = 0.0  # rate of the last block; DINO, iBOT, BEiT: 0.1, DINOv2: 0.3
@@ -79,6 +81,12 @@ class ViTConfig:
             self,
             "heads",
             f"dim / heads a multiple of {per_axis} for rotary positions",
+        )
+        require(
+            self.relative_position == "none" or (self.attention == "joint" and self.scope != "patch"),
+            self,
+            "relative_position",
+            "'none' unless attention is 'joint' and scope 'window' or 'causal'",
         )
         has_global_tokens = self.has_cls or self.num_registers > 0
         require(

@@ -7,6 +7,7 @@ scope no patch sees them, for through them later columns would reach earlier one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from vision.config import ViTConfig
 from vision.nn.grid import PatchGrid
 from vision.nn.packed import Segment, pack, split
+from vision.nn.relative import RelativePositionBias
 
 Axis = Literal["rows", "columns"]
 ROTARY_BASE = (
@@ -25,7 +27,11 @@ ROTARY_BASE = (
 
 
 class JointAttention(nn.Module):
-    """Every token attends to all tokens of its sample; in the causal scope to this and earlier columns."""
+    """Every token attends to all tokens of its sample; in the causal scope to this and earlier columns.
+
+    The official BEiT has no bias on keys. Ours has one that changes nothing: it adds the same to every score of
+    a query (with rotary positions it would not, and BEiT has none).
+    """
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -33,6 +39,7 @@ class JointAttention(nn.Module):
         self.head_dim = config.head_dim
         self.is_causal = config.scope == "causal"
         self.rotary = (config.row_position == "rotary", config.column_position == "rotary")
+        self.relative = RelativePositionBias(config) if config.relative_position == "block" else None
         self.qkv = nn.Linear(config.dim, 3 * config.dim)
         self.proj = nn.Linear(config.dim, config.dim)
 
@@ -49,11 +56,17 @@ class JointAttention(nn.Module):
         if any(self.rotary):
             angles = rotary_angles(segment.grid, self.head_dim, *self.rotary, device=qkv.device)
             query, key = (rotate(x, angles, segment.num_global_tokens) for x in (query, key))
-        mask = self._mask(segment, qkv.device)
+        visible, bias = self._visible(segment, qkv.device), segment.bias
+        if self.relative is not None:
+            bias = self.relative(segment.grid, segment.num_global_tokens)
+        mask = visible
+        if bias is not None:
+            bias = bias[None].to(query.dtype)  # (1, heads, L, L)
+            mask = bias if visible is None else bias.masked_fill(~visible, -math.inf)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return attended.transpose(1, 2).flatten(2)  # (B, L, D)
 
-    def _mask(self, segment: Segment, device: torch.device) -> Tensor | None:
+    def _visible(self, segment: Segment, device: torch.device) -> Tensor | None:
         """(1 or B, 1, 1 or L, L) bool, True = may attend; None when everything may."""
         keys = key_mask(segment)
         visible = None if keys is None else keys[:, None, None]  # (B, 1, 1, L)

@@ -23,6 +23,7 @@ class Segment(NamedTuple):
     grid: PatchGrid
     num_global_tokens: int
     valid: Tensor | None  # (B, N) bool, True = observed: may be attended to; None = every patch may
+    bias: Tensor | None = None  # (heads, L, L) added to the scores of joint attention in every block
 
     @property
     def length(self) -> int:

@@ -75,10 +75,18 @@ class SinkhornKnopp(nn.Module):
         return probabilities.view(logits.shape)
 
 
-def normalise_patches(patches: Tensor, eps: float = 1e-6) -> Tensor:
-    """Patches (B, N, P), each with mean 0 and unbiased variance 1 (MAE, ``norm_pix_loss``)."""
-    mean = patches.mean(dim=-1, keepdim=True)
-    return (patches - mean) / (patches.var(dim=-1, keepdim=True) + eps).sqrt()
+def normalise_patches(patches: Tensor, observed: Tensor | None = None, eps: float = 1e-6) -> Tensor:
+    """Patches (B, N, P), each with mean 0 and unbiased variance 1 (MAE, ``norm_pix_loss``).
+
+    ``observed`` (B, N, P) bool, True = the pixel was observed: mean and variance are over those alone, the others
+    come back as 0. A patch of one value, or of one pixel, is all zeros.
+    """
+    weight = torch.ones_like(patches) if observed is None else observed.to(patches.dtype)
+    count = weight.sum(dim=-1, keepdim=True)
+    mean = (patches * weight).sum(dim=-1, keepdim=True) / count.clamp(min=1)
+    centred = (patches - mean) * weight
+    variance = centred.square().sum(dim=-1, keepdim=True) / (count - 1).clamp(min=1)
+    return centred / (variance + eps).sqrt()
 
 
 def _log_sum_of_rows(log_mass: Tensor, counted: Tensor | None) -> Tensor:

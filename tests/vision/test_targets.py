@@ -87,3 +87,17 @@ def test_normalised_patches_use_the_unbiased_variance():
     mean, variance = 3.0, (4 + 1 + 0 + 9) / 3
     expected = (patches - mean) / (variance + 1e-6) ** 0.5
     assert torch.allclose(normalise_patches(patches), expected)
+
+
+def test_normalised_patches_of_observed_pixels_alone():
+    patches = torch.tensor([[[1.0, 2.0, 77.0, 6.0], [5.0, 5.0, 5.0, 5.0], [9.0, 77.0, 77.0, 77.0]]])
+    observed = patches != 77
+    out = normalise_patches(patches, observed)
+    alone = normalise_patches(torch.tensor([[[1.0, 2.0, 6.0]]]))
+    assert torch.allclose(out[0, 0, [0, 1, 3]], alone[0, 0])
+    assert not out[~observed].any()
+    assert not out[0, 1:].any()  # one value, one pixel: no spread to divide by
+
+
+def test_normalised_patches_of_one_pixel_are_finite():
+    assert normalise_patches(torch.randn(2, 3, 1)).abs().max() == 0

@@ -4,12 +4,12 @@ share.
 
 import copy
 from collections.abc import Iterator
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vision.batch import Batch
+from vision.batch import Batch, Mask
 from vision.nn.grid import PatchGrid
 
 Copied = TypeVar("Copied", bound=nn.Module)
@@ -112,3 +112,30 @@ def take(patches: Tensor, index: Tensor) -> Tensor:
 def observed_patches(observed: Tensor | None, grid: PatchGrid) -> Tensor | None:
     """Observed pixels (B, H, W) bool -> observed patches (B, N) bool; None, all observed, stays None."""
     return None if observed is None else grid.pool_any(observed)
+
+
+class HiddenPixels(NamedTuple):
+    """Pixels of the hidden patches, and where they count: the targets of methods that predict pixels."""
+
+    patches: Tensor  # (B, M, P), 0 where not observed
+    observed: Tensor | None  # (B, M, P) bool; None = all
+    weight: Tensor  # (B, M), or (B, M, P) where some pixels were not observed; 0 = does not count
+
+
+def hidden_pixels(batch: Batch, mask: Mask, grid: PatchGrid) -> HiddenPixels:
+    """The pixels that ``mask`` hides of the batch's first crop size."""
+    images, seen = batch.views[0], batch.valid[0]
+    if seen is None:
+        return HiddenPixels(take(grid.patchify(images), mask.index), None, mask.weight)
+    whole = seen.unsqueeze(1).expand_as(images)
+    patches = take(grid.patchify(torch.where(whole, images, 0.0)), mask.index)
+    observed = take(grid.patchify(whole), mask.index)
+    return HiddenPixels(patches, observed, mask.weight.unsqueeze(-1) * observed)
+
+
+def mask_of(batch: Batch, method: str) -> Mask:
+    """The masks of the batch's first crop size. Raises ValueError, naming the method, when it has none."""
+    mask = batch.masks[0]
+    if mask is None:
+        raise ValueError(f"{method} learns from hidden patches: give its views a mask generator")
+    return mask

@@ -78,7 +78,6 @@ class VisionTransformer(nn.Module):
         1, whose patch states are wanted as well.
         """
         observed = [None] * len(tokens) if valid is None else valid
-        num_global = self.config.num_global_tokens
         segments = [
             self.segment(part.shape[0], grid, seen)
             for part, grid, seen in zip(tokens, grids, observed, strict=True)

@@ -5,11 +5,11 @@ from vision.config.model import (
     VIT_SIZES,
     Attention,
     CodebookConfig,
-    OptimConfig,
     Position,
     Scope,
     ViTConfig,
 )
+from vision.config.optim import OptimConfig
 from vision.strict import ConfigError, from_dict, load_yaml, read_yaml, to_dict
 
 __all__ = [

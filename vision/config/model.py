@@ -1,4 +1,4 @@
-"""Configurations of the networks and the optimiser; checked when built; no torch."""
+"""Configurations of the networks; checked when built; no torch."""
 
 from __future__ import annotations
 
@@ -121,31 +121,6 @@ class ViTConfig:
     @property
     def num_global_tokens(self) -> int:
         return int(self.has_cls) + self.num_registers
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """AdamW with linear warm-up and half-cosine decay; one step is one weight update."""
-
-    steps: int = 10_000
-    batch_size: int = 64  # samples per forward pass and process
-    learning_rate: float = 1e-3  # absolute: not scaled by the batch
-    min_learning_rate: float = 1e-6
-    warmup_steps: int = 500
-    weight_decay: float = 0.05  # MAE, BEiT 0.05; DINO, iBOT 0.04
-    final_weight_decay: float | None = None  # None = constant; DINO, iBOT 0.4, on a cosine
-    betas: tuple[float, float] = (0.9, 0.999)  # VQ-KD (0.9, 0.99), MAE (0.9, 0.95)
-    clip_norm: float | None = None  # global gradient norm; BEiT 3.0
-    accumulate: int = 1  # forward passes per step
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate"):
-            require(getattr(self, name) >= 1, self, name, "at least 1")
-        for name in ("learning_rate", "min_learning_rate", "weight_decay", "warmup_steps"):
-            require(getattr(self, name) >= 0, self, name, "0 or more")
-        require(all(0 <= beta < 1 for beta in self.betas), self, "betas", "two numbers in [0, 1)")
-        require(self.clip_norm is None or self.clip_norm > 0, self, "clip_norm", "a positive number or null")
 
 
 @dataclass(frozen=True, kw_only=True)

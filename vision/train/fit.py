@@ -80,7 +80,7 @@ def fit(
     Raises
     ------
     CheckpointError : the checkpoint to resume is damaged or belongs to another run.
-    FloatingPointError : the loss is not finite.
+    DivergedError : the loss is not finite; the checkpoint is the last good one.
     KeyboardInterrupt : after the state was saved.
     """
     began = time.monotonic()
@@ -106,6 +106,7 @@ def fit(
             default_root_dir=out,
         )
         samples_per_step = config.batch_size * config.accumulate * trainer.world_size
+        config = config.at_batch(samples_per_step)
         identity = _identity(method, config, seed, samples_per_step)
         if state is not None:
             _check_identity(state["run"], identity, checkpoint)

@@ -1,6 +1,5 @@
 """What Lightning calls: the one LightningModule, which runs any Method, and two callbacks around it."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.config import OptimConfig
 from vision.methods.base import Method
+from vision.train.guard import DivergedError, LossGuard
 from vision.train.metrics import MetricsFile
-from vision.train.optim import make_optimizer, set_step
+from vision.train.optim import clip_gradients, make_optimizer, set_step
 from vision.train.progress import Reporter, make_reporter
 from vision.train.state import save_training_state
 
@@ -52,6 +52,7 @@ class PretrainModule(pl.LightningModule):
             True  # False while parameters, centres and teacher may belong to different steps
         )
         self.terms: dict[str, Tensor] = {}  # of the last micro-batch, not yet read from the device
+        self.guard = LossGuard()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.is_between_steps = False
@@ -69,6 +70,7 @@ class PretrainModule(pl.LightningModule):
             targets = self.method.targets(batch)
         terms = self.method.loss(self.method.predict(batch), targets, batch)
         self.terms = {name: term.detach() for name, term in terms.items()}
+        self.guard.watch(self.step + 1, self.terms)
         return torch.stack(list(terms.values())).sum()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -77,9 +79,7 @@ class PretrainModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any
     ) -> None:
-        if self.config.clip_norm is not None:
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm, foreach=True)
+        clip_gradients(self.method.parameters_to_train(), self.config)
         self.method.before_update()
 
     def optimizer_step(
@@ -115,6 +115,8 @@ class Keeper(Callback):
         if self.optimizer_state is not None:
             trainer.optimizers[0].load_state_dict(self.optimizer_state)
             self.optimizer_state = None
+            assert isinstance(pl_module, PretrainModule)
+            self._saved_step = pl_module.start_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -135,6 +137,9 @@ class Keeper(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         assert isinstance(pl_module, PretrainModule)
+        if isinstance(exception, DivergedError):
+            kept = f"{self.path} keeps step {self._saved_step}" if self._saved_step >= 0 else "no step was saved yet"
+            exception.args = (f"{exception}; {kept}",)
         if isinstance(exception, KeyboardInterrupt):
             self.is_interrupted = True
             if pl_module.is_between_steps and pl_module.step > pl_module.start_step:
@@ -150,9 +155,13 @@ class Keeper(Callback):
         return self.is_interrupted
 
     def _save(self, trainer: pl.Trainer, module: PretrainModule) -> None:
-        if not trainer.is_global_zero or module.step == self._saved_step:
+        """Write the checkpoint, unless the run has diverged: then the last good one stays."""
+        if module.step == self._saved_step:
             return
+        module.guard.check(parameter for _, parameter in module.method.parameters_to_train())
         self._saved_step = module.step
+        if not trainer.is_global_zero:
+            return
         state = {
             "run": dict(self.identity),
             "step": module.step,
@@ -207,7 +216,8 @@ class Watcher(Callback):
             self._reporter = None
 
     def _read(self, trainer: pl.Trainer, module: PretrainModule) -> dict[str, float]:
-        """One row. Waits for the device once, for all figures; the loss is the mean over processes."""
+        """One row. Waits for the device, for all figures at once; the loss is the mean over processes."""
+        module.guard.check()
         with torch.no_grad():
             figures = module.method.metrics()
             terms = torch.stack([term.float() for term in module.terms.values()])
@@ -215,14 +225,11 @@ class Watcher(Callback):
                 terms = trainer.strategy.reduce(terms, reduce_op="mean")
             numbers = torch.cat([terms, *(figure.float().reshape(1) for figure in figures.values())]).tolist()
         losses = dict(zip(module.terms, numbers, strict=False))
-        loss = sum(losses.values())
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} after {module.step} steps of {self.name}: {losses}")
         now, (then, before) = time.monotonic(), self._mark
         self._mark = (now, module.step)
         return {
             "step": module.step,
-            "loss": loss,
+            "loss": sum(losses.values()),
             **{f"{name}_loss": value for name, value in losses.items()},
             **dict(zip(figures, numbers[len(losses) :], strict=True)),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],

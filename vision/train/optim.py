@@ -1,16 +1,21 @@
 """Optimiser, and the learning rate as a pure function of the step."""
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
 from vision.config import OptimConfig
 
+EMBEDDING = ("patch_embed", "cls_token", "registers", "positions", "mask_token")  # layer 0 of layer decay
+
 
 def learning_rate_at(step: int, config: OptimConfig) -> float:
     """Learning rate of one step: linear warm-up to the peak, then half a cosine down to the minimum.
+
+    With ``config.drop_at`` it stays at the peak and falls to a tenth at each of these shares of the run.
 
     Parameters
     ----------
@@ -18,7 +23,12 @@ def learning_rate_at(step: int, config: OptimConfig) -> float:
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    return _cosine(step, config, config.learning_rate, config.min_learning_rate)
+    if config.drop_at:
+        drops = sum(step >= share * config.steps for share in config.drop_at)
+        return config.learning_rate * 0.1**drops
+    length = max(config.steps - 1 - config.warmup_steps, 1)
+    share = min((step - config.warmup_steps) / length, 1.0)
+    return _between(config.learning_rate, config.min_learning_rate, share)
 
 
 def weight_decay_at(step: int, config: OptimConfig) -> float:
@@ -30,22 +40,24 @@ def weight_decay_at(step: int, config: OptimConfig) -> float:
 
 
 def make_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW in two groups: matrices decay; biases, gains and everything else of one dimension do not.
+    """AdamW in groups of equal decay and rate: matrices decay; biases, gains and everything else of one
+    dimension do not, nor what ``config.undecayed`` names.
 
     Parameters
     ----------
     parameters : (name, parameter) of what is trained.
     """
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in parameters:
-        (plain if parameter.ndim <= 1 or name.endswith(".bias") else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay, "is_decayed": True},
-        {"params": plain, "weight_decay": 0.0, "is_decayed": False},
-    ]
+    named = list(parameters)
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for (name, parameter), scale in zip(named, _rate_scales(named, config), strict=True):
+        is_exempt = any(part in config.undecayed for part in name.split("."))
+        is_decayed = not (parameter.ndim <= 1 or name.endswith(".bias") or is_exempt)
+        groups.setdefault((is_decayed, scale), []).append(parameter)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {"params": group, "is_decayed": is_decayed, "rate_scale": scale}
+            for (is_decayed, scale), group in sorted(groups.items(), key=lambda item: (not item[0][0], item[0][1]))
+        ],
         lr=config.learning_rate,
         betas=config.betas,
         fused=True,  # one kernel for all parameters, on the CPU too
@@ -56,13 +68,40 @@ def set_step(optimizer: torch.optim.Optimizer, step: int, config: OptimConfig) -
     """Give the optimiser the learning rate and weight decay of a step."""
     rate, decay = learning_rate_at(step, config), weight_decay_at(step, config)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate_scale"]
         group["weight_decay"] = decay if group["is_decayed"] else 0.0
 
 
-def _cosine(step: int, config: OptimConfig, start: float, end: float) -> float:
-    length = max(config.steps - 1 - config.warmup_steps, 1)
-    return _between(start, end, min((step - config.warmup_steps) / length, 1.0))
+def clip_gradients(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> None:
+    """Scale gradients down to norm ``config.clip_norm``: all as one, or each module's, or each tensor's.
+
+    A module is what the first two parts of a name say, as ``student.encoder`` (DINOv2: backbone and heads apart).
+    """
+    if config.clip_norm is None:
+        return
+    parts: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in parameters:
+        key = {"global": "", "module": ".".join(name.split(".")[:2]), "tensor": name}[config.clip]
+        parts.setdefault(key, []).append(parameter)
+    for group in parts.values():
+        torch.nn.utils.clip_grad_norm_(group, config.clip_norm, foreach=True)
+
+
+def _rate_scales(named: Sequence[tuple[str, nn.Parameter]], config: OptimConfig) -> list[float]:
+    """Factor of the rate for each parameter (BEiT, ``optim_factory``; DINOv2, ``param_groups``).
+
+    The embedding is layer 0, block i layer i + 1; the final norm and the heads, above the last, keep the rate.
+    """
+    numbers = [re.search(r"encoder\.blocks\.(\d+)\.", name) for name, _ in named]
+    depth = 1 + max((int(number[1]) for number in numbers if number), default=-1)
+    scales = []
+    for (name, _), number in zip(named, numbers, strict=True):
+        parts = name.split(".")
+        is_embedding = any(part in EMBEDDING for part in parts)
+        layer = int(number[1]) + 1 if number else 0 if is_embedding else depth + 1
+        scale = config.layer_decay ** (depth + 1 - layer)
+        scales.append(scale * config.embed_rate if "patch_embed" in parts else scale)
+    return scales
 
 
 def _between(start: float, end: float, share: float) -> float:

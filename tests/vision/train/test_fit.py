@@ -11,6 +11,7 @@ from vision.data.views import SingleView
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError
 from vision.train.fit import fit
+from vision.train.guard import DivergedError
 from vision.train.metrics import read_metrics
 from vision.train.state import load_training_state
 
@@ -224,8 +225,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(build, config, tmp_path):
             return torch.full((1, 4, 9), torch.inf), None
 
     method, views = build("vqkd")
-    with pytest.raises(FloatingPointError, match="after 1 steps of broken"):
+    with pytest.raises(DivergedError, match=r"at step 1: patch nan, commitment .*no step was saved"):
         fit(method, Broken(), views, config, seed=0, out=tmp_path, name="broken", accelerator="cpu")
+    assert not (tmp_path / "broken.ckpt").exists()
+
+
+@pytest.mark.parametrize(("hook", "fault"), [("loss", "the loss is not finite at step 8"), ("weight", "the weights")])
+def test_a_run_that_diverges_keeps_the_last_good_checkpoint(run, tmp_path, hook, fault):
+    class Spoil(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            if pl_module.step == (6 if hook == "loss" else 9):  # the weights are NaN from the next step on
+                next(pl_module.method.parameters()).grad.fill_(torch.nan)
+
+    with pytest.raises(DivergedError, match=rf"{fault}.*vqkd\.ckpt keeps step 5"):
+        run("vqkd", callbacks=[Spoil()], checkpoint_every=5, log_every=7)
+    state = load_training_state(tmp_path / "run" / "vqkd.ckpt")
+    assert state["step"] == 5
+    assert all(value.isfinite().all() for value in state["method"].values())
 
 
 def test_run_leaves_its_two_files_and_no_chatter(run, tmp_path, capfd):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vision.config import OptimConfig
-from vision.train.optim import learning_rate_at, make_optimizer, set_step, weight_decay_at
+from vision.train.optim import clip_gradients, learning_rate_at, make_optimizer, set_step, weight_decay_at
 
 CONFIG = OptimConfig(
     steps=101,
@@ -49,3 +49,66 @@ def test_matrices_decay_and_vectors_and_biases_do_not():
 def test_no_empty_group():
     bias = torch.nn.Parameter(torch.zeros(2))
     assert len(make_optimizer([("bias", bias)], CONFIG).param_groups) == 1
+
+
+def test_the_rate_follows_the_samples_per_step():
+    config = OptimConfig(learning_rate=1.5e-4, reference_batch=256)
+    assert config.at_batch(4096).learning_rate == pytest.approx(2.4e-3)  # MAE
+    assert OptimConfig(learning_rate=4e-3, reference_batch=1024, scaling="sqrt").at_batch(
+        4096
+    ).learning_rate == pytest.approx(8e-3)  # DINOv2
+    assert config.at_batch(512).at_batch(999) == config.at_batch(512)  # scaled once
+
+
+def test_a_rate_in_steps_falls_to_a_tenth():
+    config = OptimConfig(steps=800, warmup_steps=10, learning_rate=1.0, drop_at=(700 / 800,))  # SimMIM
+    assert [learning_rate_at(step, config) for step in (10, 699, 700, 799)] == pytest.approx([1, 1, 0.1, 0.1])
+
+
+class Nested(torch.nn.Module):
+    """Names as a method has them: student.encoder.blocks.0.weight, student.head.weight, ..."""
+
+    def __init__(self):
+        super().__init__()
+        encoder = torch.nn.Module()
+        encoder.patch_embed, encoder.norm = torch.nn.Linear(2, 2), torch.nn.LayerNorm(2)
+        encoder.cls_token = torch.nn.Parameter(torch.ones(1, 2))
+        encoder.blocks = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(2))
+        self.student = torch.nn.ModuleDict({"encoder": encoder, "head": torch.nn.Linear(2, 2)})
+
+
+def test_layer_decay_slows_what_is_near_the_input():
+    module, config = Nested(), OptimConfig(learning_rate=1.0, layer_decay=0.5, embed_rate=0.2, warmup_steps=0)
+    optimizer = make_optimizer(module.named_parameters(), config)
+    set_step(optimizer, 0, config)
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    rates = {name: rate[id(p)] for name, p in module.named_parameters() if not name.endswith("bias")}
+    assert rates == pytest.approx(
+        {
+            "student.encoder.cls_token": 0.125,
+            "student.encoder.patch_embed.weight": 0.025,
+            "student.encoder.norm.weight": 1.0,
+            "student.encoder.blocks.0.weight": 0.25,
+            "student.encoder.blocks.1.weight": 0.5,
+            "student.head.weight": 1.0,
+        }
+    )
+
+
+def test_named_tokens_are_exempt_from_decay():
+    module, config = Nested(), OptimConfig(weight_decay=0.05, undecayed=("cls_token",))
+    optimizer = make_optimizer(module.named_parameters(), config)
+    set_step(optimizer, 0, config)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decay[id(module.student["encoder"].cls_token)] == 0
+    assert decay[id(module.student["head"].weight)] == 0.05
+
+
+@pytest.mark.parametrize(("clip", "norms"), [("global", 1), ("module", 2), ("tensor", 11)])
+def test_gradients_are_clipped_as_one_by_module_or_by_tensor(clip, norms):
+    module = Nested()
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    clip_gradients(module.named_parameters(), OptimConfig(clip_norm=1.0, clip=clip))
+    total = torch.stack([p.grad.square().sum() for p in module.parameters()]).sum()
+    assert total.item() == pytest.approx(norms, rel=1e-3)

@@ -6,6 +6,8 @@ by entry. Where the official table is tied to one grid, a smaller grid here read
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,3 +52,16 @@ class RelativePositionBias(nn.Module):
         entries = F.pad(entries, (0, 0, num_global_tokens, 0), value=length - 3)  # global to patch
         entries[:num_global_tokens, :num_global_tokens] = length - 1
         return entries
+
+
+def with_a_table_per_block(state: Mapping[str, Tensor], depth: int) -> dict[str, Tensor]:
+    """Tensors of an encoder whose blocks share a table -> those of one with a copy in each of ``depth`` blocks.
+
+    BEiT is pre-trained with one table and fine-tuned with one per block (``run_class_finetuning.py``); an
+    encoder with fresh tables would not know where its patches are. Without a shared table: as it was.
+    """
+    table = state.get("relative.table")
+    rest = {name: tensor for name, tensor in state.items() if name != "relative.table"}
+    if table is None:
+        return rest
+    return rest | {f"blocks.{index}.attention.relative.table": table.clone() for index in range(depth)}

@@ -11,7 +11,7 @@ from vision.strict import ConfigError
 
 Attention = Literal["joint", "axial"]
 Scope = Literal["window", "causal", "patch"]
-Position = Literal["none", "sincos", "learned", "rotary"]
+Position = Literal["none", "sincos", "learned", "table", "rotary"]
 RelativePosition = Literal["none", "shared", "block"]
 MLPKind = Literal["gelu", "swiglu"]
 DropPathShape = Literal["linear", "uniform"]
@@ -48,26 +48,35 @@ class ViTConfig:
     attention: Attention = "joint"  # axial: even blocks over rows, odd blocks over columns
     scope: Scope = "window"  # what a patch may see: all, this and earlier columns, or itself alone
     row_position: Position = "sincos"  # "none" makes the rows a set
-    column_position: Position = "sincos"
+    column_position: Position = "sincos"  # "table": one learned vector per patch (ViT, DINO), for both axes
     relative_position: RelativePosition = "none"  # one table for all blocks (BEiT), or one each (its fine-tuning)
-    max_rows: int = 14  # patches; only "learned" and relative positions need it
-    max_columns: int = 14  # patches; only "learned" and relative positions need it
+    max_rows: int = 14  # patches; of learned, table and relative positions
+    max_columns: int = 14
     has_cls: bool = True
     num_registers: int = 0  # DINOv2 with registers: 4
     drop_path: float = 0.0  # rate of the last block; DINO, iBOT, BEiT: 0.1, DINOv2: 0.3
     drop_path_shape: DropPathShape = "linear"  # from 0 in the first block; DINOv2: uniform over all
     layer_scale: float | None = None  # initial value; BEiT-B 0.1, DINOv2 1e-5
     observed_channel: bool = False  # one more input channel: 1 = the pixel was observed
+    norm_eps: float = 1e-6  # of every layer norm; Hugging Face: 1e-12 for ViT, ViTMAE and BEiT
+    final_norm: bool = True  # False: fine-tuned BEiT, MAE, whose classifier norms the mean patch instead
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "dim", "depth", "heads", "max_rows", "max_columns"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         require(min(self.patch_size) >= 1, self, "patch_size", "two positive numbers (height, width)")
         require(self.dim % self.heads == 0, self, "heads", f"a divisor of dim = {self.dim}")
-        require(self.mlp_ratio > 0, self, "mlp_ratio", "a positive number")
+        for name in ("mlp_ratio", "norm_eps"):
+            require(getattr(self, name) > 0, self, name, "a positive number")
         require(self.num_registers >= 0, self, "num_registers", "0 or more")
         require(0 <= self.drop_path < 1, self, "drop_path", "a rate in [0, 1)")
         positions = (self.row_position, self.column_position)
+        require(
+            positions.count("table") != 1,
+            self,
+            "row_position",
+            f"'table' on both axes or on none, column_position is {self.column_position!r}",
+        )
         quarter = 4 if positions == ("sincos", "sincos") else 2
         require(
             "sincos" not in positions or self.dim % quarter == 0,

@@ -12,10 +12,6 @@ from vision.config import ViTConfig
 from vision.nn.attention import build_attention
 from vision.nn.packed import Segment
 
-NORM_EPS = (
-    1e-6  # of every vision transformer here; PyTorch's default is 1e-5, some Hugging Face models use 1e-12
-)
-
 
 class MLP(nn.Sequential):
     """Linear, GELU (erf), Linear on (..., D)."""
@@ -82,13 +78,13 @@ class Block(nn.Module):
         super().__init__()
         share = index / max(config.depth - 1, 1) if config.drop_path_shape == "linear" else 1.0
         rate = config.drop_path * share if drop_path is None else drop_path
-        self.norm1 = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.attention = build_attention(config, index)
         self.scale1 = (
             nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
         )
         self.drop1 = DropPath(rate)
-        self.norm2 = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.mlp = (MLP if config.mlp == "gelu" else SwiGLU)(config.dim, config.mlp_dim)
         self.scale2 = (
             nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)

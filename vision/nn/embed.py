@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vision.config import ViTConfig
 from vision.nn.grid import PatchGrid
@@ -48,7 +49,9 @@ class Positions(nn.Module):
 
     Two sin-cos axes share the channels as in MAE: the first half is the column's, the second the row's. A
     single sin-cos axis has all channels. "learned" is a table per axis whose first entries serve a smaller
-    grid.
+    grid; "table" one vector per patch (ViT, DINO, DINOv2), resized bicubically to any other grid. (The official
+    DINO and DINOv2 resize by a factor that is a little too large: an offset of .1 against rounding. Hugging
+    Face's, like ours, do not.)
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -59,6 +62,8 @@ class Positions(nn.Module):
         self.sincos_dim = config.dim // num_sincos if num_sincos else 0  # channels of one axis
         self.rows = _table(config.max_rows, config.dim) if kinds[0] == "learned" else None
         self.columns = _table(config.max_columns, config.dim) if kinds[1] == "learned" else None
+        whole = (config.max_rows, config.max_columns, config.dim)
+        self.table = _table(*whole) if kinds[0] == "table" else None
 
     def forward(self, tokens: Tensor, grid: PatchGrid) -> Tensor:
         """Tokens (B, N, D) -> (B, N, D) with positions added. Raises ValueError beyond a learned table."""
@@ -76,7 +81,18 @@ class Positions(nn.Module):
             tokens = tokens + _take(self.columns, grid.columns, "max_columns")[None].expand(shape).flatten(
                 0, 1
             )
+        if self.table is not None:
+            tokens = tokens + resize_table(self.table, grid).flatten(0, 1)
         return tokens
+
+
+def resize_table(table: Tensor, grid: PatchGrid) -> Tensor:
+    """Positions (R, C, D) -> (grid.rows, grid.columns, D), bicubically; as they are where nothing changes."""
+    size = (grid.rows, grid.columns)
+    if table.shape[:2] == size:
+        return table
+    resized = F.interpolate(table.permute(2, 0, 1)[None].float(), size, mode="bicubic", align_corners=False)
+    return resized[0].permute(1, 2, 0).to(table.dtype)
 
 
 def sincos(length: int, dim: int, device: torch.device) -> Tensor:
@@ -86,8 +102,8 @@ def sincos(length: int, dim: int, device: torch.device) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-def _table(length: int, dim: int) -> nn.Parameter:
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(length, dim), std=0.02))
+def _table(*shape: int) -> nn.Parameter:
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
 
 
 def _take(table: Tensor, length: int, name: str) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.config import ViTConfig
-from vision.nn.block import NORM_EPS, Block
+from vision.nn.block import Block
 from vision.nn.embed import PatchEmbed, Positions
 from vision.nn.grid import PatchGrid
 from vision.nn.packed import Segment, pack, split
@@ -19,10 +19,11 @@ from vision.nn.relative import RelativePositionBias
 class Encoded(NamedTuple):
     """What the transformer says about one segment of B images."""
 
-    cls: Tensor | None  # (B, D) after the final norm; None without a CLS token
+    cls: Tensor | None  # (B, D) after the final norm, if there is one; None without a CLS token
     patches: Tensor  # (B, N, D) after the final norm
     layers: dict[int, Tensor]  # block number, counted from 1 -> patch states (B, N, D) after it, not normed
     cls_raw: Tensor | None  # (B, D) CLS after the last block, before the final norm
+    cls_layers: dict[int, Tensor]  # as layers: block number -> CLS (B, D) after it; empty without a CLS token
 
 
 class VisionTransformer(nn.Module):
@@ -44,7 +45,7 @@ class VisionTransformer(nn.Module):
             nn.Parameter(torch.empty(config.num_registers, config.dim)) if config.num_registers else None
         )
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
-        self.norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps) if config.final_norm else nn.Identity()
         self.blocks.apply(init_weights)
         if self.cls_token is not None:
             nn.init.trunc_normal_(self.cls_token, std=0.02)
@@ -110,15 +111,16 @@ class VisionTransformer(nn.Module):
         for number, block in enumerate(self.blocks, start=1):
             flat = block(flat, segments)
             if number in layers:
-                states[number] = [part[:, num_global:] for part in split(flat, segments)]
+                states[number] = split(flat, segments)
         raw, normed = split(flat, segments), split(self.norm(flat), segments)
         has_cls = self.config.has_cls
         return [
             Encoded(
                 cls=normed[i][:, 0] if has_cls else None,
                 patches=normed[i][:, num_global:],
-                layers={number: parts[i] for number, parts in states.items()},
+                layers={number: parts[i][:, num_global:] for number, parts in states.items()},
                 cls_raw=raw[i][:, 0] if has_cls else None,
+                cls_layers={number: parts[i][:, 0] for number, parts in states.items()} if has_cls else {},
             )
             for i in range(len(segments))
         ]

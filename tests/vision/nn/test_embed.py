@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vision.config import ViTConfig
+from vision.config import ConfigError, ViTConfig
 from vision.nn.embed import PatchEmbed, Positions
 from vision.nn.grid import PatchGrid
 
@@ -78,6 +78,24 @@ def test_learned_axes_are_tables_whose_first_entries_serve_smaller_grids():
     assert torch.equal(added[1 * 3 + 2], positions.rows[1] + positions.columns[2])
     with pytest.raises(ValueError, match="max_columns = 5"):
         positions(torch.zeros(1, 6, 16), PatchGrid(1, 6, 2, 5))
+
+
+def test_a_table_has_a_vector_per_patch_and_is_resized_to_other_grids():
+    config = _config(row_position="table", column_position="table", max_rows=2, max_columns=3)
+    positions = Positions(config)
+    assert positions.table is not None
+    assert torch.equal(positions(torch.zeros(1, 6, 16), GRID)[0], positions.table.flatten(0, 1))
+    with torch.no_grad():  # a plane stays one under cubic interpolation, inside: the row, 0 or 1, in channel 0
+        positions.table[..., 0] = torch.tensor([0.0, 1.0])[:, None]
+    added = positions(torch.zeros(1, 24, 16), PatchGrid(4, 6, 2, 5))[0, :, 0].view(4, 6)
+    assert torch.allclose(added, added[:, :1].expand(4, 6), atol=1e-6)
+    assert torch.allclose(added[0] + added[3], torch.ones(6), atol=1e-6)
+    assert (added.diff(dim=0) > 0).all()
+
+
+def test_a_table_is_for_both_axes():
+    with pytest.raises(ConfigError, match="'table' on both axes"):
+        _config(row_position="table", column_position="none")
 
 
 @pytest.mark.parametrize("kind", ["none", "rotary"])

@@ -49,9 +49,19 @@ def test_encoded_fields_are_what_they_say():
     assert set(encoded.layers) == {1, 4}
     assert torch.allclose(vit.norm(encoded.layers[4]), encoded.patches, atol=1e-6)
     assert torch.allclose(vit.norm(encoded.cls_raw), encoded.cls, atol=1e-6)
+    assert torch.allclose(encoded.cls_layers[4], encoded.cls_raw)
+    assert torch.equal(vit.encode([vit.embed(images)], [grid], layers=(1,))[0].cls_layers[1], encoded.cls_layers[1])
     without = _vit(has_cls=False, num_registers=0)(images)
+    assert without.cls_layers == {}
     assert without.cls is None
     assert without.cls_raw is None
+
+
+def test_the_final_norm_can_be_left_to_the_classifier_and_the_epsilon_is_the_configs():
+    vit = _vit(final_norm=False, norm_eps=0.5)
+    encoded = vit(torch.randn(2, 2, 4, 15))
+    assert torch.equal(encoded.cls, encoded.cls_raw)
+    assert {m.eps for m in vit.modules() if isinstance(m, torch.nn.LayerNorm)} == {0.5}
 
 
 @pytest.mark.parametrize("attention", ["joint", "axial"])

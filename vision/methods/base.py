@@ -3,6 +3,7 @@ share.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch, Mask
+from vision.config import ViTConfig
 from vision.nn.grid import PatchGrid
+from vision.nn.tokenizer import VisualTokenizer
+from vision.nn.vit import Encoded, VisionTransformer
 
 Copied = TypeVar("Copied", bound=nn.Module)
 
@@ -104,6 +108,51 @@ class MaskToken(nn.Module):
         return torch.where(hidden.unsqueeze(-1), self.weight.to(tokens.dtype), tokens)
 
 
+class MaskedCodeModel(nn.Module):
+    """p(code | visible patches): encoder, mask token and a linear head. What a run of BEiT or BEiT v2 leaves.
+
+    Parameters
+    ----------
+    encoder : its final norm is the head's norm.
+    num_codes : K.
+    """
+
+    def __init__(self, encoder: ViTConfig, num_codes: int) -> None:
+        super().__init__()
+        self.num_codes = num_codes
+        self.encoder = VisionTransformer(encoder)
+        self.mask_token = MaskToken(encoder.dim, std=0.02)
+        self.head = nn.Linear(encoder.dim, num_codes)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def encode(
+        self, images: Tensor, valid: Tensor | None, hidden: Tensor, layers: tuple[int, ...] = ()
+    ) -> Encoded:
+        """Images (B, C, H, W), observed pixels (B, H, W) or None, hidden patches (B, N) bool -> their
+        encoding.
+        """
+        grid = self.encoder.grid(images)
+        tokens = self.mask_token(self.encoder.embed(images, valid), hidden)
+        return self.encoder.encode([tokens], [grid], [observed_patches(valid, grid)], layers)[0]
+
+    def logits(self, images: Tensor, valid: Tensor | None, hidden: Tensor) -> Tensor:
+        """Logits (B, N, K) of every patch's code, where the patches of ``hidden`` (B, N) bool are not seen.
+
+        At visible patches they say little: nothing was learned there.
+        """
+        return self.head(self.encode(images, valid, hidden).patches)
+
+    forward = logits
+
+
+def rescale_outputs(block: nn.Module, number: int) -> None:
+    """Divide the weights that write to the residual stream by √(2 · number) (BEiT, ``fix_init_weight``)."""
+    with torch.no_grad():
+        for name in ("attention.proj.weight", "mlp.2.weight"):
+            block.get_parameter(name).div_(math.sqrt(2.0 * number))
+
+
 def take(patches: Tensor, index: Tensor) -> Tensor:
     """The patches (B, N, D) at ``index`` (B, M) -> (B, M, D)."""
     return patches.gather(1, index.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
@@ -139,3 +188,30 @@ def mask_of(batch: Batch, method: str) -> Mask:
     if mask is None:
         raise ValueError(f"{method} learns from hidden patches: give its views a mask generator")
     return mask
+
+
+@torch.no_grad()
+def hidden_codes(tokenizer: VisualTokenizer, batch: Batch, mask: Mask) -> Tensor:
+    """Codes (B, M) long of the patches that ``mask`` hides, which the tokenizer reads from the whole image."""
+    images = batch.views[0]
+    with torch.autocast(images.device.type, enabled=False):  # codes are the same whatever the precision
+        return tokenizer.codes(images, batch.valid[0]).gather(1, mask.index)
+
+
+def code_entropy(codes: Tensor, weight: Tensor, num_codes: int) -> Tensor:
+    """Entropy (nats, 0-d) of codes (B, M) under weight (B, M): the loss of a model that sees nothing."""
+    counts = torch.bincount(codes.flatten(), weight.flatten(), minlength=num_codes)
+    return torch.special.entr(counts / counts.sum().clamp(min=1)).sum()
+
+
+def check_tokenizer(encoder: ViTConfig, tokenizer: VisualTokenizer) -> None:
+    """ValueError unless the tokenizer has one code for each patch of the encoder."""
+    if tokenizer.patch_size != encoder.patch_size:
+        sizes = f"{tokenizer.patch_size} and {encoder.patch_size}"
+        raise ValueError(f"tokenizer and encoder need the same patch_size, got {sizes}")
+
+
+def check_global_tokens(encoder: ViTConfig) -> None:
+    """ValueError when the encoder has global tokens that no patch, hence no loss on patches, ever sees."""
+    if encoder.scope == "causal" and encoder.num_global_tokens:
+        raise ValueError("no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0")

@@ -10,7 +10,28 @@ from vision.nn.codebook import Codebook, Quantized
 from vision.nn.vit import VisionTransformer, init_weights
 
 
-class Tokenizer(nn.Module):
+class VisualTokenizer(nn.Module):
+    """Whatever reads one code per patch in an image; masked image modelling needs no more than this."""
+
+    @property
+    def num_codes(self) -> int:
+        """K: codes are 0 … K − 1."""
+        raise NotImplementedError
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(height, width) pixels that a code stands for."""
+        raise NotImplementedError
+
+    def codes(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> codes (B, N) long, without gradient.
+
+        The code of a patch that was not observed means nothing.
+        """
+        raise NotImplementedError
+
+
+class Tokenizer(VisualTokenizer):
     """A ViT encoder, a task layer down to the codebook's width, and the codebook (BEiT v2, Peng et al. 2022,
     §2.1).
 
@@ -37,6 +58,14 @@ class Tokenizer(nn.Module):
         self.task.apply(init_weights)
         self.codebook = Codebook(codebook)
 
+    @property
+    def num_codes(self) -> int:
+        return self.codebook.config.num_codes
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        return self.encoder.config.patch_size
+
     def select(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) -> the channels that are read, (B, in_channels, H, W)."""
         return images if self.channels is None else images[:, self.channels]
@@ -55,8 +84,5 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def codes(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Images -> codes (B, N) long, of the first level where there are more; never moves the codebook.
-
-        The code of a patch that was not observed means nothing.
-        """
+        """Codes (B, N) of the first level where there are more; never moves the codebook."""
         return self.codebook.assign(self.encode(images, valid))[..., 0]

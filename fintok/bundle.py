@@ -61,7 +61,7 @@ class Bundle:
     training_forecast: NDArray[np.float32]
     """Their predicted distributions over codes, (D, K)."""
     training_returns_market: NDArray[np.float32]
-    """Mean over assets of return / slow scale on those dates, (D,)."""
+    """Market move of those dates, (D,): mean log return, or of a panel of returns mean annual deviation."""
     figures: dict[str, Any] = field(default_factory=dict)
     """What training measured: seconds, codebook usage, perplexity, masked NLL beside its yardsticks (nats)."""
 

@@ -24,6 +24,7 @@ from fintok.bundle import HEADER, Bundle, describe_panel, imager
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
 from fintok.imaging import ReturnImages
+from fintok.moves import moves_of
 from fintok.panel import DateLike, Panel
 from fintok.recipes import recipe_path
 from fintok.split import cutoff_split
@@ -239,7 +240,7 @@ class _Run:
         )
         forecast = inference.read_forecast(predictor, self.images, window.window_days, window.patch_days)
         rows = np.flatnonzero(np.isfinite(forecast[:, 0]))
-        market = np.sinh(self.images.channel("return")).sum(0) / np.maximum(self.images.observed.sum(0), 1)
+        market = moves_of(self.training).market
         share = vocabulary.counts[vocabulary.counts > 0] / vocabulary.counts.sum()
         bundle = Bundle(
             config=self.config,

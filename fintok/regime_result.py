@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.signature import market_return, signature_table, spell_lengths, transition_matrix, years_spanned
+from fintok.moves import moves_of
+from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +65,13 @@ class Regimes:
         )
 
     def summary(self) -> "pd.DataFrame":
-        """One row per regime, calmest first: see `fintok.signature.signature_table` for the columns."""
-        returns = self.panel.returns
-        return signature_table(self.labels, self.names, self.dates, market_return(returns), returns)
+        """One row per regime, calmest first: see `fintok.signature.signature_table` for the columns.
+
+        Volatility, mean and dispersion are in log returns a year, or for a panel of returns in annual
+        deviations of the assets' own (`fintok.moves.moves_of`).
+        """
+        moves = moves_of(self.panel)
+        return signature_table(self.labels, self.names, self.dates, moves.market, moves.returns)
 
     def plot(self) -> "go.Figure":
         """The cumulative market return over a ribbon of regimes."""

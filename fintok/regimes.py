@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from fintok.clustering import kmeans, squared_distances
 from fintok.errors import InputError
 from fintok.estimator import Estimator
-from fintok.hellinger import Roots, causal_average, forecast_roots
+from fintok.hellinger import causal_average, forecast_roots
+from fintok.moves import moves_of
 from fintok.persistence import (
     Decoded,
     allowed_switches,
@@ -19,7 +20,6 @@ from fintok.persistence import (
 )
 from fintok.regime_result import Regimes
 from fintok.signature import (
-    market_return,
     mean_durations,
     regime_names,
     signature_table,
@@ -63,6 +63,9 @@ class _Training(NamedTuple):
 class RegimeLabeler(Estimator):
     """Labels each date of a panel with a market regime, using that date and earlier ones only.
 
+    `RegimeLabeler(bundle).fit(panel).predict(panel)` learns the regimes on the panel's own training rows,
+    `RegimeLabeler(bundle).fit().predict(panel)`, which `fintok label` runs, on the bundle's; see `fit`.
+
     The bundle forecasts a distribution over codes for the coming week at every date. Its square roots,
     smoothed over `half_life` rows, are clustered on training rows (k-means). A jump-model decoder then
     follows the hardly smoothed roots and makes the states persistent: it waits only as long as the evidence
@@ -90,7 +93,7 @@ class RegimeLabeler(Estimator):
     ---------------------------
     centres_ (K, C), penalty_ (the smallest), distance_scale_, temperature_, names_ (K,),
     transition_matrix_ (K, K) day to day, durations_ (K,) mean spell in rows, signature_ (a DataFrame, one row
-    per regime, over the training rows; in units of the assets' own scale when fitted without a panel),
+    per regime, over the training rows; correlation and dispersion are NaN when fitted without a panel),
     fitted_on_ ("panel" or "bundle").
     """
 
@@ -114,8 +117,13 @@ class RegimeLabeler(Estimator):
         """Learn the regimes from rows up to the bundle's `train_end`; later rows are not looked at.
 
         With no panel, or one with fewer than 500 labelled rows up to `train_end`, the bundle's own training
-        forecast is used, so that a bundle labels any panel. `y` is ignored. Raises InputError for a parameter
-        out of range or when there are too few training rows for `n_regimes`.
+        forecast is used, so that a bundle labels any panel, and means the same by a number on each. On the
+        panel that the bundle was trained on, fitting with and without it gives the same labels and
+        probabilities; only the names and the signature say more with it (trends, correlation, dispersion).
+        Any other panel with 500 such rows gets regimes of its own, which may lie elsewhere.
+
+        `y` is ignored. Raises InputError for a parameter out of range or when there are too few training rows
+        for `n_regimes`.
         """
         self._check_parameters()
         training, self.fitted_on_ = self._training(panel)
@@ -161,7 +169,7 @@ class RegimeLabeler(Estimator):
     def smooth(self, panel: "Panel") -> "pd.Series":
         """Regime of each date in hindsight of the whole panel (Viterbi). Looks ahead: to describe only."""
         self._require_fit()
-        rows, roots = self._roots(panel)
+        rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
         if len(roots):
             distances = self._distances(roots, self.centres_)
@@ -172,7 +180,7 @@ class RegimeLabeler(Estimator):
     def label(self, panel: "Panel") -> Regimes:
         """Causal regimes and probabilities of a panel as one result object (summary, plot, tables)."""
         self._require_fit()
-        rows, roots = self._roots(panel)
+        rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
         probabilities = np.full((len(rows), len(self.centres_)), np.nan)
         if len(roots):
@@ -197,11 +205,11 @@ class RegimeLabeler(Estimator):
         """Costs in units of the day's penalty and a usual distance; beyond one unit nothing more is lost."""
         return np.minimum(decoded.values / (decoded.penalties + self.distance_scale_)[:, None], 1.0)
 
-    def _roots(self, panel: "Panel") -> Roots:
-        """The panel's forecast roots; the last panel's are kept: a forecast is a pass of the network."""
+    def _forecast(self, panel: "Panel") -> NDArray[np.floating]:
+        """The panel's forecast; the last panel's is kept: it is a pass of the network."""
         cached = self.__dict__.get("_last")
         if cached is None or cached[0] is not panel:
-            cached = (panel, forecast_roots(self.bundle.forecast(panel)))
+            cached = (panel, self.bundle.forecast(panel))
             self._last = cached
         return cached[1]
 
@@ -210,12 +218,12 @@ class RegimeLabeler(Estimator):
         if panel is not None:
             num_training = int((panel.dates <= bundle.train_end).sum())
             if num_training >= _ROWS_TO_FIT:
-                rows, roots = self._roots(panel)
-                days = np.flatnonzero(rows[:num_training])
-                if len(days) >= _ROWS_TO_FIT:
-                    returns = panel.returns[days]
-                    own = _Training(roots[: len(days)], panel.dates[days], market_return(returns), returns)
-                    return own, "panel"
+                forecast = self._forecast(panel)[:num_training].astype(np.float16)  # as a bundle keeps its own
+                rows, roots = forecast_roots(forecast)
+                if rows.sum() >= _ROWS_TO_FIT:
+                    part = panel[:num_training]
+                    moves = moves_of(part)
+                    return _Training(roots, part.dates[rows], moves.market[rows], moves.returns[rows]), "panel"
         rows, roots = forecast_roots(bundle.training_forecast)
         market = np.asarray(bundle.training_returns_market)[rows]
         return _Training(roots, bundle.training_dates[rows], market, None), "bundle"

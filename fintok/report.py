@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fintok.files import check_output, write_text
+from fintok.moves import moves_of
 from fintok.page import Page
 from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
 
@@ -51,6 +52,13 @@ _GLOSSARY = [
         "each token occurs; the factor model is a classical linear model of the cross-section.",
     ),
 ]
+
+
+_DEVIATIONS = (
+    "This panel holds returns in units of their own, so they are described in deviations, σ: each asset's return "
+    "over its own usual size up to the day before. A volatility of 1 a year is an asset's own usual one; the market, "
+    "the mean over assets, moves less the less they move together."
+)
 
 
 def write_report(
@@ -129,7 +137,10 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
         "The line is the equal-weight market; the colour behind it is the regime of each day.",
     )
     page.heading("What each regime looks like")
-    page.table(format_signature(regimes.summary()))
+    moves = moves_of(regimes.panel)
+    page.table(format_signature(regimes.summary(), is_relative=moves.is_relative))
+    if not moves.is_relative:
+        page.paragraph(_DEVIATIONS)
     page.figure(regime_probabilities(regimes), "How sure the labels are, with what was known on the day.")
     page.figure(
         transition_heat_map(regimes), "The diagonal is persistence: the chance to stay for another day."

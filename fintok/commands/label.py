@@ -33,10 +33,12 @@ def label(
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
     from fintok.bundle import load
+    from fintok.moves import moves_of
     from fintok.regimes import RegimeLabeler
 
     labels = RegimeLabeler(load(model), n_regimes=regimes).fit().label(prices)
     print(labels)
     say_table(labels.summary())
+    print(f"volatility, mean and dispersion are annual, in {moves_of(prices).unit}")
     say_wrote(write_table(labels.to_polars(), out, overwrite=overwrite))
     say_next("score", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_stem("scores"))

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fintok.moves import moves_of
 from fintok.plots.theme import BLUE, CYCLE, GREY, MAX_POINTS, moments, new_figure, plain, thin
-from fintok.signature import market_return
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -17,16 +17,20 @@ _MAX_MARKS = 5000
 
 
 def panel_overview(panel: "Panel") -> "go.Figure":
-    """Cumulative equal-weight return, above the number of assets with a return on each date."""
+    """Cumulative equal-weight return, above the number of assets with a return on each date.
+
+    Of a panel of returns it is in annual deviations (`fintok.moves.moves_of`).
+    """
     import plotly.graph_objects as go
 
     figure = new_figure(f"{panel.num_assets} assets, {panel.num_days} rows", height=460)
     shown = thin(panel.num_days, MAX_POINTS) if panel.num_days else np.arange(0)
     dates = moments(panel.dates[shown])
-    path = np.nancumsum(market_return(panel.returns))[shown].astype(np.float32)
+    moves = moves_of(panel)
+    path = np.nancumsum(moves.market)[shown].astype(np.float32)
     counts = panel.is_observed.sum(axis=1)[shown]
     figure.add_trace(
-        go.Scatter(x=dates, y=path, mode="lines", line={"width": 1.3, "color": BLUE}, name="market, log scale")
+        go.Scatter(x=dates, y=path, mode="lines", line={"width": 1.3, "color": BLUE}, name="market")
     )
     figure.add_trace(
         go.Scatter(
@@ -40,7 +44,7 @@ def panel_overview(panel: "Panel") -> "go.Figure":
         )
     )
     figure.update_layout(
-        yaxis={"domain": [0.36, 1.0], "title": {"text": "cumulative log return"}},
+        yaxis={"domain": [0.36, 1.0], "title": {"text": moves.axis_title}},
         yaxis2={"domain": [0.0, 0.26], "title": {"text": "assets"}, "rangemode": "tozero"},
         xaxis={"anchor": "y2"},
     )

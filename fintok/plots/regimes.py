@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fintok.moves import moves_of
 from fintok.plots.theme import (
     MAX_POINTS,
     mark_train_end,
@@ -13,7 +14,6 @@ from fintok.plots.theme import (
     stepped_scale,
     thin,
 )
-from fintok.signature import market_return
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def regime_ribbon(regimes: "Regimes") -> "go.Figure":
-    """Cumulative equal-weight market return over a background that shows the regime of every day."""
+    """Cumulative equal-weight market return over a background that shows the regime of every day.
+
+    Of a panel of returns the line is in annual deviations (`fintok.moves.moves_of`).
+    """
     import plotly.graph_objects as go
 
     figure = new_figure("Market regimes", height=440)
@@ -52,7 +55,8 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
     for name, colour in zip(regimes.names, colours, strict=True):
         marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.7}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=name))
-    path = np.nancumsum(market_return(regimes.panel.returns))
+    moves = moves_of(regimes.panel)
+    path = np.nancumsum(moves.market)
     shown = thin(len(dates), MAX_POINTS)
     figure.add_trace(
         go.Scatter(
@@ -68,7 +72,7 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
     )
     figure.update_layout(
         yaxis={
-            "title": {"text": "cumulative log return, equal weights"},
+            "title": {"text": moves.axis_title},
             "overlaying": "y2",  # the line lies on top
             "tickmode": "auto",
         },
@@ -136,11 +140,11 @@ def transition_heat_map(regimes: "Regimes") -> "go.Figure":
     return figure
 
 
-def signature_figure(signature: "pd.DataFrame") -> "go.Figure":
-    """The signature table as a figure: one row per regime, calmest first."""
+def signature_figure(signature: "pd.DataFrame", *, is_relative: bool = True) -> "go.Figure":
+    """The signature table as a figure: one row per regime, calmest first; see `format_signature`."""
     import plotly.graph_objects as go
 
-    table = format_signature(signature)
+    table = format_signature(signature, is_relative=is_relative)
     figure = new_figure("What each regime looks like", height=120 + 32 * len(table))
     figure.add_trace(
         go.Table(
@@ -160,8 +164,12 @@ def signature_figure(signature: "pd.DataFrame") -> "go.Figure":
     return figure
 
 
-def format_signature(signature: "pd.DataFrame") -> "pd.DataFrame":
-    """The signature table with readable headings and numbers as text."""
+def format_signature(signature: "pd.DataFrame", *, is_relative: bool = True) -> "pd.DataFrame":
+    """The signature table with readable headings and numbers as text.
+
+    What is in returns reads as per cent a year, or where they are not relative (`Moves.is_relative`) as
+    deviations, "own σ", 1 being an asset's own usual volatility.
+    """
     import pandas as pd
 
     def percent(column: str, digits: int = 0) -> list[str]:
@@ -170,15 +178,19 @@ def format_signature(signature: "pd.DataFrame") -> "pd.DataFrame":
     def number(column: str, digits: int) -> list[str]:
         return [f"{value:,.{digits}f}" if np.isfinite(value) else "–" for value in signature[column]]
 
+    def moves(column: str) -> list[str]:
+        return percent(column, 1) if is_relative else number(column, 2)
+
+    a_year = "p.a." if is_relative else "p.a., own σ"
     return pd.DataFrame(
         {
             "Regime": [f"{k} · {name}" for k, name in zip(signature.index, signature["name"], strict=True)],
             "Days": number("days", 0),
             "Share": percent("share", 1),
-            "Volatility p.a.": percent("volatility", 1),
-            "Mean p.a.": percent("mean", 1),
+            f"Volatility {a_year}": moves("volatility"),
+            f"Mean {a_year}": moves("mean"),
             "Correlation": number("correlation", 2),
-            "Dispersion p.a.": percent("dispersion", 1),
+            f"Dispersion {a_year}": moves("dispersion"),
             "Mean spell": number("mean_duration", 0),
             "Entries p.a.": number("switches_per_year", 1),
         }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.moves import deviations
 from fintok.plots.theme import (
     BLUE,
     GREY,
@@ -106,7 +107,8 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
     """The strangest events as small price pictures: the asset against the market's mean, event shaded.
 
     Each picture starts at 0 `rows_around` rows before the peak and ends a third as many rows after it. It is in
-    per cent, or for a panel of returns (which may be differences of anything) in deviations of the asset's own.
+    per cent, or for a panel of returns (which may be differences of anything) in deviations of the asset's own:
+    1 is its usual move of one row.
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -126,10 +128,8 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
     )
     margin = {"t": 96, "l": 56, "r": 24, "b": 40}
     style(figure, "The strangest events", height=110 + 230 * num_rows, margin=margin)
-    is_priced, returns = scores.panel.values == "prices", scores.panel.returns
-    if not is_priced:
-        deviation = np.sqrt(np.nanmean(np.where(np.isfinite(returns).any(axis=0), returns, 0.0) ** 2, axis=0))
-        returns = returns / np.where(deviation > 0, deviation, 1.0)
+    is_priced = scores.panel.values == "prices"
+    returns = scores.panel.returns if is_priced else deviations(scores.panel)
     market, returns = np.nan_to_num(market_return(returns)), np.nan_to_num(returns)
     value = ":.1%" if is_priced else ":.1f"
     for place, event in enumerate(events):

@@ -45,7 +45,7 @@ class FakeBundle:
 
     @property
     def training_forecast(self) -> np.ndarray:
-        return fake_forecast(self.training)
+        return fake_forecast(self.training).astype(np.float16).astype(np.float32)
 
     @property
     def training_dates(self) -> np.ndarray:
@@ -53,7 +53,7 @@ class FakeBundle:
 
     @property
     def training_returns_market(self) -> np.ndarray:
-        return market_return(self.training.returns) / 0.01
+        return market_return(self.training.returns)
 
     def forecast(self, panel: Panel) -> np.ndarray:
         self.calls.append("forecast")

@@ -15,8 +15,13 @@ def yardstick(demo_bundle, demo_panel):
 
 
 @pytest.fixture(scope="module")
-def labels(demo_bundle, demo_panel):
-    return RegimeLabeler(demo_bundle, n_regimes=4).fit(demo_panel).predict(demo_panel)
+def labeler(demo_bundle, demo_panel):
+    return RegimeLabeler(demo_bundle, n_regimes=4).fit(demo_panel)
+
+
+@pytest.fixture(scope="module")
+def labels(labeler, demo_panel):
+    return labeler.predict(demo_panel)
 
 
 @pytest.mark.parametrize("mask", ["asset", "forecast", "block"])
@@ -38,6 +43,13 @@ def test_nine_codes_in_ten_are_used_on_training_rows(demo_bundle, demo_panel):
 @pytest.mark.parametrize(("first", "last"), [("2008-09-01", "2009-03-31"), ("2020-03-01", "2020-03-31")])
 def test_crises_fall_into_the_most_stressed_regime(labels, first, last):
     assert (labels[first:last] == 3).mean() >= 0.8
+
+
+def test_fitting_with_and_without_the_training_panel_learns_the_same_regimes(demo_bundle, labeler):
+    alone = RegimeLabeler(demo_bundle, n_regimes=4).fit()
+    assert (alone.fitted_on_, labeler.fitted_on_) == ("bundle", "panel")
+    np.testing.assert_array_equal(alone.centres_, labeler.centres_)
+    assert (alone.penalty_, alone.temperature_) == (labeler.penalty_, labeler.temperature_)
 
 
 def test_labels_switch_less_than_twelve_times_a_year(labels):

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -150,6 +151,20 @@ def test_fitting_without_a_panel_equals_fitting_on_the_training_panel(bundle, pa
     together = RegimeLabeler(bundle, n_regimes=3).fit(panel)
     assert (alone.fitted_on_, together.fitted_on_) == ("bundle", "panel")
     np.testing.assert_array_equal(alone.label(panel).labels, together.label(panel).labels)
+    np.testing.assert_array_equal(alone.label(panel).probabilities, together.label(panel).probabilities)
+    np.testing.assert_allclose(alone.signature_["volatility"], together.signature_["volatility"])
+
+
+def test_a_panel_of_returns_is_described_in_deviations_of_each_asset(bundle, labeler, panel):
+    """One contract a thousand times louder than the others says no more than they do; labels are the model's."""
+    loud = panel.returns * np.where(np.arange(8) == 3, 1e3, 1.0)
+    given = replace(panel, returns=loud, values="returns", prices=None)
+    quiet = replace(given, returns=panel.returns)
+    columns = ["volatility", "mean", "dispersion", "correlation"]
+    labels = labeler.label(panel)
+    described = replace(labels, panel=given).summary()
+    np.testing.assert_allclose(described[columns], replace(labels, panel=quiet).summary()[columns])
+    assert 0.2 < described.loc[0, "volatility"] < 1.0 < described.loc[2, "volatility"] < 5.0
 
 
 def test_a_gap_in_the_forecast_is_skipped_and_stays_unlabelled(labeler, panel):

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from fintok.anomaly import AnomalyScorer
-from fintok.plots.regimes import regime_probabilities, regime_ribbon, signature_figure, transition_heat_map
+from fintok.plots.regimes import (
+    format_signature,
+    regime_probabilities,
+    regime_ribbon,
+    signature_figure,
+    transition_heat_map,
+)
 from fintok.plots.scores import alarm_rates, event_windows, score_heat_map
 from fintok.plots.theme import (
     MAX_CELLS,
@@ -182,3 +188,14 @@ def test_event_windows_of_a_panel_of_returns_are_in_deviations_not_per_cent(scor
     figure = event_windows(replace(scores, panel=panel), num_events=3)
     assert all(np.abs(line.y).max() < 100 for line in figure.data)
     assert figure.layout.yaxis.tickformat == ".0f"
+
+
+def test_regimes_of_a_panel_of_returns_are_drawn_and_told_in_deviations(regimes):
+    panel = replace(regimes.panel, returns=regimes.panel.returns * 1e4, values="returns", prices=None)
+    regimes = replace(regimes, panel=panel)
+    line = next(trace for trace in regime_ribbon(regimes).data if trace.name == "market")
+    assert np.abs(line.y).max() < 100
+    assert "σ" in regime_ribbon(regimes).layout.yaxis.title.text
+    table = format_signature(regimes.summary(), is_relative=False)
+    assert table.columns[3] == "Volatility p.a., own σ"
+    assert not table.iloc[:, 3].str.contains("%").any()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vision.batch import Batch, Mask
     from vision.config import (
         BEiT2Config,
+        BEiTConfig,
         CodebookConfig,
         ConfigError,
         IBOTConfig,
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 _HOME = {  # name -> module that defines it
     "AxisMask": "masks",
     "BEiT2Config": "config",
+    "BEiTConfig": "config",
     "Batch": "batch",
     "BlockMask": "masks",
     "Codebook": "nn.codebook",
@@ -103,6 +105,7 @@ __all__ = [
     "METHODS",
     "AxisMask",
     "BEiT2Config",
+    "BEiTConfig",
     "Batch",
     "BlockMask",
     "Codebook",

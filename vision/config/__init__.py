@@ -1,6 +1,6 @@
 """Configurations of models, methods and optimiser: frozen dataclasses, checked when built; no torch."""
 
-from vision.config.methods import BEiT2Config, IBOTConfig, VQKDConfig
+from vision.config.methods import BEiT2Config, BEiTConfig, IBOTConfig, VQKDConfig
 from vision.config.model import (
     VIT_SIZES,
     Attention,
@@ -16,6 +16,7 @@ __all__ = [
     "VIT_SIZES",
     "Attention",
     "BEiT2Config",
+    "BEiTConfig",
     "CodebookConfig",
     "ConfigError",
     "IBOTConfig",

@@ -45,6 +45,16 @@ class IBOTConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BEiTConfig:
+    """BEiT (Bao et al. 2022). What it hides is the view's: the paper 75 of 196 patches, in blocks of at least 16."""
+
+    initial_std: float = 0.02  # of weights, mask token and head, from a normal cut at ± one std; official code: .02
+
+    def __post_init__(self) -> None:
+        require(self.initial_std > 0, self, "initial_std", "a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VQKDConfig:
     """Vector-quantised knowledge distillation, the tokenizer of BEiT v2 (Peng et al. 2022, §2.2)."""
 

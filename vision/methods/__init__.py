@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vision.methods.base import Method
 
-_HOME = {"ibot": "IBOT", "vqkd": "VQKD", "beit2": "BEiT2"}
+_HOME = {"ibot": "IBOT", "vqkd": "VQKD", "beit": "BEiT", "beit2": "BEiT2"}
 
 
 class _Methods(Mapping[str, "type[Method]"]):

@@ -36,7 +36,7 @@ _COMMANDS = {
 }
 _RESUMABLE = ("pretrain", "demo")
 _INPUT_ERRORS = (  # by name: importing them here would import torch
-    ("fintok.errors", "InputError"),
+    ("vision.errors", "InputError"),
     ("vision.strict", "ConfigError"),
     ("vision.train.checkpoint", "CheckpointError"),
 )
@@ -100,7 +100,7 @@ def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     if names & set(_INPUT_ERRORS):
         return error
     if isinstance(error, OSError):
-        from fintok.files import explain_write_error
+        from vision.files import explain_write_error
 
         outputs = [value for option, value in pairwise(tokens) if option == "--out"]
         return explain_write_error(error, error.filename or next(iter(outputs), None))

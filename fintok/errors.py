@@ -1,8 +1,5 @@
 """The one error that means: what you gave cannot be used."""
 
+from vision.errors import InputError
 
-class InputError(ValueError):
-    """The user's input is wrong: one sentence that names the file, column, row or key, and what to do.
-
-    The command line prints the sentence and exits with code 2, without a traceback.
-    """
+__all__ = ["InputError"]

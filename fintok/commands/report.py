@@ -18,7 +18,7 @@ from fintok.commands.options import (
     say_next,
     say_wrote,
 )
-from fintok.files import check_output
+from vision.files import check_output
 
 
 def report(

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from fintok.errors import InputError
-from fintok.files import check_output, check_table_output, explain_write_error, write_table, write_text
+from fintok.files import check_table_output, write_table, write_text
+from vision.files import check_output, explain_write_error
 
 TABLE = pl.DataFrame({"symbol": ["A", "B"], "score": [0.5, None]})
 

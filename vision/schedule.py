@@ -53,16 +53,17 @@ class CosineSchedule(_Warmed):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearSchedule(_Warmed):
-    """Linear warm-up, then a line from ``start`` to ``end``.
-
-    The teacher temperature of DINO and iBOT, which rises over the first epochs and then stays, is
-    ``LinearSchedule(start=0.07, end=0.07, warmup=0.3, warmup_start=0.04)``.
-    """
+    """Linear warm-up, then a line from ``start`` to ``end``."""
 
     def __call__(self, progress: float) -> float:
         """The value when ``progress`` in [0, 1] of the run is done; outside it the nearest end holds."""
         warm, rest = self._rest(progress)
         return self.start + (self.end - self.start) * rest if warm is None else warm
+
+
+def warmed_up(start: float, end: float, share: float) -> LinearSchedule:
+    """From ``start`` to ``end`` over the first ``share`` of the run, then constant: DINO's teacher temperature."""
+    return LinearSchedule(start=end, end=end, warmup=share, warmup_start=start)
 
 
 class Scheduled(nn.Module):

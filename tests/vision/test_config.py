@@ -10,8 +10,12 @@ from vision.config import (
     BEiT2Config,
     CodebookConfig,
     ConfigError,
+    DINOConfig,
+    DINOv2Config,
     IBOTConfig,
+    MAEConfig,
     OptimConfig,
+    SimMIMConfig,
     ViTConfig,
     VQKDConfig,
     from_dict,
@@ -19,7 +23,18 @@ from vision.config import (
     to_dict,
 )
 
-ALL = [ViTConfig, OptimConfig, CodebookConfig, IBOTConfig, VQKDConfig, BEiT2Config]
+ALL = [
+    ViTConfig,
+    OptimConfig,
+    CodebookConfig,
+    MAEConfig,
+    SimMIMConfig,
+    DINOConfig,
+    IBOTConfig,
+    DINOv2Config,
+    VQKDConfig,
+    BEiT2Config,
+]
 
 
 @pytest.mark.parametrize("cls", ALL)

@@ -1,6 +1,15 @@
 """Configurations of models, methods and optimiser: frozen dataclasses, checked when built; no torch."""
 
-from vision.config.methods import BEiT2Config, BEiTConfig, IBOTConfig, VQKDConfig
+from vision.config.methods import (
+    BEiT2Config,
+    BEiTConfig,
+    DINOConfig,
+    DINOv2Config,
+    IBOTConfig,
+    MAEConfig,
+    SimMIMConfig,
+    VQKDConfig,
+)
 from vision.config.model import (
     VIT_SIZES,
     Attention,
@@ -19,10 +28,14 @@ __all__ = [
     "BEiTConfig",
     "CodebookConfig",
     "ConfigError",
+    "DINOConfig",
+    "DINOv2Config",
     "IBOTConfig",
+    "MAEConfig",
     "OptimConfig",
     "Position",
     "Scope",
+    "SimMIMConfig",
     "VQKDConfig",
     "ViTConfig",
     "from_dict",

@@ -9,6 +9,83 @@ from vision.config.model import CodebookConfig, require
 
 
 @dataclass(frozen=True, kw_only=True)
+class MAEConfig:
+    """Masked autoencoders (He et al. 2022)."""
+
+    decoder_dim: int = 512  # paper: 512
+    decoder_depth: int = 8  # paper: 8
+    decoder_heads: int = 16  # official code: 16
+    normalise_pixels: bool = True  # each patch by its own mean and variance; paper: true (table 1d)
+
+    def __post_init__(self) -> None:
+        for name in ("decoder_depth", "decoder_heads"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        is_right = self.decoder_dim >= 4 and self.decoder_dim % 4 == 0 and self.decoder_dim % self.decoder_heads == 0
+        require(is_right, self, "decoder_dim", f"a multiple of 4 and of decoder_heads = {self.decoder_heads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimMIMConfig:
+    """SimMIM (Xie et al. 2022)."""
+
+    normalise_pixels: bool = False  # each patch by its own mean and variance, as MAE does; paper: false
+
+
+@dataclass(frozen=True, kw_only=True)
+class DINOConfig:
+    """DINO (Caron et al. 2021). Fractions are of the whole run, where the paper counts epochs."""
+
+    num_prototypes: int = 65536  # paper: 65536
+    hidden_dim: int = 2048  # paper: 2048
+    bottleneck_dim: int = 256  # paper: 256
+    head_layers: int = 3  # paper: 3
+    norm_last_layer: bool = True  # paper: false for ViT-S, true for ViT-B
+    student_temperature: float = 0.1  # paper: 0.1
+    teacher_temperature: float = 0.04  # start; paper: 0.04
+    final_teacher_temperature: float = 0.04  # official default: 0.04; ViT-B: 0.07
+    temperature_warmup: float = 0.3  # fraction; paper: 30 epochs of 100
+    center_momentum: float = 0.9  # paper: 0.9
+    momentum: float = 0.996  # of the teacher at the start; paper: 0.996
+    final_momentum: float = 1.0  # paper: 1.0, on a cosine
+    freeze_last_layer: float = 0.01  # fraction; paper: 1 epoch of 100 (ViT-B: 3)
+
+    def __post_init__(self) -> None:
+        _check_distillation(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DINOv2Config:
+    """DINOv2 (Oquab et al. 2023). Fractions are of the whole run; "paper" is the recipe of ViT-L/14 and ViT-g/14."""
+
+    num_prototypes: int = 131072  # of the CLS head; paper: 131072
+    patch_prototypes: int = 131072  # of the patch head; paper: 131072
+    hidden_dim: int = 2048  # paper: 2048
+    bottleneck_dim: int = 384  # of the CLS head; paper: 384
+    patch_bottleneck_dim: int = 256  # paper: 256
+    head_layers: int = 3  # paper: 3
+    shared_head: bool = False  # the CLS head serves patches too; paper: false, official short recipe: true
+    assignment: Literal["sinkhorn_knopp", "centering"] = "sinkhorn_knopp"  # paper; short recipe: centering
+    student_temperature: float = 0.1  # paper: 0.1
+    teacher_temperature: float = 0.04  # start; paper: 0.04
+    final_teacher_temperature: float = 0.07  # paper: 0.07
+    temperature_warmup: float = 0.06  # fraction; paper: 30 epochs of 500, short recipe: 30 of 100
+    center_momentum: float = 0.9  # paper: 0.9
+    momentum: float = 0.994  # of the teacher at the start; paper: 0.994, short recipe: 0.992
+    final_momentum: float = 1.0  # paper: 1.0, on a cosine
+    cls_weight: float = 1.0  # paper: 1
+    patch_weight: float = 1.0  # paper: 1
+    koleo_weight: float = 0.1  # paper: 0.1
+    freeze_last_layer: float = 0.002  # fraction; paper: 1 epoch of 500
+
+    def __post_init__(self) -> None:
+        for name in ("patch_prototypes", "patch_bottleneck_dim"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        for name in ("cls_weight", "patch_weight", "koleo_weight"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+        _check_distillation(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class IBOTConfig:
     """iBOT (Zhou et al. 2022). Fractions are of the whole run, where the paper counts epochs."""
 
@@ -30,18 +107,7 @@ class IBOTConfig:
     freeze_last_layer: float = 0.01  # fraction; paper: 1 epoch of 100 (ViT-B: 3)
 
     def __post_init__(self) -> None:
-        for name in ("num_prototypes", "hidden_dim", "bottleneck_dim", "head_layers"):
-            require(getattr(self, name) >= 1, self, name, "at least 1")
-        for name in ("student_temperature", "teacher_temperature", "final_teacher_temperature"):
-            require(getattr(self, name) > 0, self, name, "a positive number")
-        for name in (
-            "temperature_warmup",
-            "center_momentum",
-            "momentum",
-            "final_momentum",
-            "freeze_last_layer",
-        ):
-            require(0 <= getattr(self, name) <= 1, self, name, "a number in [0, 1]")
+        _check_distillation(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +151,19 @@ class BEiT2Config:
         require(self.early_layer >= 1, self, "early_layer", "a block number, counted from 1")
         for name in ("aggregation_depth", "aggregation_weight"):
             require(getattr(self, name) >= 0, self, name, "0 or more")
+
+
+def _check_distillation(config: DINOConfig | DINOv2Config | IBOTConfig) -> None:
+    """The fields that the self-distillation methods share."""
+    for name in ("num_prototypes", "hidden_dim", "bottleneck_dim", "head_layers"):
+        require(getattr(config, name) >= 1, config, name, "at least 1")
+    for name in ("student_temperature", "teacher_temperature", "final_teacher_temperature"):
+        require(getattr(config, name) > 0, config, name, "a positive number")
+    for name in (
+        "temperature_warmup",
+        "center_momentum",
+        "momentum",
+        "final_momentum",
+        "freeze_last_layer",
+    ):
+        require(0 <= getattr(config, name) <= 1, config, name, "a number in [0, 1]")

@@ -115,7 +115,9 @@ class ViTConfig:
             nearest = difflib.get_close_matches(size, VIT_SIZES, n=1)
             hint = f"did you mean {nearest[0]!r}? " if nearest else ""
             raise ConfigError(f"unknown ViT size {size!r}; {hint}known sizes: {', '.join(VIT_SIZES)}")
-        return cls(**VIT_SIZES[size], mlp="swiglu" if size == "giant" else "gelu")
+        known = VIT_SIZES[size]
+        mlp: MLPKind = "swiglu" if size == "giant" else "gelu"
+        return cls(dim=known["dim"], depth=known["depth"], heads=known["heads"], mlp=mlp)
 
     @property
     def mlp_dim(self) -> int:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vision.methods.base import Method
 
-_HOME = {"ibot": "IBOT", "vqkd": "VQKD", "beit": "BEiT", "beit2": "BEiT2"}
+_HOME = {
+    "mae": "MAE",
+    "simmim": "SimMIM",
+    "dino": "DINO",
+    "ibot": "IBOT",
+    "dinov2": "DINOv2",
+    "vqkd": "VQKD",
+    "beit": "BEiT",
+    "beit2": "BEiT2",
+}
 
 
 class _Methods(Mapping[str, "type[Method]"]):

@@ -4,7 +4,7 @@ share.
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import torch
@@ -69,6 +69,13 @@ class Method(nn.Module):
         the loss while the run goes on.
         """
         return {}
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        """What is wrong with ``figures`` of :meth:`metrics`, its cause and remedy, in a sentence; None = nothing.
+
+        The trainer tells it once, when it has been so for some time.
+        """
+        return None
 
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
         """(name, parameter) of everything the optimiser moves."""
@@ -161,6 +168,12 @@ def take(patches: Tensor, index: Tensor) -> Tensor:
 def observed_patches(observed: Tensor | None, grid: PatchGrid) -> Tensor | None:
     """Observed pixels (B, H, W) bool -> observed patches (B, N) bool; None, all observed, stays None."""
     return None if observed is None else grid.pool_any(observed)
+
+
+def cls_of(encoded: Encoded) -> Tensor:
+    """CLS (B, D) of an encoder that is known to have one."""
+    assert encoded.cls is not None
+    return encoded.cls
 
 
 class HiddenPixels(NamedTuple):

@@ -5,31 +5,33 @@ crops. It learns the teacher's distribution over prototypes: on CLS across views
 every masked patch of the same view. As in the official code, the last layer's centre for patches follows
 all patches, not the masked ones; the patch loss is a mean per image, then over all images, those without a
 mask included; schedules run per step. Differences: a patch that was not observed is neither seen, nor
-predicted, nor counted in the centre, and gradients are clipped by their global norm
-(``OptimConfig.clip_norm``), where the official code clips tensor by tensor.
+predicted, nor counted in the centre.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from vision.batch import Batch, Mask
+from vision.batch import Batch
+from vision.collapse import Distillation, distillation_figures, distillation_warning
 from vision.config import IBOTConfig, ViTConfig
 from vision.losses import patch_cross_entropy, view_cross_entropy
-from vision.methods.base import MaskToken, Method, observed_patches, take
+from vision.methods.base import MaskToken, Method, cls_of, mask_of, observed_patches, take
 from vision.nn.heads import DINOHead, WeightNormLinear
 from vision.nn.teacher import EMATeacher
-from vision.nn.vit import Encoded, VisionTransformer
-from vision.schedule import CosineSchedule, LinearSchedule, Scheduled
+from vision.nn.vit import VisionTransformer
+from vision.schedule import CosineSchedule, Scheduled, warmed_up
 from vision.targets import Centering
 
 
 class IBOTTargets(NamedTuple):
-    """Teacher probabilities over K prototypes, of the G global views."""
+    """The teacher on the G global views: probabilities over K prototypes."""
 
     cls: Tensor  # (G, B, K)
     patches: Tensor  # (G·B, M, K) at the masked places
+    features: Tensor  # (G, B, D) CLS before the head
 
 
 class IBOTPredictions(NamedTuple):
@@ -93,18 +95,12 @@ class IBOT(Method):
         self.mask_token = MaskToken(encoder.dim, std=0.0)
         self.cls_centering = Centering(config.num_prototypes, config.center_momentum)
         self.patch_centering = Centering(config.num_prototypes, config.center_momentum)
-        final = config.final_teacher_temperature
         self.temperature = Scheduled(
-            LinearSchedule(
-                start=final,
-                end=final,
-                warmup=config.temperature_warmup,
-                warmup_start=config.teacher_temperature,
-            )
+            warmed_up(config.teacher_temperature, config.final_teacher_temperature, config.temperature_warmup)
         )
         self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
         self._progress = 0.0
-        self._teacher_cls: Tensor | None = None  # probabilities of the last batch, for the figures
+        self._last: Distillation | None = None
 
     def begin_step(self, progress: float) -> None:
         self._progress = progress
@@ -113,10 +109,10 @@ class IBOT(Method):
     @torch.no_grad()
     def targets(self, batch: Batch) -> IBOTTargets:
         """The teacher on the global views, nothing hidden."""
-        images, observed, mask = batch.views[0], batch.valid[0], _global_mask(batch)
+        images, observed, mask = batch.views[0], batch.valid[0], mask_of(batch, "iBOT")
         network = self._teacher_network
         encoded = network.encoder(images, observed)
-        cls = network.head(_cls(encoded)).unflatten(0, (-1, batch.batch_size))  # (G, B, K)
+        features = cls_of(encoded).unflatten(0, (-1, batch.batch_size))  # (G, B, D)
         bottleneck = network.head.bottleneck(encoded.patches)  # (G·B, N, d)
         valid = observed_patches(observed, network.encoder.grid(images))
         valid = torch.ones(bottleneck.shape[:2], device=bottleneck.device) if valid is None else valid.float()
@@ -126,13 +122,12 @@ class IBOT(Method):
         logits = network.patch_logits(torch.cat([chosen.flatten(0, 1), mean[None]]))
         weight = torch.cat([valid.new_zeros(mask.index.numel()), valid.sum()[None]])
         patches = self.patch_centering(logits, self.temperature(), weight)[:-1]
-        probabilities = self.cls_centering(cls, self.temperature())
-        self._teacher_cls = probabilities
-        return IBOTTargets(probabilities, patches.view(*chosen.shape[:2], -1))
+        cls = self.cls_centering(network.head(features), self.temperature())
+        return IBOTTargets(cls, patches.view(*chosen.shape[:2], -1), features)
 
     def predict(self, batch: Batch) -> IBOTPredictions:
         """The student on all views, the global ones masked; packed into one pass."""
-        encoder, mask = self.student.encoder, _global_mask(batch)
+        encoder, mask = self.student.encoder, mask_of(batch, "iBOT")
         grids = [encoder.grid(images) for images in batch.views]
         tokens = [
             encoder.embed(images, observed) for images, observed in zip(batch.views, batch.valid, strict=True)
@@ -140,15 +135,16 @@ class IBOT(Method):
         tokens[0] = self.mask_token(tokens[0], mask.hidden)
         valid = [observed_patches(observed, grid) for observed, grid in zip(batch.valid, grids, strict=True)]
         encoded = encoder.encode(tokens, grids, valid)
-        cls = self.student.head(torch.cat([_cls(part) for part in encoded]))
+        cls = self.student.head(torch.cat([cls_of(part) for part in encoded]))
         patches = self.student.head.bottleneck(take(encoded[0].patches, mask.index))
         return IBOTPredictions(cls.unflatten(0, (-1, batch.batch_size)), self.student.patch_logits(patches))
 
     def loss(self, predictions: IBOTPredictions, targets: IBOTTargets, batch: Batch) -> dict[str, Tensor]:
-        config, mask = self.config, _global_mask(batch)
+        config, mask = self.config, mask_of(batch, "iBOT")
         temperature = config.student_temperature
         cls = view_cross_entropy(predictions.cls, targets.cls, temperature)
         patch = patch_cross_entropy(predictions.patches, targets.patches, mask.weight, temperature)
+        self._last = Distillation(targets.cls, targets.features, cls.detach())
         return {"cls": config.cls_weight * cls, "patch": config.patch_weight * patch}
 
     def before_update(self) -> None:
@@ -172,25 +168,9 @@ class IBOT(Method):
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Tensor]:
-        """Signs of collapse: entropy per sample near 0 is one-hot; a perplexity near 1 is one prototype
-        for all.
-        """
-        if self._teacher_cls is None:
-            return {}
-        probabilities = self._teacher_cls.flatten(0, 1)
-        return {
-            "teacher_entropy": torch.special.entr(probabilities).sum(-1).mean(),
-            "prototype_perplexity": torch.special.entr(probabilities.mean(0)).sum().exp(),
-        }
+        """Signs of collapse, see :func:`vision.collapse.distillation_figures`."""
+        return distillation_figures(self._last)
 
-
-def _global_mask(batch: Batch) -> Mask:
-    mask = batch.masks[0]
-    if mask is None:
-        raise ValueError("iBOT learns from masked patches: give its global views a mask generator")
-    return mask
-
-
-def _cls(encoded: Encoded) -> Tensor:
-    assert encoded.cls is not None  # the constructor asks for it
-    return encoded.cls
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        images = 0 if self._last is None else self._last.teacher.shape[1]
+        return distillation_warning(figures, self.config.num_prototypes, images)

@@ -10,7 +10,7 @@ from vision.nn.grid import PatchGrid
 
 
 def test_methods_are_found_by_name():
-    assert sorted(METHODS) == ["beit", "beit2", "ibot", "vqkd"]
+    assert {"beit2", "dino", "dinov2", "ibot", "mae", "simmim", "vqkd"} <= set(METHODS)
     assert all(issubclass(METHODS[name], Method) for name in METHODS)
     with pytest.raises(KeyError):
         METHODS["simclr"]

@@ -151,8 +151,9 @@ def test_state_loads_into_a_new_method_and_gives_the_same_numbers(
     assert torch.equal(loss_of(method, batch), loss_of(other, batch))
 
 
-def test_figures_tell_one_hot_from_uniform(method, make_batch):
-    method.targets(make_batch(4, num_global=2, mask_ratio=0.4))
+def test_figures_tell_one_hot_from_uniform(method, make_batch, loss_of):
+    assert method.metrics() == {}
+    loss_of(method, make_batch(4, num_global=2, mask_ratio=0.4))
     figures = method.metrics()
     assert 0 < figures["teacher_entropy"] <= math.log(64) + 1e-4
     assert 1 <= figures["prototype_perplexity"] <= 64 + 1e-3

@@ -1,0 +1,132 @@
+"""DINO: self-distillation with no labels (Caron et al., ICCV 2021, arXiv 2104.14294).
+
+The teacher is a momentum copy of the student and sees the global views; the student sees all views, and for
+each learns what the teacher says of every other one. With g teacher and h student logits of CLS,
+
+    P_t = softmax((g − c) / τ_t),  P_s = softmax(h / τ_s)                              (eq. 1)
+    L   = mean of −P_t(x) · log P_s(x') over global views x and all views x' ≠ x       (eq. 3)
+    c   ← m c + (1 − m) · mean of g over the batch                                     (eq. 4)
+    θ_t ← λ θ_t + (1 − λ) θ_s,  λ on a cosine from .996 to 1                           (§3.1)
+
+Centering alone makes the output uniform, sharpening (τ_t < τ_s) alone one-hot; together they keep it from
+collapse (§5.3). The centre is used first and moved afterwards. As in the official code, except that schedules
+run per step. A patch that was not observed is not seen. Masks in a batch have no part.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from vision.batch import Batch
+from vision.collapse import Distillation, distillation_figures, distillation_warning
+from vision.config import DINOConfig, ViTConfig
+from vision.losses import view_cross_entropy
+from vision.methods.base import Method, cls_of, observed_patches
+from vision.nn.heads import DINOHead
+from vision.nn.teacher import EMATeacher
+from vision.nn.vit import VisionTransformer
+from vision.schedule import CosineSchedule, Scheduled, warmed_up
+from vision.targets import Centering
+
+
+class DINOTargets(NamedTuple):
+    """The teacher on the G global views."""
+
+    cls: Tensor  # (G, B, K) probabilities
+    features: Tensor  # (G, B, D) CLS before the head
+
+
+class DINONetwork(nn.Module):
+    """What student and teacher both have: encoder and head."""
+
+    def __init__(self, encoder: ViTConfig, config: DINOConfig) -> None:
+        super().__init__()
+        self.encoder = VisionTransformer(encoder)
+        self.head = DINOHead(
+            encoder.dim,
+            config.num_prototypes,
+            config.hidden_dim,
+            config.bottleneck_dim,
+            config.head_layers,
+            config.norm_last_layer,
+        )
+
+
+class DINO(Method):
+    """See the module's docstring. Batches: crop size 0 holds the global views, the rest local ones.
+
+    Parameters
+    ----------
+    encoder : needs a CLS token.
+    config : knobs of the method.
+
+    Raises
+    ------
+    ValueError : the encoder has no CLS token; or, in the loss, there is no second view.
+    """
+
+    def __init__(self, encoder: ViTConfig, config: DINOConfig) -> None:
+        super().__init__()
+        if not encoder.has_cls:
+            raise ValueError("DINO compares views by their CLS token: expected an encoder with has_cls true")
+        self.config = config
+        self.student = DINONetwork(encoder, config)
+        self.teacher = EMATeacher(self.student)
+        self.centering = Centering(config.num_prototypes, config.center_momentum)
+        self.temperature = Scheduled(
+            warmed_up(config.teacher_temperature, config.final_teacher_temperature, config.temperature_warmup)
+        )
+        self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
+        self._progress = 0.0
+        self._last: Distillation | None = None
+
+    def begin_step(self, progress: float) -> None:
+        self._progress = progress
+        self.temperature.update(progress)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> DINOTargets:
+        """The teacher on the global views."""
+        network = cast(DINONetwork, self.teacher.module)
+        features = cls_of(network.encoder(batch.views[0], batch.valid[0])).unflatten(0, (-1, batch.batch_size))
+        return DINOTargets(self.centering(network.head(features), self.temperature()), features)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Student logits (V, B, K) of all views, global ones first; packed into one pass."""
+        encoder = self.student.encoder
+        grids = [encoder.grid(images) for images in batch.views]
+        tokens = [encoder.embed(images, seen) for images, seen in zip(batch.views, batch.valid, strict=True)]
+        valid = [observed_patches(seen, grid) for seen, grid in zip(batch.valid, grids, strict=True)]
+        cls = torch.cat([cls_of(part) for part in encoder.encode(tokens, grids, valid)])
+        return self.student.head(cls).unflatten(0, (-1, batch.batch_size))
+
+    def loss(self, predictions: Tensor, targets: DINOTargets, batch: Batch) -> dict[str, Tensor]:
+        cls = view_cross_entropy(predictions, targets.cls, self.config.student_temperature)
+        self._last = Distillation(targets.cls, targets.features, cls.detach())
+        return {"cls": cls}
+
+    def before_update(self) -> None:
+        """Hold the last layer still at first, by dropping its gradient after clipping
+        (``cancel_gradients_last_layer``).
+        """
+        if self._progress < self.config.freeze_last_layer:
+            for parameter in self.student.head.last_layer.parameters():
+                parameter.grad = None
+
+    def end_step(self) -> None:
+        self.teacher.update(self.momentum(self._progress))
+
+    def artifact(self) -> VisionTransformer:
+        """The teacher's encoder, which is the better one (paper, §5.2)."""
+        return cast(DINONetwork, self.teacher.module).encoder
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, Tensor]:
+        """Signs of collapse, see :func:`vision.collapse.distillation_figures`."""
+        return distillation_figures(self._last)
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        images = 0 if self._last is None else self._last.teacher.shape[1]
+        return distillation_warning(figures, self.config.num_prototypes, images)

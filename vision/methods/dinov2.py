@@ -1,0 +1,189 @@
+"""DINOv2: learning robust visual features without supervision (Oquab et al. 2023, arXiv 2304.07193).
+
+DINO's loss on CLS and iBOT's on masked patches, each with a head of its own, targets by Sinkhorn-Knopp, and
+KoLeo, which spreads the features of a batch (§4). With the student's logits h and the teacher's
+probabilities P_t, x_i the student's CLS of image i at unit length, before the head,
+
+    L_DINO  = mean of −P_t(x) · log softmax(h(x') / τ_s) over global views x and all views x' ≠ x
+    L_iBOT  = mean over images of the mean over their masked patches of −P_t · log softmax(h / τ_s)
+    L_KoLeo = −1/n Σ_i log min_{j ≠ i} ‖x_i − x_j‖, for each global view, summed
+    L       = L_DINO + L_iBOT + .1 L_KoLeo
+
+P_t balances the prototypes over the batch: three rounds of Sinkhorn-Knopp on exp(logits / τ_t), CLS over all
+global views, patches over the masked ones (``assignment`` "centering", the official short recipe: DINO's
+centre, which for patches follows the masked ones, where iBOT's follows all). Differences from the official
+code: which images have a mask is drawn per image, not dealt out exactly per batch, so that a sample does not
+depend on its batch; the last layer is held still at first by dropping its gradient, where the official rate is
+0 and Adam's moments move; a patch that was not observed is neither seen nor predicted nor counted. KoLeo is
+per process. For the paper's networks see ``ViTConfig``: layer_scale 1e-5, drop_path .3 "uniform", ViT-g swiglu.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from vision.batch import Batch
+from vision.collapse import Distillation, distillation_figures, distillation_warning
+from vision.config import DINOv2Config, ViTConfig
+from vision.losses import koleo, patch_cross_entropy, view_cross_entropy
+from vision.methods.base import MaskToken, Method, cls_of, mask_of, observed_patches, take
+from vision.nn.heads import DINOHead
+from vision.nn.teacher import EMATeacher
+from vision.nn.vit import VisionTransformer
+from vision.schedule import CosineSchedule, Scheduled, warmed_up
+from vision.targets import Centering, SinkhornKnopp
+
+
+class DINOv2Targets(NamedTuple):
+    """The teacher on the G global views, nothing hidden."""
+
+    cls: Tensor  # (G, B, K) probabilities
+    patches: Tensor  # (G·B, M, K') probabilities at the masked places
+    features: Tensor  # (G, B, D) CLS before the head
+
+
+class DINOv2Predictions(NamedTuple):
+    """The student on all views, the global ones masked."""
+
+    cls: Tensor  # (V, B, K) logits: global views, then local ones
+    patches: Tensor  # (G·B, M, K') logits at the masked places
+    features: Tensor  # (G, B, D) CLS of the global views before the head
+
+
+class DINOv2Network(nn.Module):
+    """What student and teacher both have: encoder and heads (``patch_head`` None = CLS's serves patches too)."""
+
+    def __init__(self, encoder: ViTConfig, config: DINOv2Config) -> None:
+        super().__init__()
+        self.encoder = VisionTransformer(encoder)
+        self.head = _head(encoder, config, config.num_prototypes, config.bottleneck_dim)
+        self.patch_head = (
+            None
+            if config.shared_head
+            else _head(encoder, config, config.patch_prototypes, config.patch_bottleneck_dim)
+        )
+
+    def prototypes(self) -> list[nn.Parameter]:
+        """Weights of the last layers: what is held still at the start."""
+        heads = [head for head in (self.head, self.patch_head) if head is not None]
+        return [parameter for head in heads for parameter in head.last_layer.parameters()]
+
+    def patch_logits(self, patches: Tensor) -> Tensor:
+        """Patches (..., D) -> logits (..., K')."""
+        return (self.head if self.patch_head is None else self.patch_head)(patches)
+
+
+class DINOv2(Method):
+    """See the module's docstring. Batches: crop size 0 holds the global views with their masks (paper:
+    StratifiedBlockMask), the rest local ones.
+
+    Parameters
+    ----------
+    encoder : needs a CLS token.
+    config : knobs of the method.
+
+    Raises
+    ------
+    ValueError : the encoder has no CLS token; or a batch has no masks or no second view.
+    """
+
+    def __init__(self, encoder: ViTConfig, config: DINOv2Config) -> None:
+        super().__init__()
+        if not encoder.has_cls:
+            raise ValueError("DINOv2 compares views by their CLS token: expected an encoder with has_cls true")
+        self.config = config
+        self.student = DINOv2Network(encoder, config)
+        self.teacher = EMATeacher(self.student)
+        self.mask_token = MaskToken(encoder.dim, std=0.0)
+        num_patch = config.num_prototypes if config.shared_head else config.patch_prototypes
+        self.cls_assignment = _assignment(config, config.num_prototypes)
+        self.patch_assignment = _assignment(config, num_patch)
+        self.temperature = Scheduled(
+            warmed_up(config.teacher_temperature, config.final_teacher_temperature, config.temperature_warmup)
+        )
+        self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
+        self._progress = 0.0
+        self._last: Distillation | None = None
+
+    def begin_step(self, progress: float) -> None:
+        self._progress = progress
+        self.temperature.update(progress)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> DINOv2Targets:
+        """The teacher's distributions, balanced over the batch."""
+        mask, temperature = mask_of(batch, "DINOv2"), self.temperature()
+        network = cast(DINOv2Network, self.teacher.module)
+        encoded = network.encoder(batch.views[0], batch.valid[0])
+        features = cls_of(encoded).unflatten(0, (-1, batch.batch_size))  # (G, B, D)
+        cls = self.cls_assignment(network.head(features), temperature)
+        logits = network.patch_logits(take(encoded.patches, mask.index))
+        return DINOv2Targets(cls, self.patch_assignment(logits, temperature, mask.weight), features)
+
+    def predict(self, batch: Batch) -> DINOv2Predictions:
+        """The student, all views packed into one pass."""
+        encoder, mask = self.student.encoder, mask_of(batch, "DINOv2")
+        grids = [encoder.grid(images) for images in batch.views]
+        tokens = [encoder.embed(images, seen) for images, seen in zip(batch.views, batch.valid, strict=True)]
+        tokens[0] = self.mask_token(tokens[0], mask.hidden)
+        valid = [observed_patches(seen, grid) for seen, grid in zip(batch.valid, grids, strict=True)]
+        encoded = encoder.encode(tokens, grids, valid)
+        cls = torch.cat([cls_of(part) for part in encoded]).unflatten(0, (-1, batch.batch_size))
+        patches = self.student.patch_logits(take(encoded[0].patches, mask.index))
+        return DINOv2Predictions(self.student.head(cls), patches, cls[: batch.num_views(0)])
+
+    def loss(self, predictions: DINOv2Predictions, targets: DINOv2Targets, batch: Batch) -> dict[str, Tensor]:
+        config = self.config
+        temperature = config.student_temperature
+        weight = mask_of(batch, "DINOv2").weight
+        cls = view_cross_entropy(predictions.cls, targets.cls, temperature)
+        patch = patch_cross_entropy(predictions.patches, targets.patches, weight, temperature)
+        spread = torch.stack([koleo(view) for view in predictions.features]).sum()
+        self._last = Distillation(targets.cls, targets.features, cls.detach())
+        return {
+            "cls": config.cls_weight * cls,
+            "patch": config.patch_weight * patch,
+            "koleo": config.koleo_weight * spread,
+        }
+
+    def before_update(self) -> None:
+        """Hold the last layers still at first, by dropping their gradients after clipping."""
+        if self._progress < self.config.freeze_last_layer:
+            for parameter in self.student.prototypes():
+                parameter.grad = None
+
+    def end_step(self) -> None:
+        self.teacher.update(self.momentum(self._progress))
+
+    def artifact(self) -> VisionTransformer:
+        """The teacher's encoder: what the official weights are."""
+        return cast(DINOv2Network, self.teacher.module).encoder
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, Tensor]:
+        """Signs of collapse, see :func:`vision.collapse.distillation_figures`."""
+        return distillation_figures(self._last)
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        images = 0 if self._last is None else self._last.teacher.shape[1]
+        return distillation_warning(figures, self.config.num_prototypes, images, self.config.assignment)
+
+
+def _head(encoder: ViTConfig, config: DINOv2Config, num_prototypes: int, bottleneck_dim: int) -> DINOHead:
+    """As DINO's; the lengths of its prototypes are always learned."""
+    return DINOHead(
+        encoder.dim,
+        num_prototypes,
+        config.hidden_dim,
+        bottleneck_dim,
+        config.head_layers,
+        norm_last_layer=False,
+    )
+
+
+def _assignment(config: DINOv2Config, num_prototypes: int) -> Centering | SinkhornKnopp:
+    if config.assignment == "centering":
+        return Centering(num_prototypes, config.center_momentum)
+    return SinkhornKnopp()

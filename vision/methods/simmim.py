@@ -1,0 +1,72 @@
+"""SimMIM: a simple framework for masked image modelling (Xie et al., CVPR 2022, arXiv 2111.09886).
+
+Hidden patches are replaced by a learned mask token before positions are added; the encoder sees all tokens;
+one linear layer predicts the pixels of the hidden ones, as they are, under an l1 loss (§3):
+
+    L = Σ_hidden |x̂ − x| / number of hidden pixels and channels
+
+one ratio for the whole batch. The paper hides 60 % in cells of 32 pixels (``GridMask``, §3.2). Differences:
+pixels are in the order of our PatchGrid, not PixelShuffle's, which permutes the rows of the linear layer; the
+official 10⁻⁵ in the denominator is left out; a patch that was not observed is neither seen nor predicted, nor
+are pixels that were not.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vision.batch import Batch
+from vision.config import SimMIMConfig, ViTConfig
+from vision.losses import masked_l1
+from vision.methods.base import HiddenPixels, MaskToken, Method, hidden_pixels, mask_of, observed_patches, take
+from vision.nn.vit import VisionTransformer, init_weights
+from vision.targets import normalise_patches
+
+
+class SimMIM(Method):
+    """See the module's docstring. Batches: one crop size, with masks (paper: GridMask(.6)).
+
+    Parameters
+    ----------
+    encoder : any; the paper's ViT is BEiT's, with a relative position bias.
+    config : knobs of the method.
+
+    Raises
+    ------
+    ValueError : the encoder has global tokens that no patch sees (scope "causal").
+    """
+
+    def __init__(self, encoder: ViTConfig, config: SimMIMConfig) -> None:
+        super().__init__()
+        if encoder.scope == "causal" and encoder.num_global_tokens:
+            raise ValueError(
+                "no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0"
+            )
+        self.config = config
+        rows, columns = encoder.patch_size
+        self.encoder = VisionTransformer(encoder)
+        self.mask_token = MaskToken(encoder.dim, std=0.02)
+        self.head = nn.Linear(encoder.dim, encoder.in_channels * rows * columns)
+        self.head.apply(init_weights)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> HiddenPixels:
+        """The pixels of the hidden patches, as the loader gives them unless asked otherwise."""
+        pixels = hidden_pixels(batch, mask_of(batch, "SimMIM"), self.encoder.grid(batch.views[0]))
+        if not self.config.normalise_pixels:
+            return pixels
+        return pixels._replace(patches=normalise_patches(pixels.patches.float(), pixels.observed))
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Pixels (B, M, P) of the hidden patches, from the others."""
+        images, observed, mask = batch.views[0], batch.valid[0], mask_of(batch, "SimMIM")
+        grid = self.encoder.grid(images)
+        tokens = self.mask_token(self.encoder.embed(images, observed), mask.hidden)
+        encoded = self.encoder.encode([tokens], [grid], [observed_patches(observed, grid)])[0]
+        return self.head(take(encoded.patches, mask.index))
+
+    def loss(self, predictions: Tensor, targets: HiddenPixels, batch: Batch) -> dict[str, Tensor]:
+        return {"pixel": masked_l1(predictions, targets.patches, targets.weight)}
+
+    def artifact(self) -> VisionTransformer:
+        """The encoder; the mask token and the linear layer stay behind."""
+        return self.encoder

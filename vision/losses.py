@@ -24,7 +24,7 @@ def masked_cross_entropy(logits: Tensor, codes: Tensor, weight: Tensor | None = 
     """
     with _float32(logits):
         entropy = F.cross_entropy(logits.float().flatten(0, -2), codes.flatten(), reduction="none")
-    return _weighted_mean(entropy.view_as(codes), weight)
+    return weighted_mean(entropy.view_as(codes), weight)
 
 
 def view_cross_entropy(student: Tensor, teacher: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
@@ -76,7 +76,7 @@ def patch_cross_entropy(
 def cosine_distance(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean of 1 − cos between predicted and target features (B, N, D), weight (B, N) (BEiT v2, eq. 3)."""
     with _float32(prediction):
-        return _weighted_mean(1 - F.cosine_similarity(prediction.float(), target.float(), dim=-1), weight)
+        return weighted_mean(1 - F.cosine_similarity(prediction.float(), target.float(), dim=-1), weight)
 
 
 def masked_mse(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -84,12 +84,12 @@ def masked_mse(prediction: Tensor, target: Tensor, weight: Tensor | None = None)
 
     ``weight`` is (B, N), a patch each, or (B, N, P), a pixel each (patches that were observed in part).
     """
-    return _weighted_mean((prediction.float() - target.float()).square(), weight)
+    return weighted_mean((prediction.float() - target.float()).square(), weight)
 
 
 def masked_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean absolute error of patches (B, N, P), weight as in :func:`masked_mse` (SimMIM, Xie et al. 2022)."""
-    return _weighted_mean((prediction.float() - target.float()).abs(), weight)
+    return weighted_mean((prediction.float() - target.float()).abs(), weight)
 
 
 def koleo(features: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def koleo(features: Tensor) -> Tensor:
         return -(F.pairwise_distance(points, points[nearest], eps=1e-8) + 1e-8).log().mean()
 
 
-def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of ``values`` (B, N) or (B, N, P) under ``weight`` (B, N) or (B, N, P); 0 when no place counts.
 
     With several processes: of the places of all of them, once the processes' results are averaged.

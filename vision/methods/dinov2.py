@@ -60,9 +60,7 @@ class DINOv2Network(nn.Module):
         self.encoder = VisionTransformer(encoder)
         self.head = _head(encoder, config, config.num_prototypes, config.bottleneck_dim)
         self.patch_head = (
-            None
-            if config.shared_head
-            else _head(encoder, config, config.patch_prototypes, config.patch_bottleneck_dim)
+            None if config.shared_head else _head(encoder, config, config.patch_prototypes, config.patch_bottleneck_dim)
         )
 
     def prototypes(self) -> list[nn.Parameter]:

@@ -58,9 +58,7 @@ class MAEDecoder(nn.Module):
         self.norm = nn.LayerNorm(narrow.dim, eps=narrow.norm_eps)
         self.head = nn.Linear(narrow.dim, encoder.in_channels * rows * columns)
 
-    def forward(
-        self, encoded: Encoded, kept: Tensor, asked: Tensor, grid: PatchGrid, valid: Tensor | None
-    ) -> Tensor:
+    def forward(self, encoded: Encoded, kept: Tensor, asked: Tensor, grid: PatchGrid, valid: Tensor | None) -> Tensor:
         """What was encoded of the patches ``kept`` (B, K) -> pixels (B, M, P) of those at ``asked`` (B, M).
 
         ``valid`` : observed patches (B, N) bool, or None for all.

@@ -32,15 +32,15 @@ class SimMIM(Method):
 
     Raises
     ------
-    ValueError : the encoder has global tokens that no patch sees (scope "causal").
+    ValueError : a hidden patch sees no other (scope "patch"), or no patch the global tokens (scope "causal").
     """
 
     def __init__(self, encoder: ViTConfig, config: SimMIMConfig) -> None:
         super().__init__()
+        if encoder.scope == "patch":
+            raise ValueError("in scope 'patch' a hidden patch sees no other: set scope 'window' or 'causal'")
         if encoder.scope == "causal" and encoder.num_global_tokens:
-            raise ValueError(
-                "no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0"
-            )
+            raise ValueError("no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0")
         self.config = config
         rows, columns = encoder.patch_size
         self.encoder = VisionTransformer(encoder)

@@ -29,7 +29,7 @@ def method(build):
 
 
 def test_loss_falls(method, make_batch, train):
-    losses = train(method, make_batch(8, mask_ratio=0.6), steps=60)
+    losses = train(method, make_batch(8, mask_ratio=0.6), steps=100, learning_rate=5e-3)
     assert losses[-1] < 0.6 * losses[0]
 
 
@@ -147,11 +147,13 @@ def test_state_loads_into_a_new_method_and_gives_the_same_numbers(build, make_ba
     assert torch.equal(loss_of(method, batch), loss_of(other, batch))
 
 
-def test_batch_without_mask_and_global_tokens_that_no_patch_sees_are_refused(build, make_batch):
+def test_a_batch_without_mask_and_a_scope_in_which_nothing_can_be_learned_are_refused(build, make_batch):
     with pytest.raises(ValueError, match="give its views a mask generator"):
         build().predict(make_batch(2))
     with pytest.raises(ValueError, match="set has_cls false"):
         build(scope="causal")
+    with pytest.raises(ValueError, match="set scope 'window' or 'causal'"):
+        build(scope="patch", has_cls=False)
 
 
 @pytest.mark.slow

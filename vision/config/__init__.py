@@ -5,6 +5,7 @@ from vision.config.methods import (
     BEiTConfig,
     DINOConfig,
     DINOv2Config,
+    DVAEConfig,
     IBOTConfig,
     MAEConfig,
     SimMIMConfig,
@@ -19,6 +20,7 @@ from vision.config.model import (
     ViTConfig,
 )
 from vision.config.optim import OptimConfig
+from vision.config.views import ColorConfig, ImagesConfig, MaskConfig, ViewsConfig
 from vision.strict import ConfigError, from_dict, load_yaml, read_yaml, to_dict
 
 __all__ = [
@@ -27,17 +29,22 @@ __all__ = [
     "BEiT2Config",
     "BEiTConfig",
     "CodebookConfig",
+    "ColorConfig",
     "ConfigError",
     "DINOConfig",
     "DINOv2Config",
+    "DVAEConfig",
     "IBOTConfig",
+    "ImagesConfig",
     "MAEConfig",
+    "MaskConfig",
     "OptimConfig",
     "Position",
     "Scope",
     "SimMIMConfig",
     "VQKDConfig",
     "ViTConfig",
+    "ViewsConfig",
     "from_dict",
     "load_yaml",
     "read_yaml",

@@ -111,6 +111,31 @@ class IBOTConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DVAEConfig:
+    """The discrete VAE of DALL-E (Ramesh et al. 2021, appendix A), BEiT's tokenizer. Fractions are of the whole run."""
+
+    num_codes: int = 8192  # paper: 8192
+    code_dim: int = 256  # of the vectors that the decoder reads; official code: 128
+    decoder_depth: int = 4  # blocks; paper: convolutions, as many as in the encoder
+    likelihood: Literal["squared", "laplace", "logit_laplace"] = "laplace"  # paper: logit_laplace, of pixels in [0, 1]
+    sample: Literal["relaxed", "straight_through"] = "relaxed"  # paper: relaxed
+    temperature: float = 1.0  # of the Gumbel-softmax at the start; paper: 1
+    final_temperature: float = 0.0625  # paper: 1/16
+    temperature_decay: float = 0.5  # fraction, on a cosine; paper: .05 (150,000 of 3,000,000 updates)
+    kl_weight: float = 0.034  # nats of a patch against those of a pixel value; paper: 6.6 / 192 (8 x 8 RGB patches)
+    kl_warmup: float = 0.1  # fraction, from 0 on a cosine; paper: .0017 (5,000 updates)
+
+    def __post_init__(self) -> None:
+        for name in ("num_codes", "code_dim", "decoder_depth"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        for name in ("temperature", "final_temperature"):
+            require(getattr(self, name) > 0, self, name, "a positive number")
+        for name in ("temperature_decay", "kl_warmup"):
+            require(0 <= getattr(self, name) <= 1, self, name, "a number in [0, 1]")
+        require(self.kl_weight >= 0, self, "kl_weight", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
 class BEiTConfig:
     """BEiT (Bao et al. 2022). What it hides is the view's: the paper 75 of 196 patches, in blocks of at least 16."""
 

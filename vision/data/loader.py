@@ -22,8 +22,12 @@ from vision.nn.grid import PatchGrid
 View: TypeAlias = tuple[Tensor, Tensor | None, np.ndarray | None]
 """(image (C, H, W), observed (H, W) bool or None = all, hidden (rows, columns) bool or None = nothing)."""
 
-ViewMaker: TypeAlias = Callable[[Tensor, Tensor | None, np.random.Generator], Sequence[Sequence[View]]]
-"""(image, observed, rng) -> for each crop size, its views; numbers and sizes as for every other sample."""
+ViewMaker: TypeAlias = Callable[[Tensor, Tensor | None, np.random.Generator], Any]
+"""(image, observed, rng) -> for each crop size, its views; numbers and sizes as for every other sample.
+
+A view maker may have a ``collate`` of its own, samples -> what the loader gives, and then a ``prepare``, which
+makes the Batch of that on the device (:class:`vision.data.augment.ImageViews`).
+"""
 
 
 class ImageDataset(Protocol):
@@ -68,7 +72,7 @@ class StreamSampler(Sampler[list[int]]):
             yield list(range(first, first + self.batch_size))
 
 
-class SampleStream(Dataset[Sequence[Sequence[View]]]):
+class SampleStream(Dataset[Any]):
     """Position -> the views of the sample that stands there (see the module's first lines)."""
 
     def __init__(self, dataset: ImageDataset, views: ViewMaker, seed: int) -> None:
@@ -86,7 +90,7 @@ class SampleStream(Dataset[Sequence[Sequence[View]]]):
             self._order = np.random.default_rng((self.seed, self._round, 1)).permutation(size)
         return int(self._order[position % size])
 
-    def __getitem__(self, index: int) -> Sequence[Sequence[View]]:
+    def __getitem__(self, index: int) -> Any:
         image, observed = self.dataset[self.sample_index(index)]
         return self.views(image, observed, np.random.default_rng((self.seed, index)))
 
@@ -171,7 +175,7 @@ def make_loader(
     ----------
     dataset, views : where images come from, and what is made of each. A view maker may carry
         ``num_masked``, a tuple with the most patches hidden per crop size; masks then have the same length
-        in every batch.
+        in every batch; or its own ``collate``.
     batch_size : samples per process and batch.
     start_position, stop_position : the part of the stream to read; resume = a later start.
     seed : of the whole stream.
@@ -181,7 +185,7 @@ def make_loader(
     return DataLoader(
         SampleStream(dataset, views, seed),
         batch_sampler=StreamSampler(start_position, stop_position, batch_size, rank, world_size),
-        collate_fn=_Collate(getattr(views, "num_masked", None)),
+        collate_fn=getattr(views, "collate", None) or _Collate(getattr(views, "num_masked", None)),
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_prepare_worker,

@@ -135,7 +135,7 @@ def fit(
                     missing_ok=True
                 )  # else a later resume could pick up the run before this one
             trainer.callbacks += [watcher, keeper]  # type: ignore[attr-defined]
-            module = PretrainModule(method, config, seed, start, loader)
+            module = PretrainModule(method, config, seed, start, loader, getattr(views, "prepare", None))
             with hold_interrupts(keeper.request_stop):
                 trainer.fit(module)
             steps = module.step  # fewer than asked for if a callback stopped the run

@@ -34,6 +34,7 @@ class PretrainModule(pl.LightningModule):
     seed : of the run.
     start_step : updates made before this process took over.
     loader : (rank, number of processes) -> the loader of the batches from there on.
+    prepare : what the loader gives, on the device -> Batch; None = it gives batches.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class PretrainModule(pl.LightningModule):
         seed: int,
         start_step: int,
         loader: Callable[[int, int], Any],
+        prepare: Callable[[Any], Batch] | None = None,
     ) -> None:
         super().__init__()
         self.method, self.config, self.seed, self.loader = method, config, seed, loader
+        self.prepare = prepare
         self.start_step = start_step
         self.step = start_step  # updates made
         self.is_between_steps = (
@@ -53,6 +56,9 @@ class PretrainModule(pl.LightningModule):
         )
         self.terms: dict[str, Tensor] = {}  # of the last micro-batch, not yet read from the device
         self.guard = LossGuard()
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        return batch if self.prepare is None else self.prepare(batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.is_between_steps = False

@@ -1,0 +1,261 @@
+"""Images of any origin as a dataset: folders, Parquet, WebDataset tars, and arrays of any number of channels.
+
+Encoded images are RGB in uint8; arrays keep their values. What cannot be read is named and left out, up to a
+stated share; above it, and where nothing is left, that is an error.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from vision.data.sources import FolderSource, ImageSource, Labels, ParquetSource, TarSource, name_labels
+from vision.errors import InputError
+
+MEMORY_BYTES = 2 * 1024**3  # decoded images of one size are kept up to this; more are decoded as they come
+SHOWN = 5  # unreadable images that are named one by one
+ARRAY_KEYS = ("images", "image", "x", "X", "arr_0", "data")
+LABEL_KEYS = ("labels", "label", "y", "targets")
+
+
+class ImageSet(Protocol):
+    """What training and evaluation read."""
+
+    name: str
+    labels: Labels | None
+    channels: int
+    is_encoded: bool  # RGB in uint8, as files hold it
+    size: tuple[int, int] | None  # (height, width) of all images, pixels; None = they differ
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """(image (C, H, W), observed (H, W) bool or None = all)."""
+        ...
+
+
+def open_images(
+    path: str | Path,
+    *,
+    shortest: int | None = None,
+    label_column: str | None = None,
+    max_unreadable: float = 0.01,
+) -> ImageSet:
+    """Open a data set by what it is: a folder (of images, of Parquet tables, of tars) or a file.
+
+    Parameters
+    ----------
+    path : folder, ``.parquet``, ``.tar``, ``.npy`` or ``.npz``.
+    shortest : encoded images whose shorter side has more pixels are scaled down to it; None = never.
+    label_column : of a Parquet table, or key of the ``.json`` of a tar or of the ``.npz``; None = ``label``.
+    max_unreadable : share of the images that may be unreadable and are left out.
+
+    Raises
+    ------
+    InputError : there is nothing there, nothing readable, or not the label column.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; --data takes a folder of images, .parquet, .tar, .npy or .npz")
+    ending = path.suffix.lower()
+    if ending in (".npy", ".npz"):
+        return ArrayImages(path, label_column)
+    if ending in (".parquet", ".tar"):
+        source = (ParquetSource if ending == ".parquet" else TarSource)([path], label_column)
+    elif path.is_dir():
+        source = _open_folder(path, label_column)
+    else:
+        raise InputError(f"{path}: expected a folder of images, .parquet, .tar, .npy or .npz, not {ending!r}")
+    return EncodedImages(source, str(path), shortest, max_unreadable)
+
+
+def _open_folder(path: Path, label_column: str | None) -> ImageSource:
+    tars, tables = sorted(path.rglob("*.tar")), sorted(path.rglob("*.parquet"))
+    if tars:
+        return TarSource(tars, label_column)
+    return ParquetSource(tables, label_column) if tables else FolderSource(path)
+
+
+class EncodedImages:
+    """JPEG, PNG and the like, in RGB (3, H, W) uint8.
+
+    Small images of one size are decoded once and kept, and the unreadable ones are left out at once. Larger
+    sets are decoded as they are asked for, and in the place of an unreadable image stands the next one.
+
+    Parameters
+    ----------
+    source : the encoded images.
+    name : of the set, for messages.
+    shortest, max_unreadable : as in :func:`open_images`.
+    """
+
+    is_encoded, channels = True, 3
+
+    def __init__(
+        self, source: ImageSource, name: str, shortest: int | None = None, max_unreadable: float = 0.01
+    ) -> None:
+        self.source, self.name, self.shortest, self.max_unreadable = source, name, shortest, max_unreadable
+        self.labels, self._kept = source.labels, None
+        self._faults: dict[int, str] = {}
+        if len(source) == 0:
+            raise InputError(f"{name} holds no images")
+        probes = [self._first_readable(start) for start in np.linspace(0, len(source) - 1, 8).astype(int)]
+        shapes = {(probe.shape[-2], probe.shape[-1]) for probe in probes}
+        self.size: tuple[int, int] | None = next(iter(shapes)) if len(shapes) == 1 else None
+        if self.size is not None and len(source) * probes[0].numel() <= MEMORY_BYTES:
+            self._keep(probes[0])
+
+    def __len__(self) -> int:
+        return len(self.source) if self._kept is None else len(self._kept)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, None]:
+        return (self._first_readable(index) if self._kept is None else self._kept[index]), None
+
+    def segmentation(self, index: int) -> Tensor | None:
+        """The label map (H, W) long beside an image; None = the set has none."""
+        read = getattr(self.source, "mask", None)
+        content = None if read is None else read(index)
+        if content is None:
+            return None
+        return torch.from_numpy(np.array(Image.open(io.BytesIO(content)))).long()
+
+    def _keep(self, probe: Tensor) -> None:
+        """Decode everything into one tensor, if all images have the size of ``probe``."""
+        kept = torch.empty(len(self.source), *probe.shape, dtype=torch.uint8)
+        places = []
+        for index in range(len(self.source)):
+            image = self._decode(index)
+            if image is None:
+                continue
+            if image.shape != probe.shape:
+                self.size = None
+                return
+            kept[len(places)] = image
+            places.append(index)
+        if self._faults:
+            named = "".join(f"\n  {fault}" for fault in list(self._faults.values())[:SHOWN])
+            more = f"\n  and {len(self._faults) - SHOWN} more" if len(self._faults) > SHOWN else ""
+            print(f"{self.name}: left out what cannot be read:{named}{more}", file=sys.stderr)
+        self._kept = kept[: len(places)]
+        if self.labels is not None:
+            self.labels = self.labels._replace(numbers=self.labels.numbers[places])
+
+    def _first_readable(self, index: int) -> Tensor:
+        for place in range(index, index + len(self.source)):
+            image = self._decode(place % len(self.source))
+            if image is not None:
+                return image
+        raise InputError(f"{self.name} holds no readable image")
+
+    def _decode(self, index: int) -> Tensor | None:
+        """One image (3, H, W) uint8; None, and a note, if it cannot be read. Raises InputError at too many."""
+        if index in self._faults:
+            return None
+        try:
+            return decode(self.source.content(index), self.shortest)
+        except UnidentifiedImageError:
+            self._faults[index] = f"{self.source.where(index)} (not an image)"
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = " ".join(str(error).split())[:100]
+            self._faults[index] = f"{self.source.where(index)} ({reason})"
+        if len(self._faults) > self.max_unreadable * len(self.source):
+            raise InputError(
+                f"{len(self._faults)} of the {len(self.source)} images of {self.name} cannot be read, more than "
+                f"the share of {self.max_unreadable:g} that may be left out (--images.max-unreadable), "
+                f"the last of them {self._faults[index]}"
+            )
+        return None
+
+
+class ArrayImages:
+    """Arrays (N, C, H, W), or (N, H, W) of one channel, from ``.npy`` or ``.npz``; NaN = not observed.
+
+    uint8 is read as images are, from 0 to 255; everything else as it is. ``.npy`` files are mapped, not read.
+
+    Raises
+    ------
+    InputError : it is no such array, or has not the label key.
+    """
+
+    def __init__(self, path: Path, label_key: str | None = None) -> None:
+        self.name = str(path)
+        array, labels = _load_arrays(path, label_key)
+        if array.ndim == 3:
+            array = array[:, None]
+        if array.ndim != 4 or array.dtype.kind not in "fiub" or 0 in array.shape:
+            raise InputError(
+                f"{path} holds an array of shape {array.shape} and type {array.dtype}, expected numbers of shape "
+                "(images, channels, height, width), or (images, height, width)"
+            )
+        if array.shape[-1] in (1, 3, 4) and array.shape[1] not in (1, 3, 4):
+            raise InputError(
+                f"{path} has shape {array.shape}: channels come second, as (images, channels, height, width)"
+            )
+        if labels is not None and len(labels) != len(array):
+            raise InputError(f"{path} has {len(labels)} labels for {len(array)} images")
+        self._array = array
+        self.labels = None if labels is None else name_labels(labels.tolist())
+        self.channels: int = array.shape[1]
+        self.size: tuple[int, int] | None = (array.shape[2], array.shape[3])
+        self.is_encoded = array.dtype == np.uint8 and self.channels == 3
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | None]:
+        values = np.array(self._array[index])
+        if values.dtype == np.uint8:
+            return torch.from_numpy(values), None
+        image = torch.from_numpy(values.astype(np.float32))
+        observed = ~image.isnan().any(dim=0)
+        return (image, None) if bool(observed.all()) else (torch.where(observed, image, 0.0), observed)
+
+
+def decode(content: bytes, shortest: int | None = None) -> Tensor:
+    """An encoded image -> (3, H, W) uint8, its shorter side scaled down to ``shortest`` pixels.
+
+    Raises OSError, ValueError or SyntaxError, as Pillow does, where it is damaged.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of EXIF blocks and palettes that need not concern us
+        image = Image.open(io.BytesIO(content))
+        if image.mode in ("I;16", "I", "F"):
+            raise ValueError(f"mode {image.mode}: give images of more than 8 bits as .npy")
+        if shortest is not None and min(image.size) > shortest:
+            ratio = shortest / min(image.size)
+            width, height = (max(shortest, round(side * ratio)) for side in image.size)
+            image.draft("RGB", (width, height))
+            image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def _load_arrays(path: Path, label_key: str | None) -> tuple[NDArray, NDArray | None]:
+    """(array, labels or None) of an ``.npy`` or ``.npz`` file."""
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            if label_key is not None:
+                raise InputError(f"{path} holds no labels; put them beside the images, as {label_key!r} of an .npz")
+            return loaded, None
+        with loaded:
+            key = next((key for key in ARRAY_KEYS if key in loaded), None)
+            if key is None:
+                raise InputError(f"{path} holds {', '.join(loaded.files)}; name the array of the images 'images'")
+            wanted = (label_key,) if label_key is not None else LABEL_KEYS
+            found = next((name for name in wanted if name in loaded), None)
+            if label_key is not None and found is None:
+                raise InputError(f"{path} has no {label_key!r}; it holds: {', '.join(loaded.files)}")
+            return loaded[key], None if found is None else loaded[found]
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as a NumPy array: {' '.join(str(error).split())}") from None

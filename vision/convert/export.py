@@ -1,0 +1,70 @@
+"""Encoders for places without this library: a torch.export program, or ONNX."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vision.convert.files import ConvertError
+from vision.nn.vit import VisionTransformer
+
+
+class Features(nn.Module):
+    """Images (B, C, H, W) -> CLS (B, D) and patches (B, N, D), or patches alone without a CLS token."""
+
+    def __init__(self, encoder: VisionTransformer) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        encoded = self.encoder(images)
+        return (encoded.patches,) if encoded.cls is None else (encoded.cls, encoded.patches)
+
+
+def export_program(encoder: VisionTransformer, path: str | Path, image_size: tuple[int, int]) -> None:
+    """Write a ``.pt2`` file for ``torch.export.load``: one image size (height, width), any batch.
+
+    Its result is that of :class:`Features`. Raises ConvertError for a path that does not end in ``.pt2``, and
+    ValueError when patches do not fill the image.
+    """
+    target = _checked(path, ".pt2")
+    torch.export.save(_program(encoder, image_size), target)
+
+
+def export_onnx(encoder: VisionTransformer, path: str | Path, image_size: tuple[int, int]) -> None:
+    """Write an ``.onnx`` file with input "images" and outputs "cls" (where there is one) and "patches".
+
+    One image size (height, width), any batch. Raises ConvertError for another suffix, or without onnx and
+    onnxscript, and ValueError when patches do not fill the image.
+    """
+    target = _checked(path, ".onnx")
+    try:
+        import onnxscript  # noqa: F401  # pyright: ignore[reportMissingImports, reportUnusedImport]
+    except ImportError:
+        raise ConvertError("writing ONNX needs onnx and onnxscript: pip install 'fintok[export]'") from None
+    names = ["cls", "patches"] if encoder.config.has_cls else ["patches"]
+    program = torch.onnx.export(
+        _program(encoder, image_size), dynamo=True, input_names=["images"], output_names=names, verbose=False
+    )
+    assert program is not None
+    program.save(target)
+
+
+def _program(encoder: VisionTransformer, image_size: tuple[int, int]) -> torch.export.ExportedProgram:
+    features = Features(copy.deepcopy(encoder)).eval()
+    device = next(encoder.parameters()).device
+    images = torch.zeros(2, encoder.config.in_channels, *image_size, device=device)
+    encoder.grid(images)  # refuses a size that patches do not fill, in one sentence
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(features, (images,), dynamic_shapes={"images": {0: batch}})
+
+
+def _checked(path: str | Path, suffix: str) -> Path:
+    target = Path(path)
+    if target.suffix != suffix:
+        raise ConvertError(f"{target} ends in {target.suffix!r}, expected {suffix}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target

@@ -1,0 +1,81 @@
+"""Writing our encoders as other libraries do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from vision.config import ViTConfig
+from vision.convert.files import ConvertError
+from vision.convert.forms import HUGGING_FACE, Form, find_form
+from vision.convert.hugging_face import architecture, config_json, general_lacks, not_same
+from vision.convert.match import to_theirs
+from vision.convert.names import TIMM_REGISTERS, Names
+from vision.nn.vit import VisionTransformer
+
+HUGGING_FACE_FORM = "huggingface"
+
+
+def write_encoder(encoder: VisionTransformer, path: str | Path, form: str) -> None:
+    """Write ``encoder`` in a form of :data:`vision.convert.forms.FORMS`, or "huggingface" for a folder.
+
+    ``path`` ends in ``.pth`` (as the official code saves) or ``.safetensors``; a Hugging Face folder is made if
+    it is not there. What is there is written over. The position of CLS, which is part of the token here, is
+    zero, sin-cos positions are written out on the grid of ``max_rows`` × ``max_columns``, and BEiT's keys lose
+    their bias, which changes no feature. Raises ConvertError when the form has no place for what the encoder has.
+    """
+    target = Path(path)
+    if form == HUGGING_FACE_FORM:
+        _write_folder(encoder, target)
+        return
+    chosen = find_form(form)
+    names = _variant(encoder.config, chosen)
+    _refuse(encoder.config, chosen)
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in to_theirs(encoder.state_dict(), names, encoder.config).items()
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".safetensors":
+        save_file(tensors, target)
+    elif target.suffix in (".pth", ".pt"):
+        content: dict[str, Any] = tensors
+        for entry in chosen.layout:
+            content = {entry: content}
+        torch.save(content, target)
+    else:
+        raise ConvertError(f"{target} ends in {target.suffix!r}, expected .pth or .safetensors")
+
+
+def _write_folder(encoder: VisionTransformer, folder: Path) -> None:
+    kind = architecture(encoder.config)
+    tensors = to_theirs(encoder.state_dict(), HUGGING_FACE[kind], encoder.config)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
+    text = json.dumps(config_json(encoder.config, kind), indent=2) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+
+
+def _variant(config: ViTConfig, form: Form) -> Names:
+    """timm's names for a transformer with registers, with BEiT's attention, or the plain ones."""
+    if config.num_registers and TIMM_REGISTERS in form.variants:
+        return TIMM_REGISTERS
+    if config.relative_position != "none":
+        return form.variants[0]
+    return form.variants[-1]
+
+
+def _refuse(config: ViTConfig, form: Form) -> None:
+    kinds = ("table", "sincos", "none") if "beit" in form.name or form.name == "timm" else ("table", "sincos")
+    lacks = [
+        (f"{config.row_position!r} row and {config.column_position!r} column positions", not_same(config, kinds)),
+        *general_lacks(config),
+    ]
+    lacking = [what for what, is_lacking in lacks if is_lacking]
+    if lacking:
+        raise ConvertError(f"a {form.title} checkpoint has no place for {' and '.join(lacking)}")

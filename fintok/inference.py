@@ -6,7 +6,7 @@ one is filled up), so that a panel cut short gives the same bits up to the cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from torch import Tensor
 from fintok.imaging import ReturnImages
 from fintok.progress import track
 from vision.methods.beit2 import MaskedCodeModel
+from vision.nn.last_column import Question, can_read_last_column, read_last_column
 from vision.nn.tokenizer import Tokenizer
 
 TOKENS_PER_BATCH = 4_096  # of A x columns: their activations stay in the cache of a core, a quarter faster than 16,384
@@ -103,14 +104,13 @@ def read_forecast(
     if images.num_days < seen_days:
         return forecast
     windows = Windows.of(images, seen_days, TOKENS_PER_BATCH * patch_days)
-    hidden = torch.zeros(images.num_assets, window_days // patch_days, dtype=torch.bool)
-    hidden[:, -1] = True
+    everyone = Question(torch.ones(images.num_assets, 1, dtype=torch.bool), None)
     with reading(model):
         for rows, values, observed in windows.batches(description):
             is_there = observed[:, :, -1:]
             values = torch.nn.functional.pad(values, (0, patch_days))
             observed = torch.cat([observed, is_there.expand(-1, -1, patch_days)], dim=2)
-            probability = _last_column(model, values, observed, hidden).softmax(-1)
+            probability = _last_column(model, values, observed, [everyone])[0].softmax(-1)
             weight = is_there.float()
             mean = (probability * weight).sum(1) / weight.sum(1)  # 0 / 0 = NaN: nobody was observed
             forecast[rows] = mean[: rows.stop - rows.start].numpy()
@@ -134,16 +134,15 @@ def read_surprise(
     mean, variance = torch.from_numpy(vocabulary.patch_mean), torch.from_numpy(vocabulary.patch_variance)
     channel = images.channel_names.index("return")
     groups = asset_groups(images.assets)
+    questions = [Question(_hide(group, images.num_assets), group) for group in groups]
     with reading(model):
         for rows, values, observed in windows.batches("surprise"):
             count = rows.stop - rows.start
             code = torch.from_numpy(codes[rows].astype(np.int64))
             code = torch.cat([code, code[-1:].expand(values.shape[0] - count, -1)])
             patch, seen = values[:, channel, :, -patch_days:], observed[:, :, -patch_days:]
-            for group in groups:
-                hidden = torch.zeros(images.num_assets, window_days // patch_days, dtype=torch.bool)
-                hidden[group, -HIDDEN_COLUMNS:] = True
-                logits = _last_column(model, values, observed, hidden)[:, group]
+            answers = _last_column(model, values, observed, questions)
+            for group, logits in zip(groups, answers, strict=True):
                 part = _judge(logits, code[:, group], patch[:, group], seen[:, group], mean, variance)
                 answer[:, rows, group.numpy()] = part[:, :count].numpy()
     return Surprise(*np.where(images.observed.T, answer, np.float32(np.nan)))
@@ -181,11 +180,29 @@ def _judge(logits: Tensor, code: Tensor, patch: Tensor, seen: Tensor, mean: Tens
     )
 
 
-def _last_column(model: MaskedCodeModel, values: Tensor, observed: Tensor, hidden: Tensor) -> Tensor:
-    """Logits (B, A, K) of the newest patch of every asset, where `hidden` (A, columns) is not seen."""
-    batch = values.shape[0]
-    patches = model.encode(values, observed, hidden.flatten().expand(batch, -1)).patches
-    return model.head(patches.unflatten(1, hidden.shape)[:, :, -1])
+def _hide(group: Tensor, num_assets: int) -> Tensor:
+    """(A, HIDDEN_COLUMNS) bool: the group's newest patches."""
+    hidden = torch.zeros(num_assets, HIDDEN_COLUMNS, dtype=torch.bool)
+    hidden[group] = True
+    return hidden
+
+
+def _last_column(
+    model: MaskedCodeModel, values: Tensor, observed: Tensor, questions: Sequence[Question]
+) -> list[Tensor]:
+    """Logits (B, Q, K) of the newest patch of each question's assets."""
+    encoder, grid = model.encoder, model.encoder.grid(values)
+    if can_read_last_column(encoder.config):
+        tokens, seen = encoder.embed(values, observed), grid.pool_any(observed)
+        states = read_last_column(encoder, tokens, grid, seen, model.mask_token.weight, questions)
+        return [model.head(state) for state in states]
+    answers = []
+    for hidden, rows in questions:
+        whole = torch.nn.functional.pad(hidden, (grid.columns - hidden.shape[1], 0))
+        patches = model.encode(values, observed, whole.flatten().expand(len(values), -1)).patches
+        newest = patches.unflatten(1, whole.shape)[:, :, -1]
+        answers.append(model.head(newest if rows is None else newest[:, rows]))
+    return answers
 
 
 @contextmanager

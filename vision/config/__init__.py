@@ -20,10 +20,12 @@ from vision.config.model import (
     ViTConfig,
 )
 from vision.config.optim import OptimConfig
+from vision.config.pretrain import NEEDS, Needs, PretrainConfig, check_method
 from vision.config.views import ColorConfig, ImagesConfig, MaskConfig, ViewsConfig
 from vision.strict import ConfigError, from_dict, load_yaml, read_yaml, to_dict
 
 __all__ = [
+    "NEEDS",
     "VIT_SIZES",
     "Attention",
     "BEiT2Config",
@@ -38,13 +40,16 @@ __all__ = [
     "ImagesConfig",
     "MAEConfig",
     "MaskConfig",
+    "Needs",
     "OptimConfig",
+    "PretrainConfig",
     "Position",
     "Scope",
     "SimMIMConfig",
     "VQKDConfig",
     "ViTConfig",
     "ViewsConfig",
+    "check_method",
     "from_dict",
     "load_yaml",
     "read_yaml",

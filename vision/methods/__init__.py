@@ -15,6 +15,7 @@ _HOME = {
     "dino": "DINO",
     "ibot": "IBOT",
     "dinov2": "DINOv2",
+    "dvae": "DVAE",
     "vqkd": "VQKD",
     "beit": "BEiT",
     "beit2": "BEiT2",

@@ -50,21 +50,43 @@ class JointAttention(nn.Module):
             pack([self._attend(part, segment) for part, segment in zip(qkv, segments, strict=True)])
         )
 
+    def weights(self, flat: Tensor, segments: Sequence[Segment]) -> list[Tensor]:
+        """Flat packed tokens (T, D) -> (B, heads, L, L) per segment: the share of each key (last) in what a query
+        gets; to look at, for :meth:`forward` never forms them.
+        """
+        shares = []
+        for qkv, segment in zip(split(self.qkv(flat), segments), segments, strict=True):
+            query, key, _ = self._query_key_value(qkv, segment)
+            scores = query @ key.transpose(-2, -1) / math.sqrt(self.head_dim)
+            mask = self._mask(segment, scores)
+            if mask is not None:
+                scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+            shares.append(scores.softmax(dim=-1))
+        return shares
+
     def _attend(self, qkv: Tensor, segment: Segment) -> Tensor:
+        query, key, value = self._query_key_value(qkv, segment)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=self._mask(segment, query))
+        return attended.transpose(1, 2).flatten(2)  # (B, L, D)
+
+    def _query_key_value(self, qkv: Tensor, segment: Segment) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, L, 3·D) -> three of (B, heads, L, d)."""
         parts = qkv.unflatten(2, (3, self.heads, self.head_dim)).permute(2, 0, 3, 1, 4)  # (3, B, heads, L, d)
         query, key, value = parts.unbind(0)
         if any(self.rotary):
             angles = rotary_angles(segment.grid, self.head_dim, *self.rotary, device=qkv.device)
             query, key = (rotate(x, angles, segment.num_global_tokens) for x in (query, key))
-        visible, bias = self._visible(segment, qkv.device), segment.bias
+        return query, key, value
+
+    def _mask(self, segment: Segment, like: Tensor) -> Tensor | None:
+        """Who may attend (bool), or what is added to the scores, of the dtype of ``like``; None = neither."""
+        visible, bias = self._visible(segment, like.device), segment.bias
         if self.relative is not None:
             bias = self.relative(segment.grid, segment.num_global_tokens)
-        mask = visible
-        if bias is not None:
-            bias = bias[None].to(query.dtype)  # (1, heads, L, L)
-            mask = bias if visible is None else bias.masked_fill(~visible, -math.inf)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return attended.transpose(1, 2).flatten(2)  # (B, L, D)
+        if bias is None:
+            return visible
+        bias = bias[None].to(like.dtype)  # (1, heads, L, L)
+        return bias if visible is None else bias.masked_fill(~visible, -math.inf)
 
     def _visible(self, segment: Segment, device: torch.device) -> Tensor | None:
         """(1 or B, 1, 1 or L, L) bool, True = may attend; None when everything may."""

@@ -125,3 +125,19 @@ def test_rotary_leaves_global_tokens():
 def test_a_query_without_any_key_is_opened_and_no_other():
     visible = torch.tensor([[True, False], [False, False]])
     assert open_empty_rows(visible).tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("options", [{}, {"scope": "causal"}, {"relative_position": "block"}, {"row_position": "rotary"}])
+def test_the_weights_that_are_looked_at_are_those_that_are_used(options):
+    torch.manual_seed(0)
+    attention = JointAttention(_config(max_rows=3, max_columns=4, **options))
+    if attention.relative is not None:
+        torch.nn.init.normal_(attention.relative.table)
+    valid = torch.rand(BATCH, GRID.num_patches) > 0.3
+    segment = Segment(BATCH, GRID, 1, valid)
+    flat = torch.randn(segment.num_tokens, 16) * 3
+    (weights,) = attention.weights(flat, [segment])
+    assert torch.allclose(weights.sum(dim=-1), torch.ones(BATCH, 2, 13), atol=1e-5)
+    value = attention.qkv(flat)[:, 32:].view(BATCH, 13, 2, 8).transpose(1, 2)
+    mixed = attention.proj((weights @ value).transpose(1, 2).flatten(2)).flatten(0, 1)
+    assert torch.allclose(mixed, attention(flat, [segment]), atol=1e-5)

@@ -13,9 +13,12 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # of the type checker's own stubs
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 class ConfigError(ValueError):
@@ -33,7 +36,7 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") ->
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{place}expected a mapping for {cls.__name__}, got {mapping!r}")
     hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     for key in mapping:
         if key not in fields:
             nearest = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)

@@ -67,5 +67,5 @@ def _after(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> pl.DataFram
 
     if earlier.columns != table.columns:
         raise InputError(f"{out} cannot be appended to: it holds {earlier.columns}, scores are {table.columns}")
-    earlier = earlier.cast(dict(table.schema))  # type: ignore[arg-type]
+    earlier = earlier.cast(table.schema)
     return pl.concat([earlier, table.filter(pl.col("date") > earlier["date"].max())])

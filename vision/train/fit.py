@@ -134,7 +134,8 @@ def fit(
                 checkpoint.unlink(
                     missing_ok=True
                 )  # else a later resume could pick up the run before this one
-            trainer.callbacks += [watcher, keeper]  # type: ignore[attr-defined]
+            # Lightning gives its trainer this list from outside the class, where pyright does not see it
+            trainer.callbacks += [watcher, keeper]  # pyright: ignore[reportAttributeAccessIssue]
             module = PretrainModule(method, config, seed, start, loader, getattr(views, "prepare", None))
             with hold_interrupts(keeper.request_stop):
                 trainer.fit(module)

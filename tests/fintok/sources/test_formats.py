@@ -1,0 +1,143 @@
+"""read_panel: every shape a panel comes in."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from fintok.sources import read_panel
+
+SYMBOLS = ("AAA", "BBB", "CCC")
+
+
+def assert_is(panel, expected: np.ndarray) -> None:
+    assert panel.assets == SYMBOLS
+    assert panel.num_days == len(expected)
+    assert panel.dates[0] == np.datetime64("2020-01-01")
+    np.testing.assert_array_equal(panel.prices, expected)
+
+
+WRITERS = {
+    "prices.parquet": pl.DataFrame.write_parquet,
+    "prices.csv": pl.DataFrame.write_csv,
+    "prices.arrow": pl.DataFrame.write_ipc,
+    "stream.arrow": pl.DataFrame.write_ipc_stream,
+    "prices.tsv": lambda frame, path: frame.write_csv(path, separator="\t"),
+    "semicolons.csv": lambda frame, path: frame.write_csv(path, separator=";"),
+    "prices.csv.gz": lambda frame, path: frame.to_pandas().to_csv(path, index=False),
+    "no_suffix": pl.DataFrame.write_parquet,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("layout", ["wide", "long"])
+def test_every_file_format_gives_the_same_panel(name, layout, wide, long, expected, tmp_path):
+    WRITERS[name](wide if layout == "wide" else long, tmp_path / name)
+    panel = read_panel(tmp_path / name)
+    assert_is(panel, expected)
+    assert panel.source == str(tmp_path / name)
+
+
+def test_frames_of_every_library_give_the_same_panel(wide, long, expected):
+    frame = wide.to_pandas()
+    indexed = frame.set_index("date")
+    nameless = indexed.rename_axis(None)
+    two_level_rows = long.to_pandas().set_index(["date", "symbol"])
+    for source in (wide, wide.lazy(), wide.to_arrow(), frame, indexed, nameless, long, long.to_pandas(),
+                   long.to_arrow(), two_level_rows, two_level_rows.rename_axis(["day", "ticker"])):  # fmt: skip
+        assert_is(read_panel(source), expected)
+
+
+@pytest.mark.parametrize("symbols_first", [False, True])
+def test_two_level_columns_of_downloads_are_read_with_their_bars(wide, expected, symbols_first):
+    close = wide.to_pandas().set_index("date")
+    parts = {"Close": close, "Adj Close": close, "Volume": close * 100}
+    frame = pd.concat(parts, axis=1, names=["Price", "Ticker"])
+    panel = read_panel(frame.swaplevel(axis=1) if symbols_first else frame)
+    assert_is(panel, expected)
+    assert set(panel.fields) == {"close", "volume"}
+
+
+def test_an_index_written_to_csv_without_a_name_is_the_date(wide, expected, tmp_path):
+    wide.to_pandas().set_index("date").rename_axis(None).to_csv(tmp_path / "p.csv")
+    assert_is(read_panel(tmp_path / "p.csv"), expected)
+
+
+def test_a_folder_partitioned_by_year_or_by_symbol_is_one_panel(wide, long, expected, tmp_path):
+    for number, part in enumerate((wide[:11], wide[11:])):
+        (tmp_path / "years" / f"year={2020 + number}").mkdir(parents=True)
+        part.write_parquet(tmp_path / "years" / f"year={2020 + number}" / "part-0.parquet")
+    (tmp_path / "years" / "_SUCCESS").touch()
+    (tmp_path / "years" / "README.md").write_text("not data")
+    for symbol in SYMBOLS:
+        (tmp_path / "hive" / f"symbol={symbol}").mkdir(parents=True)
+        part = long.filter(pl.col("symbol") == symbol).drop("symbol")
+        part.write_csv(tmp_path / "hive" / f"symbol={symbol}" / "part.csv")
+    assert_is(read_panel(tmp_path / "years"), expected)
+    assert_is(read_panel(tmp_path / "hive"), expected)
+
+
+def test_a_folder_with_one_file_per_symbol_takes_the_files_names(long, expected, tmp_path):
+    for symbol in SYMBOLS:
+        long.filter(pl.col("symbol") == symbol).drop("symbol").write_csv(tmp_path / f"{symbol}.csv")
+    assert_is(read_panel(tmp_path), expected)
+
+
+def test_wide_parts_may_hold_different_assets(wide, expected, tmp_path):
+    wide[:4].drop("CCC").write_parquet(tmp_path / "1.parquet")
+    wide[4:].write_parquet(tmp_path / "2.parquet")
+    assert_is(read_panel(tmp_path), expected)
+
+
+def test_an_adjusted_close_is_preferred_and_the_bar_is_kept_as_it_is(long, expected):
+    bars = long.with_columns(
+        (pl.col("close") * 2).alias("Close"), (pl.col("close") * 3).alias("High"), pl.lit(10).alias("Volume")
+    )
+    bars = bars.rename({"close": "Adj Close", "symbol": "Ticker", "date": "Date"})
+    panel = read_panel(bars)
+    assert_is(panel, expected)
+    np.testing.assert_allclose(panel.fields["close"], 2 * expected, rtol=1e-6)
+    np.testing.assert_allclose(panel.fields["high"], 3 * expected, rtol=1e-6)
+    assert list(panel.fields) == ["high", "close", "volume"]
+    chosen = read_panel(bars, date="Date", symbol="Ticker", price="Close")
+    np.testing.assert_array_equal(chosen.prices, 2 * expected)
+
+
+def test_columns_with_unusual_names_can_be_named(long, expected):
+    odd = long.rename({"date": "when", "symbol": "what", "close": "how much"})
+    assert_is(read_panel(odd, date="when", symbol="what", price="how much"), expected)
+
+
+def test_an_asset_may_be_called_as_a_symbol_column_is(wide):
+    assert read_panel(wide.rename({"AAA": "CODE", "BBB": "ID"})).assets == ("CODE", "ID", "CCC")
+
+
+def test_symbols_may_be_numbers_or_categories(long, expected):
+    numbered = long.with_columns(pl.col("symbol").replace_strict(dict(zip(SYMBOLS, (3, 5, 9), strict=True))))
+    panel = read_panel(numbered.rename({"symbol": "permno"}))
+    assert panel.assets == ("3", "5", "9")
+    np.testing.assert_array_equal(panel.prices, expected)
+    assert_is(read_panel(long.with_columns(pl.col("symbol").cast(pl.Categorical))), expected)
+
+
+def test_missing_values_of_every_spelling_stay_missing(tmp_path):
+    (tmp_path / "p.csv").write_text(
+        "date,A,B\n2020-01-01, 1.5 ,2\n2020-01-02,NA,2\n2020-01-03,,nan\n2020-01-04,null,2\n"
+    )
+    panel = read_panel(tmp_path / "p.csv")
+    np.testing.assert_array_equal(panel.prices[:, 0], [1.5, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(panel.prices[:, 1], [2, 2, np.nan, 2])
+
+
+def test_a_comma_is_a_decimal_point_where_semicolons_separate(tmp_path):
+    (tmp_path / "p.csv").write_text("date;A;B\n31.01.2020;1,5;2\n28.02.2020;1,25;3,0\n")
+    np.testing.assert_array_equal(read_panel(tmp_path / "p.csv").prices, [[1.5, 2.0], [1.25, 3.0]])
+
+
+def test_returns_are_taken_as_they_are(wide, long):
+    wide_returns = wide.with_columns((pl.col(name).log().diff()).alias(name) for name in SYMBOLS)
+    panel = read_panel(wide_returns, values="returns")
+    np.testing.assert_array_equal(panel.returns, wide_returns.select(SYMBOLS).to_numpy())
+    assert panel.prices is None
+    long_returns = long.with_columns(pl.lit(-0.01).alias("ret"))
+    assert np.nanmax(read_panel(long_returns, values="returns").returns) == -0.01

@@ -1,5 +1,6 @@
 """What Lightning calls: the one LightningModule, which runs any Method, and two callbacks around it."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.config import OptimConfig
 from vision.methods.base import Method
+from vision.train.concern import Concern
 from vision.train.guard import DivergedError, LossGuard
 from vision.train.metrics import MetricsFile
 from vision.train.optim import clip_gradients, make_optimizer, set_step
@@ -193,6 +195,7 @@ class Watcher(Callback):
             self._file = MetricsFile(self.path, keep_until=start)
             if self.progress:
                 self._reporter = make_reporter(self.name, pl_module.config.steps, start)
+        self._concern = Concern(pl_module.config.steps)
         self._mark = (time.monotonic(), pl_module.start_step)
 
     def on_train_batch_end(
@@ -205,8 +208,17 @@ class Watcher(Callback):
             self._row = self._read(trainer, pl_module)
             if self._file is not None:
                 self._file.append(self._row)
+                self._warn(self._concern.hear(pl_module.step, pl_module.method.warning(self._row)))
         if self._reporter is not None:
             self._reporter.show(pl_module.step, self._row)
+
+    def _warn(self, text: str | None) -> None:
+        if text is None:
+            return
+        if self._reporter is not None:
+            self._reporter.warn(text)
+        else:
+            logging.getLogger(__name__).warning("%s  %s", self.name, text)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()

@@ -20,6 +20,9 @@ class Reporter(Protocol):
     def show(self, step: int, figures: Mapping[str, float]) -> None:
         """``step`` updates are made, ``figures`` are the latest known. Cheap: called after every step."""
 
+    def warn(self, text: str) -> None:
+        """Say something that is not to be missed, beside what is shown."""
+
     def close(self) -> None:
         """The run has ended, whichever way."""
 
@@ -68,6 +71,9 @@ class LineReporter:
         if time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             self._write()
 
+    def warn(self, text: str) -> None:
+        print(f"{self.name}  {text}", file=self.stream, flush=True)
+
     def close(self) -> None:
         if self._step > self._shown:
             self._write()
@@ -86,7 +92,7 @@ class BarReporter:
     def __init__(self, name: str, total: int, start: int, stream: TextIO) -> None:
         self._speed, self._last = Speed(total, start), 0.0
         console = Console(file=stream)
-        self._total = total
+        self._name, self._total = name, total
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24 if console.width >= 100 else 8),  # the figures come first
@@ -102,6 +108,9 @@ class BarReporter:
         self._latest = (step, figures)
         if time.monotonic() - self._last >= SECONDS_BETWEEN_REDRAWS:
             self._draw()
+
+    def warn(self, text: str) -> None:
+        self._progress.console.print(f"{self._name}  {text}", style="yellow", markup=False, highlight=False)
 
     def close(self) -> None:
         self._draw()

@@ -95,3 +95,11 @@ def test_times_read_as_minutes_or_hours():
     assert format_seconds(5.4) == "0:05"
     assert format_seconds(75) == "1:15"
     assert format_seconds(3675) == "1:01:15"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_a_warning_stands_beside_what_is_shown(stream):
+    reporter = make_reporter("ibot", total=100, start=0, stream=stream)
+    reporter.warn("warning at step 20: [all] alike")
+    reporter.close()
+    assert "ibot  warning at step 20: [all] alike" in " ".join(stream.getvalue().split("\n"))

@@ -109,7 +109,7 @@ class Codebook(nn.Module):
         """Unit vectors (..., d) -> codes (..., levels): each level codes what the levels before left over."""
         codes = []
         for level in range(self.config.levels):
-            codes.append(_nearest(residual, self.weight[level]))
+            codes.append(nearest_row(residual, self.weight[level]))
             residual = residual - F.embedding(codes[-1], self.weight[level])
         return torch.stack(codes, dim=-1)
 
@@ -122,11 +122,11 @@ class Codebook(nn.Module):
             choice, is_repeat = spread_choice(counted > 0, self.config.num_codes, self.config.seed, level)
             centres = torch.where(is_repeat[:, None], self.weight[level], vectors[choice])
             for _ in range(self.config.kmeans_iterations):
-                sums, counts = _sums(vectors, _nearest(vectors, centres), counted, self.config.num_codes)
+                sums, counts = _sums(vectors, nearest_row(vectors, centres), counted, self.config.num_codes)
                 mean = self._on_level(level, sums / counts.clamp(min=UNUSED_EPS)[:, None])
                 centres = torch.where(counts[:, None] > 0, mean, centres)
             rows.append(copy_from_first(centres))
-            vectors = vectors - rows[-1][_nearest(vectors, rows[-1])]
+            vectors = vectors - rows[-1][nearest_row(vectors, rows[-1])]
         self.weight.copy_(torch.stack(rows))
         self.is_started = True
 
@@ -163,7 +163,7 @@ class Codebook(nn.Module):
         choice, is_repeat = spread_choice(
             everyone > 0, self.config.num_codes, self.config.seed + self.updates, level, is_dead
         )
-        seeds = _rows_of_everyone(vectors, choice)
+        seeds = rows_of_everyone(vectors, choice)
         is_revived = is_dead & ~is_repeat
         return torch.where(is_revived[:, None], self._on_level(level, seeds), rows), torch.where(
             is_revived, 0, idle
@@ -175,7 +175,7 @@ class Codebook(nn.Module):
         return F.normalize(rows, dim=-1) if level == 0 else rows
 
 
-def _nearest(vectors: Tensor, rows: Tensor) -> Tensor:
+def nearest_row(vectors: Tensor, rows: Tensor) -> Tensor:
     """The nearest of rows (K, d) to each vector (..., d) -> (...) long; for unit rows the largest cosine."""
     half_norms = rows.square().sum(dim=1) / 2
     return torch.addmm(-half_norms, vectors.flatten(0, -2), rows.T).argmax(dim=1).view(vectors.shape[:-1])
@@ -187,7 +187,7 @@ def _sums(vectors: Tensor, codes: Tensor, counted: Tensor, num_codes: int) -> tu
     return sums, vectors.new_zeros(num_codes).index_add_(0, codes, counted)
 
 
-def _rows_of_everyone(vectors: Tensor, choice: Tensor) -> Tensor:
+def rows_of_everyone(vectors: Tensor, choice: Tensor) -> Tensor:
     """Rows ``choice`` (K,) of all processes' vectors (n, d) end to end, without gathering them -> (K, d)."""
     own = choice - rank() * vectors.shape[0]
     is_own = (own >= 0) & (own < vectors.shape[0])

@@ -22,6 +22,7 @@ from fintok.commands.layers import ConfigLayers
 START = Group("Start here", sort_key=0)
 TRAIN = Group("Train", sort_key=1)
 READ = Group("Read the market", sort_key=2)
+IMAGES = Group("Images", sort_key=3)
 
 _COMMANDS = {
     "demo": (START, "Train on the bundled panel, then label, score and report: minutes on two CPU cores."),
@@ -34,12 +35,14 @@ _COMMANDS = {
     "score": (READ, "Anomaly score of every asset and date, with calibrated alerts and their reasons."),
     "report": (READ, "One self-contained HTML page: regimes, anomalies, tokens."),
 }
-_RESUMABLE = ("pretrain", "demo")
+_RESUMABLE = ("pretrain", "demo", "vision pretrain")
 _INPUT_ERRORS = (  # by name: importing them here would import torch
     ("vision.errors", "InputError"),
     ("vision.strict", "ConfigError"),
     ("vision.train.checkpoint", "CheckpointError"),
+    ("vision.convert.files", "ConvertError"),
 )
+_RUN_ERRORS = (("vision.train.guard", "DivergedError"),)  # they say themselves what to do
 
 app = App(
     name="fintok",
@@ -52,6 +55,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+app.command("vision.cli:app", name="vision", help="The same machinery on images, of any channels.", group=IMAGES)
 app.register_install_completion_command()
 for _name, (_group, _help) in _COMMANDS.items():
     app.command(f"fintok.commands.{_name}:{_name}", name=_name, help=_help, group=_group)
@@ -84,6 +88,8 @@ def run(arguments: Sequence[str]) -> int:
         known = _input_error(error, tokens)
         if known is not None:
             return _fail(2, str(known))
+        if _is_one_of(error, _RUN_ERRORS):
+            return _fail(1, str(error))
         hint = "" if is_debug else " (run again with --debug for the traceback)"
         return _fail(1, f"{type(error).__name__}: {error}{hint}")
     return 0
@@ -96,8 +102,7 @@ def _fail(code: int, message: str) -> int:
 
 def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     """The error to show as the user's to mend, or None."""
-    names = {(kind.__module__, kind.__qualname__) for kind in type(error).__mro__}
-    if names & set(_INPUT_ERRORS):
+    if _is_one_of(error, _INPUT_ERRORS):
         return error
     if isinstance(error, OSError):
         from vision.files import explain_write_error
@@ -107,8 +112,13 @@ def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     return None
 
 
+def _is_one_of(error: Exception, names: Sequence[tuple[str, str]]) -> bool:
+    """Whether the error is of a class with one of these names, (module, class)."""
+    return any((kind.__module__, kind.__qualname__) in names for kind in type(error).__mro__)
+
+
 def _interrupted(tokens: Sequence[str]) -> str:
-    if not tokens or tokens[0] not in _RESUMABLE:
+    if not any(" ".join(tokens).startswith(command) for command in _RESUMABLE):
         return "interrupted; nothing was written"
     again = [token for token in tokens if token not in ("--overwrite", "--resume")]
     return f"interrupted; to go on where it stopped: {shlex.join(['fintok', *again, '--resume'])}"

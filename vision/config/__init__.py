@@ -8,6 +8,7 @@ from vision.config.methods import (
     DVAEConfig,
     IBOTConfig,
     MAEConfig,
+    OnlineTokenizerConfig,
     SimMIMConfig,
     VQKDConfig,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "MAEConfig",
     "MaskConfig",
     "Needs",
+    "OnlineTokenizerConfig",
     "OptimConfig",
     "PretrainConfig",
     "Position",

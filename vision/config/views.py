@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vision.config.model import require
@@ -27,17 +27,20 @@ class ImagesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ColorConfig:
-    """Changes of colour, on RGB images alone. Probabilities for the first global, other global and local views."""
+    """Changes of colour, on RGB images alone; as it stands, none.
 
-    jitter: float = 0.8  # probability; DINO, iBOT, DINOv2 0.8, BEiT 1
+    Where there are three probabilities they are of the first global, the other global and the local views.
+    """
+
+    jitter: float = 0.0  # probability; DINO, iBOT, DINOv2 0.8, BEiT 1
     brightness: float = 0.4  # factor in [1 - 0.4, 1 + 0.4]; all papers 0.4
     contrast: float = 0.4  # all papers 0.4
     saturation: float = 0.2  # DINO, iBOT, DINOv2 0.2, BEiT 0.4
     hue: float = 0.1  # turn in [-0.1, 0.1] of the circle; DINO, iBOT, DINOv2 0.1, BEiT 0
-    grayscale: float = 0.2  # probability; DINO, iBOT, DINOv2 0.2
-    blur: tuple[float, float, float] = (1.0, 0.1, 0.5)  # DINO, iBOT, DINOv2
+    grayscale: float = 0.0  # probability; DINO, iBOT, DINOv2 0.2
+    blur: tuple[float, float, float] = (0.0, 0.0, 0.0)  # DINO, iBOT, DINOv2 (1, .1, .5)
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels; DINO, iBOT, DINOv2, at 224 pixels
-    solarize: tuple[float, float, float] = (0.0, 0.2, 0.0)  # DINO, iBOT, DINOv2
+    solarize: tuple[float, float, float] = (0.0, 0.0, 0.0)  # DINO, iBOT, DINOv2 (0, .2, 0)
 
     def __post_init__(self) -> None:
         for name in ("jitter", "grayscale"):
@@ -49,6 +52,11 @@ class ColorConfig:
         require(0 <= self.hue <= 0.5, self, "hue", "a number in [0, 0.5]")
         require(0 < self.blur_sigma[0] <= self.blur_sigma[1], self, "blur_sigma", "two rising positive numbers")
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything ever changes."""
+        return max(self.jitter, self.grayscale, *self.blur, *self.solarize) > 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsConfig:
@@ -56,12 +64,12 @@ class ViewsConfig:
 
     num_global: int = 1  # MAE, SimMIM, BEiT, VQ-KD 1; DINO, iBOT, DINOv2 2
     num_local: int = 0  # DINO, iBOT 10, DINOv2 8
-    local_size: tuple[int, int] | None = None  # pixels; papers 96 x 96; None = 3/7 of the image, in whole patches
+    local_size: tuple[int, int] | None = None  # pixels; papers 96 x 96; None = half the image, in whole patches
     global_scale: tuple[float, float] = (0.2, 1.0)  # share of the area; MAE (.2, 1), DINO, iBOT (.25, 1)
     local_scale: tuple[float, float] = (0.05, 0.25)  # DINO, iBOT (.05, .25), DINOv2 (.05, .32)
     aspect: tuple[float, float] = (0.75, 1.3333333333333333)  # width over height relative to the image's
     flip: float = 0.5  # probability of a horizontal flip; where columns are days: 0
-    color: ColorConfig | None = None  # None = colours stay; MAE, SimMIM, VQ-KD none
+    color: ColorConfig = field(default_factory=ColorConfig)  # MAE, SimMIM, VQ-KD none
 
     def __post_init__(self) -> None:
         require(self.num_global >= 1, self, "num_global", "at least 1")

@@ -93,7 +93,7 @@ class ImageViews:
             for size, _, scale in self.sizes
         ]
         self.num_masked = (0 if mask is None else mask.count(self.grid), 0)[: len(self.sizes)]
-        self.is_colored = config.color is not None and len(mean) == 3
+        self.is_colored = config.color.is_used and len(mean) == 3
 
     def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> PlannedSample:
         crops = [self._plan(number, tuple(image.shape[-2:]), rng) for number in range(len(self.sizes))]
@@ -103,7 +103,7 @@ class ImageViews:
         _, count, scale = self.sizes[number]
         boxes = [draw_crop(image_size, scale, self.config.aspect, rng) for _ in range(count)]
         colors = hidden = None
-        if self.config.color is not None and self.is_colored:
+        if self.is_colored:
             places = [2 if number else min(view, 1) for view in range(count)]
             colors = np.stack([draw_color(self.config.color, place, rng) for place in places])
         if self.mask is not None and number == 0:
@@ -152,7 +152,7 @@ class ImageViews:
             if is_bytes:
                 made = made.clamp(0, 1)  # bicubic weights reach beyond
             change = planned.colors[number]
-            if change is not None and self.config.color is not None:
+            if change is not None:
                 made = apply_color(made, change, self.config.color)
             made = (made - mean) / std
             views.append(made if seen is None else torch.where(seen[:, None], made, 0.0))
@@ -219,9 +219,9 @@ def _weigh(mask: Mask | None, observed: Tensor | None, grid: PatchGrid) -> Mask 
 
 
 def _local_size(image_size: tuple[int, int], patch_size: tuple[int, int]) -> tuple[int, int]:
-    """3/7 of the image (96 of 224 pixels), in whole patches."""
+    """Half of the image along each side, in whole patches."""
     rows, columns = (
-        max(1, round(side * 3 / 7 / patch)) * patch for side, patch in zip(image_size, patch_size, strict=True)
+        max(1, round(side / 2 / patch)) * patch for side, patch in zip(image_size, patch_size, strict=True)
     )
     return rows, columns
 

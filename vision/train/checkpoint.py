@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vision import __version__
 from vision.config import CodebookConfig, ViTConfig, from_dict, to_dict
-from vision.methods.beit2 import MaskedCodeModel
+from vision.methods.base import MaskedCodeModel
 from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
 

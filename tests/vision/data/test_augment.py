@@ -12,7 +12,8 @@ from vision.data.loader import make_loader
 from vision.masks import RandomMask
 
 PATCH, SIZE = (2, 3), (8, 12)
-CROPS = ViewsConfig(num_global=2, num_local=1, local_size=(4, 6), global_scale=(0.4, 1.0), color=ColorConfig())
+COLOR = ColorConfig(jitter=0.8, grayscale=0.2, blur=(1.0, 0.1, 0.5), solarize=(0.0, 0.2, 0.0))
+CROPS = ViewsConfig(num_global=2, num_local=1, local_size=(4, 6), global_scale=(0.4, 1.0), color=COLOR)
 
 
 class Pictures:
@@ -142,7 +143,7 @@ GRAY = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
 )
 def test_each_change_of_colour_is_what_its_name_says(fields, expected):
     images = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
-    made = apply_color(images, no_change(**fields), ColorConfig())
+    made = apply_color(images, no_change(**fields), COLOR)
     torch.testing.assert_close(made, expected(images), atol=2e-3, rtol=1e-3)
 
 
@@ -150,7 +151,7 @@ def test_blur_is_by_each_images_own_sigma():
     images = torch.zeros(2, 3, 31, 31)
     images[..., 15, 15] = 1.0
     change = torch.cat([no_change(), no_change(sigma=1.5)])
-    sharp, soft = apply_color(images, change, ColorConfig())
+    sharp, soft = apply_color(images, change, COLOR)
     torch.testing.assert_close(sharp, images[0])
     offsets = torch.arange(31) - 15.0
     kernel = torch.exp(-(offsets**2) / (2 * 1.5**2))
@@ -160,7 +161,7 @@ def test_blur_is_by_each_images_own_sigma():
 
 def test_the_share_of_changed_views_is_the_probability():
     rng = np.random.default_rng(0)
-    config = ColorConfig()
+    config = COLOR
     first, other, local = (np.stack([draw_color(config, place, rng) for _ in range(600)]) for place in range(3))
     for drawn, blur, solarize in ((first, 1.0, 0.0), (other, 0.1, 0.2), (local, 0.5, 0.0)):
         shares = [(drawn[:, 3] != 0).mean(), drawn[:, 4].mean(), (drawn[:, 5] > 0).mean(), drawn[:, 6].mean()]

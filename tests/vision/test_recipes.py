@@ -1,0 +1,51 @@
+"""Every recipe of configs/vision names its method, and network and views can be built of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vision.config import NEEDS, CodebookConfig, ConfigError, PretrainConfig, load_yaml
+from vision.errors import InputError
+from vision.methods import METHODS
+from vision.nn.tokenizer import Tokenizer
+from vision.nn.vit import VisionTransformer
+from vision.recipes import find_recipe, recipes_folder
+from vision.train.inputs import Inputs, fit_encoder
+from vision.train.run import build
+
+RECIPES = sorted(recipes_folder().rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_loads_and_builds(path: Path):
+    config = load_yaml(PretrainConfig, path)
+    size = config.images.size or (32, 32)
+    inputs = Inputs(image_size=size, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+    encoder = fit_encoder(config.encoder, inputs)
+    with torch.device("meta"):
+        parents = {
+            "teacher": lambda: VisionTransformer(encoder),
+            "tokenizer": lambda: Tokenizer(encoder, CodebookConfig(num_codes=64, dim=8)),
+        }
+        needed = config.needs.parent
+        method, views = build(config, inputs, size, parents[needed]() if needed else None)
+    assert isinstance(method, METHODS[config.method])
+    assert (views.num_masked[0] > 0) == config.needs.is_masked
+
+
+def test_every_method_has_a_recipe_for_small_data():
+    assert set(NEEDS) == set(METHODS)
+    assert {path.stem for path in RECIPES if path.parent.name == "small"} == set(METHODS)
+
+
+def test_a_recipe_is_found_by_its_name_or_as_a_file(tmp_path):
+    assert find_recipe("small/ibot") == recipes_folder() / "small" / "ibot.yaml"
+    assert find_recipe(tmp_path / "mine.yaml") == tmp_path / "mine.yaml"
+    with pytest.raises(InputError, match=r"paper/ibt is neither a YAML file nor a recipe; recipes: .*small/ibot"):
+        find_recipe("paper/ibt")
+
+
+def test_an_unknown_method_lists_the_methods():
+    with pytest.raises(ConfigError, match=r"unknown method 'BEiTv2'; did you mean 'beit2'\? known methods: mae, "):
+        PretrainConfig(method="BEiTv2")

@@ -1,0 +1,1 @@
+"""One file a command of ``fintok vision``; each is imported when it is called."""

@@ -1,0 +1,70 @@
+"""Configuration in layers: the method's recipe, YAML files in their order, a size, flags; what comes later wins.
+
+A file that names its method is a whole recipe: the library's own one for small data is then not laid under it.
+Every layer is checked against the configuration classes as it is laid on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection
+from cyclopts.config import Dict
+
+from vision.config import (
+    NEEDS,
+    VIT_SIZES,
+    ConfigError,
+    PretrainConfig,
+    ViTConfig,
+    check_method,
+    from_dict,
+    read_yaml,
+    to_dict,
+)
+from vision.recipes import find_recipe
+from vision.strict import lay_over
+
+
+class PretrainLayers:
+    """Lays the files under the flags of ``pretrain``; cyclopts calls it between reading and converting."""
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        if not commands or commands[-1] != "pretrain":
+            return
+        given = {argument.name: [token.value for token in argument.tokens] for argument in arguments}
+        files = [find_recipe(name) for name in given["--config"]]
+        out = given["--out"][-1:]
+        if given["--resume"] and out and (Path(out[0]) / "config.yaml").is_file():
+            files.insert(0, Path(out[0]) / "config.yaml")  # a resumed run is what it was
+        method, size = (given[name][-1] if given[name] else None for name in ("--method", "--size"))
+        merged = merge(method, files, size)
+        chosen = merged["method"]
+        for argument in arguments:
+            section = argument.name.removeprefix("--").split(".")[0].replace("-", "_")
+            if argument.tokens and section in NEEDS and section != chosen:
+                raise ConfigError(f"{argument.name} is of the method {section!r}, this run's is {chosen!r}")
+        Dict(merged, use_commands_as_keys=False)(app, commands, arguments)
+
+
+def merge(method: str | None, files: list[Path], size: str | None = None) -> dict[str, Any]:
+    """The values of all layers below the flags. Raises ConfigError or InputError naming the file at fault."""
+    layers = [(file, read_yaml(file)) for file in files]
+    named = [values["method"] for _, values in layers if "method" in values]
+    chosen = method or (named[-1] if named else "")
+    check_method(str(chosen))
+    if chosen and not named:
+        recipe = find_recipe(f"small/{chosen}")
+        layers.insert(0, (recipe, read_yaml(recipe)))
+    merged = to_dict(PretrainConfig())
+    for file, values in layers:
+        strange = sorted(key for key in values if key in NEEDS and key != chosen)
+        if strange:
+            raise ConfigError(f"{file}: section {strange[0]!r} is of another method than {chosen!r}")
+        merged = lay_over(merged, values)
+        from_dict(PretrainConfig, merged, where=str(file))
+    if size is not None:
+        sized = ViTConfig.of_size(size)
+        merged["encoder"] |= {key: getattr(sized, key) for key in (*VIT_SIZES[size], "mlp")}
+    return {**merged, "method": chosen}

@@ -1,0 +1,108 @@
+"""``fintok vision pretrain``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vision.commands.options import (
+    CONFIGURATION,
+    DataPath,
+    Overwrite,
+    PrintConfig,
+    Resume,
+    as_yaml,
+    say_next,
+    say_wrote,
+)
+from vision.config import NEEDS, OptimConfig, PretrainConfig
+from vision.errors import InputError
+
+ParentPath = Annotated[Path | None, Parameter(show_default=False)]
+
+
+def pretrain(
+    *,
+    data: DataPath | None = None,
+    out: Annotated[Path | None, Parameter(help="Folder of the run.", show_default=False)] = None,
+    max_steps: Annotated[
+        int | None, Parameter(help="Length of the run in steps; warm-up shortens with it.", show_default=False)
+    ] = None,
+    size: Annotated[
+        str | None, Parameter(help="Of the network: tiny, small, base, large, huge, giant.", show_default=False)
+    ] = None,
+    teacher: Annotated[ParentPath, Parameter(help="Run of dino, ibot or dinov2 that vqkd learns from.")] = None,
+    tokenizer: Annotated[ParentPath, Parameter(help="Run of dvae or vqkd whose codes beit, beit2 predict.")] = None,
+    devices: Annotated[int, Parameter(help="Processes, one on each device.")] = 1,
+    accelerator: Annotated[str, Parameter(help="cpu, cuda, mps, or auto.")] = "auto",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    config_files: Annotated[
+        tuple[str, ...],
+        Parameter(name=("--config", "-c"), help="A YAML file, or a recipe such as paper/mae-base; may be repeated."),
+    ] = (),
+    print_config: PrintConfig = False,
+    config: Annotated[
+        PretrainConfig, Parameter(name="*", group=CONFIGURATION, show_default=False)
+    ] = PretrainConfig(),
+) -> None:
+    """Train an encoder or a tokenizer on images, without labels; leaves a folder.
+
+    Values come from the method's recipe for small data (configs/vision/small), then from files, then from flags.
+    """
+    if not config.method:
+        raise InputError(f"pretrain needs --method; there are: {', '.join(NEEDS)}")
+    if max_steps is not None:
+        config = replace(config, optim=shorten(config.optim, max_steps))
+    if print_config:
+        print(as_yaml(config.values()), end="")
+        return
+    if resume and out is not None and data is None:
+        data, teacher, tokenizer = _as_before(config, out, teacher, tokenizer)
+    if data is None or out is None:
+        raise InputError(f"pretrain needs {'--data, the images' if data is None else '--out, a folder for the run'}")
+    began = time.monotonic()
+    from vision.train.run import pretrain as train
+
+    result = train(
+        config,
+        data,
+        out,
+        parent=teacher or tokenizer,
+        resume=resume,
+        overwrite=overwrite,
+        accelerator=accelerator,
+        devices=devices,
+    )
+    if not result.is_main:
+        return
+    figures = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in result.fit.metrics.items()]
+    print(f"{config.method}: {', '.join(figures)}")
+    say_wrote(out, *result.written)
+    print(f"took  {time.monotonic() - began:.0f} s")
+    has_codes = any(path.name == "tokenizer" for path in result.written)
+    verb, target = ("tokenize", "codes.parquet") if has_codes else ("features", "features.npz")
+    say_next("vision", verb, "--model", out, "--data", data, "--out", out / target)
+
+
+def shorten(optim: OptimConfig, steps: int) -> OptimConfig:
+    """The run squeezed (or stretched) into ``steps``, its warm-up with it."""
+    if steps < 1:
+        raise InputError(f"--max-steps is {steps}, expected at least 1")
+    return replace(optim, steps=steps, warmup_steps=round(optim.warmup_steps * steps / optim.steps))
+
+
+def _as_before(
+    config: PretrainConfig, out: Path, teacher: Path | None, tokenizer: Path | None
+) -> tuple[Path, Path | None, Path | None]:
+    """Data and parent of the run to resume, where they were not given again."""
+    from vision.train.folder import read_run
+
+    _, facts = read_run(out)
+    parent = None if facts.parent is None else Path(facts.parent)
+    is_teacher = config.needs.parent == "teacher"
+    return Path(facts.data), teacher or (parent if is_teacher else None), tokenizer or (None if is_teacher else parent)

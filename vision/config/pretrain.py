@@ -1,0 +1,99 @@
+"""Configuration of one run of ``fintok vision pretrain``: values only; no torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from vision.config.methods import (
+    BEiT2Config,
+    BEiTConfig,
+    DINOConfig,
+    DINOv2Config,
+    DVAEConfig,
+    IBOTConfig,
+    MAEConfig,
+    SimMIMConfig,
+    VQKDConfig,
+)
+from vision.config.model import ViTConfig, require
+from vision.config.optim import OptimConfig
+from vision.config.views import ImagesConfig, MaskConfig, ViewsConfig
+from vision.strict import ConfigError, to_dict
+
+
+class Needs(NamedTuple):
+    """What a method wants beside images."""
+
+    is_masked: bool  # hidden patches, of the global views
+    parent: Literal["teacher", "tokenizer"] | None = None  # the run it builds on
+
+
+NEEDS: Mapping[str, Needs] = {
+    "mae": Needs(is_masked=True),
+    "simmim": Needs(is_masked=True),
+    "dvae": Needs(is_masked=False),
+    "beit": Needs(is_masked=True, parent="tokenizer"),
+    "vqkd": Needs(is_masked=False, parent="teacher"),
+    "beit2": Needs(is_masked=True, parent="tokenizer"),
+    "dino": Needs(is_masked=False),
+    "ibot": Needs(is_masked=True),
+    "dinov2": Needs(is_masked=True),
+}
+"""A new method is one line here, one field of PretrainConfig, and its recipe ``configs/vision/small``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """A method, what it is shown, the network and its training. Of the methods' own sections, one is used."""
+
+    method: str = ""
+    """Which one: the name of a file of vision/methods."""
+    seed: int = 0
+    """Of weights, order of images, views and masks."""
+    images: ImagesConfig = field(default_factory=ImagesConfig)
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    encoder: ViTConfig = field(default_factory=ViTConfig)
+    """Its channels, and the most rows and columns, are the data's."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    log_every: int = 25
+    """Steps between rows of figures."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    num_workers: int = 0
+    """Processes that read and decode images; changes no number."""
+    mae: MAEConfig = field(default_factory=MAEConfig)
+    simmim: SimMIMConfig = field(default_factory=SimMIMConfig)
+    dvae: DVAEConfig = field(default_factory=DVAEConfig)
+    beit: BEiTConfig = field(default_factory=BEiTConfig)
+    vqkd: VQKDConfig = field(default_factory=VQKDConfig)
+    beit2: BEiT2Config = field(default_factory=BEiT2Config)
+    dino: DINOConfig = field(default_factory=DINOConfig)
+    ibot: IBOTConfig = field(default_factory=IBOTConfig)
+    dinov2: DINOv2Config = field(default_factory=DINOv2Config)
+
+    def __post_init__(self) -> None:
+        check_method(self.method)
+        for name in ("log_every", "checkpoint_every"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        require(self.num_workers >= 0, self, "num_workers", "0 or more")
+
+    @property
+    def needs(self) -> Needs:
+        """What the method wants beside images."""
+        return NEEDS[self.method]
+
+    def values(self) -> dict[str, Any]:
+        """As plain values, without the sections of other methods: what YAML takes."""
+        return {key: value for key, value in to_dict(self).items() if key not in NEEDS or key == self.method}
+
+
+def check_method(name: str) -> None:
+    """ConfigError that lists the methods, unless ``name`` is one; empty = not chosen yet."""
+    if name and name not in NEEDS:
+        nearest = difflib.get_close_matches(name.lower(), NEEDS, n=1)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise ConfigError(f"unknown method {name!r}; {hint}known methods: {', '.join(NEEDS)}")

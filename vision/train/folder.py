@@ -1,0 +1,86 @@
+"""The folder of a run: its configuration and facts, and what may happen to a folder that is there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vision.config import PretrainConfig, from_dict, read_yaml, to_dict
+from vision.errors import InputError
+from vision.train.artifacts import FOLDERS
+from vision.train.checkpoint import write_atomically
+from vision.train.inputs import Inputs
+
+CONFIG_FILE, RUN_FILE, STATE = "config.yaml", "run.yaml", "pretrain"
+LAYOUT = ("num_workers", "log_every", "checkpoint_every", "optim.batch_size", "optim.accumulate")  # may change
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a run was started with, beside its configuration: ``run.yaml``."""
+
+    data: str  # where the images are
+    num_images: int
+    parent: str | None  # the run it builds on
+    inputs: Inputs
+
+
+def read_run(folder: Path) -> tuple[PretrainConfig, RunFacts]:
+    """Configuration and facts of the run in ``folder``. Raises InputError or ConfigError."""
+    if not (folder / CONFIG_FILE).is_file() or not (folder / RUN_FILE).is_file():
+        raise InputError(f"{folder} holds no run; name the folder that fintok vision pretrain left")
+    config = from_dict(PretrainConfig, read_yaml(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
+    return config, from_dict(RunFacts, read_yaml(folder / RUN_FILE), str(folder / RUN_FILE))
+
+
+def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that must not be written to, before any long work; nothing is touched."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise InputError(f"{out} is a file: name a folder for the run")
+    is_run = (out / CONFIG_FILE).is_file() and (out / RUN_FILE).is_file()
+    if resume and not is_run:
+        raise InputError(f"{out} holds no run to resume; choose another --out, or leave out --resume")
+    if not resume and not overwrite:
+        raise InputError(f"{out} exists already; give --resume to go on, --overwrite to replace it, or another --out")
+    if not is_run:
+        raise InputError(f"{out} was not made by fintok vision pretrain and is left alone; name another --out")
+
+
+def open_folder(out: Path, config: PretrainConfig, facts: RunFacts, *, resume: bool) -> None:
+    """Write configuration and facts, or check that those of the run to resume are the same."""
+    if resume and (out / RUN_FILE).is_file():
+        before, known = read_run(out)
+        _check_same(out, before.values(), config.values())
+        if (known.num_images, known.inputs) != (facts.num_images, facts.inputs):
+            raise InputError(f"the run in {out} was trained on other images ({known.data}): it cannot go on")
+        return
+    for name in (CONFIG_FILE, RUN_FILE, f"{STATE}.ckpt", f"{STATE}.csv"):
+        (out / name).unlink(missing_ok=True)
+    for name in FOLDERS:
+        shutil.rmtree(out / name, ignore_errors=True)
+    write_atomically(out / CONFIG_FILE, yaml.safe_dump(config.values(), sort_keys=False).encode())
+    write_atomically(out / RUN_FILE, yaml.safe_dump(to_dict(facts), sort_keys=False).encode())
+
+
+def _check_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    old, new = _flat(before), _flat(now)
+    for key in sorted(old.keys() | new.keys()):
+        if key not in LAYOUT and old.get(key) != new.get(key):
+            raise InputError(
+                f"the run in {out} has {key} {old.get(key)!r}, not {new.get(key)!r}: resume it as it was, with "
+                f"-c {out / CONFIG_FILE}"
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

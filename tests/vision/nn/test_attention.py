@@ -127,7 +127,10 @@ def test_a_query_without_any_key_is_opened_and_no_other():
     assert open_empty_rows(visible).tolist() == [[True, False], [True, True]]
 
 
-@pytest.mark.parametrize("options", [{}, {"scope": "causal"}, {"relative_position": "block"}, {"row_position": "rotary"}])
+LOOKS = [{}, {"scope": "causal"}, {"relative_position": "block"}, {"row_position": "rotary"}]
+
+
+@pytest.mark.parametrize("options", LOOKS)
 def test_the_weights_that_are_looked_at_are_those_that_are_used(options):
     torch.manual_seed(0)
     attention = JointAttention(_config(max_rows=3, max_columns=4, **options))

@@ -3,12 +3,14 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import Protocol, TextIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+Item = TypeVar("Item")
+SILENT_SECONDS = 2.0  # of a reading; a training run shows itself at once
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_REDRAWS = 0.1
 SPEED_WINDOW = 30.0  # seconds over which the speed is averaged
@@ -136,3 +138,18 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def track(items: Sequence[Item], description: str) -> Iterator[Item]:
+    """Iterate; from the third second on, a bar on a terminal and a line about every ten seconds elsewhere."""
+    began, reporter = time.monotonic(), None
+    try:
+        for step, item in enumerate(items):
+            yield item
+            if reporter is None and time.monotonic() - began > SILENT_SECONDS:
+                reporter: Reporter | None = make_reporter(description, len(items), step)
+            if reporter is not None:
+                reporter.show(step + 1, {})
+    finally:
+        if reporter is not None:
+            reporter.close()

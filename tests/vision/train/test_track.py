@@ -1,6 +1,6 @@
 """Readings: silent when short, with the time left when long."""
 
-from fintok import progress
+from vision.train import progress
 
 
 def test_everything_is_handed_on_and_short_work_is_silent(capsys):

@@ -1,0 +1,66 @@
+"""``fintok vision features``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from vision.commands.options import DataPath, LabelColumn, Overwrite, RunPath, say_next, say_wrote
+from vision.commands.reading import (
+    BatchSize,
+    Device,
+    check_arrays,
+    inputs_of,
+    open_shown,
+    pick_device,
+    tracked,
+    write_arrays,
+)
+
+
+def features(
+    *,
+    model: RunPath,
+    data: DataPath,
+    out: Annotated[Path, Parameter(help="Where to write: .npz (features, labels) or .npy (features).")],
+    pooling: Annotated[
+        Literal["cls", "mean", "cls+mean"] | None,
+        Parameter(help="CLS, the mean patch, or both; by default what the method trains.", show_default=False),
+    ] = None,
+    last_blocks: Annotated[int, Parameter(help="Of as many blocks, one after the other.")] = 1,
+    label_column: LabelColumn = None,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Features of every image: one row of numbers each.
+
+    Writes features (N, F) float32 and, where the images have them, labels (N,) and label_names.
+    """
+    check_arrays(out, overwrite=overwrite)
+    from vision.evaluate.features import extract_features
+    from vision.train.artifacts import open_encoder
+
+    encoder, extra = open_encoder(model)
+    shown = open_shown(data, inputs_of(model, extra), label_column)
+    chosen = pooling or default_pooling(extra.get("method"), encoder.config.has_cls)
+    values = extract_features(
+        encoder,
+        tracked(shown, batch_size, "features"),
+        pooling=chosen,
+        last_blocks=last_blocks,
+        device=pick_device(device),
+    )
+    arrays = {"features": values.numpy()}
+    if shown.images.labels is not None:
+        arrays |= {"labels": shown.images.labels.numbers, "label_names": shown.images.labels.names}
+    print(f"{len(shown)} images, {values.shape[1]} features each ({chosen})")
+    say_wrote(write_arrays(arrays, out, overwrite=overwrite))
+    say_next("vision", "evaluate", "--model", model, "--data", data, "--out", out.with_name("evaluation"))
+
+
+def default_pooling(method: str | None, has_cls: bool) -> Literal["cls", "mean"]:
+    """What a method trains: CLS where it is compared or predicts, else the patches."""
+    return "cls" if has_cls and method in ("dino", "ibot", "dinov2", "beit2", None) else "mean"

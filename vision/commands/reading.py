@@ -1,0 +1,103 @@
+"""What commands that read with a trained model share: the model, the images as it sees them, the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from vision.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vision.data.images import ImageSet
+    from vision.data.shown import ShownImages
+    from vision.train.inputs import Inputs
+
+Device = Annotated[str, Parameter(help="Where to compute: cpu, cuda, or auto.")]
+BatchSize = Annotated[int, Parameter(help="Images at once.")]
+
+
+def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:
+    """What the model was trained on. Raises InputError where it does not say."""
+    from vision.config import from_dict
+    from vision.train.inputs import Inputs
+
+    if "inputs" not in extra:
+        raise InputError(f"{model} does not say what images it was trained on (size, mean and std)")
+    return from_dict(Inputs, extra["inputs"], str(model))
+
+
+def open_shown(data: Path, inputs: Inputs, label_column: str | None = None) -> ShownImages:
+    """The images at ``data`` as the model sees them. Raises InputError."""
+    from vision.config import ImagesConfig
+    from vision.data.shown import ShownImages
+    from vision.train.inputs import open_data
+
+    images = open_data(data, ImagesConfig(size=inputs.image_size, label_column=label_column))
+    if images.channels != inputs.channels:
+        raise InputError(f"{data} has {images.channels} channels, the model was trained on {inputs.channels}")
+    return ShownImages(images, inputs.image_size, inputs.mean, inputs.std)
+
+
+def tracked(shown: ShownImages, batch_size: int, description: str) -> Iterator[Tensor]:
+    """Batches of all images; long readings show how far they are, on stderr."""
+    import torch
+
+    from vision.train.progress import track
+
+    for chosen in track(torch.arange(len(shown)).split(batch_size), description):
+        yield shown[chosen]
+
+
+def labels_of(images: ImageSet) -> Tensor:
+    """Labels (N,) long. Raises InputError where there are none."""
+    import torch
+
+    if images.labels is None:
+        raise InputError(
+            f"{images.name} has no labels; sort the images into class folders, or name the column of the labels "
+            "(--label-column)"
+        )
+    return torch.from_numpy(images.labels.numbers)
+
+
+def pick_device(device: str) -> str:
+    """``auto`` is the GPU where there is one. Raises InputError for a device that is not there."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def write_arrays(arrays: Mapping[str, Any], out: Path, *, overwrite: bool) -> Path:
+    """Write ``.npz`` with every array, or ``.npy`` with the first. Raises InputError."""
+    import io
+
+    import numpy as np
+
+    from vision.files import check_output, write_bytes
+
+    path, file = check_output(out, overwrite=overwrite), io.BytesIO()
+    if path.suffix == ".npy":
+        np.save(file, next(iter(arrays.values())))
+    else:
+        np.savez(file, **arrays)
+    return write_bytes(file.getbuffer(), path)
+
+
+def check_arrays(out: Path, *, overwrite: bool) -> None:
+    """Refuse before the work what :func:`write_arrays` would refuse after it."""
+    from vision.files import check_output
+
+    if out.suffix not in (".npz", ".npy"):
+        raise InputError(f"{out}: arrays are written as .npz or .npy, by the ending of the name")
+    check_output(out, overwrite=overwrite)

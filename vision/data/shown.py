@@ -1,0 +1,63 @@
+"""Images as a trained network sees them, without chance: what evaluation, features and tokens read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from vision.data.augment import canvas_side
+from vision.data.images import ImageSet
+from vision.data.views import resize
+
+
+class ShownImages:
+    """Normalised images (B, C, H, W) by their numbers.
+
+    Files of another size are scaled until their shorter side has 8/7 of the network's, and their centre is taken
+    (256 and 224, as all papers evaluate); arrays of another size are scaled to it. What was not observed is 0, the
+    mean of its channel.
+
+    Parameters
+    ----------
+    images : where they come from.
+    size : (H, W) pixels that the network sees.
+    mean, std : per channel, of values in [0, 1] where the images are bytes.
+    """
+
+    def __init__(
+        self, images: ImageSet, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        self.images, self.size = images, size
+        self.mean, self.std = (torch.tensor(values)[:, None, None] for values in (mean, std))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Numbers (B,) long -> images (B, C, H, W)."""
+        return torch.stack([self.read(number)[0] for number in index.tolist()])
+
+    def batches(self, batch_size: int) -> Iterator[Tensor]:
+        """All images in their order."""
+        for chosen in torch.arange(len(self)).split(batch_size):
+            yield self[chosen]
+
+    def read(self, number: int) -> tuple[Tensor, Tensor | None]:
+        """One image (C, H, W), and its observed pixels (H, W) bool or None = all."""
+        image, observed = self.images[number]
+        values = image.float() / 255 if image.dtype == torch.uint8 else image
+        if tuple(values.shape[-2:]) != self.size:
+            values, observed = self._scale(values, observed)
+        values = (values - self.mean) / self.std
+        return (values if observed is None else torch.where(observed, values, 0.0)), observed
+
+    def _scale(self, values: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        if not self.images.is_encoded:
+            return resize(values, observed, self.size)
+        height, width = values.shape[-2:]
+        ratio = max(canvas_side(self.size) / min(height, width), self.size[0] / height, self.size[1] / width)
+        scaled, _ = resize(values, None, (round(height * ratio), round(width * ratio)))
+        top, left = (scaled.shape[-2] - self.size[0]) // 2, (scaled.shape[-1] - self.size[1]) // 2
+        return scaled[:, top : top + self.size[0], left : left + self.size[1]].clamp(0, 1), None

@@ -1,0 +1,46 @@
+"""Features: what is pooled from which block, whatever the batches."""
+
+import pytest
+import torch
+
+from vision.evaluate.features import extract_features
+
+
+def test_features_are_what_the_encoder_says(make_encoder, images):
+    encoder = make_encoder(num_registers=2)
+    with torch.no_grad():
+        encoded = encoder(images)
+    assert torch.allclose(extract_features(encoder, images), encoded.cls, atol=1e-5)
+    assert torch.allclose(extract_features(encoder, images, pooling="mean"), encoded.patches.mean(1), atol=1e-5)
+    both = extract_features(encoder, images, pooling="cls+mean")
+    assert torch.allclose(both, torch.cat([encoded.cls, encoded.patches.mean(1)], dim=1), atol=1e-5)
+
+
+def test_last_blocks_are_normed_and_come_in_their_order(make_encoder, images):
+    encoder = make_encoder()
+    grid = encoder.grid(images)
+    with torch.no_grad():
+        encoded = encoder.encode([encoder.embed(images)], [grid], layers=(3, 4))[0]
+        third, last = (encoder.norm(encoded.cls_layers[number]) for number in (3, 4))
+    features = extract_features(encoder, images, last_blocks=2)
+    assert torch.allclose(features, torch.cat([third, last], dim=1), atol=1e-5)
+    assert not torch.allclose(third, last, atol=0.1)
+
+
+def test_batches_and_mode_change_nothing(make_encoder, images):
+    encoder = make_encoder(drop_path=0.5).train()
+    whole = extract_features(encoder, images)
+    assert encoder.training
+    assert torch.allclose(extract_features(encoder, images, batch_size=4), whole, atol=1e-5)
+    assert torch.allclose(extract_features(encoder, iter([images[:1], images[1:]])), whole, atol=1e-5)
+    assert whole.dtype == torch.float32
+    assert not whole.requires_grad
+
+
+def test_what_cannot_be_asked_is_refused(make_encoder, images):
+    with pytest.raises(ValueError, match="needs a CLS token, which this encoder lacks"):
+        extract_features(make_encoder(has_cls=False), images, pooling="cls+mean")
+    with pytest.raises(ValueError, match="last_blocks is 5, expected 1 to 4"):
+        extract_features(make_encoder(), images, last_blocks=5)
+    with pytest.raises(ValueError, match="no image"):
+        extract_features(make_encoder(), [])

@@ -1,0 +1,124 @@
+"""Segmentation: the measure against a naive count, both heads, windows."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from vision.config import ConfigError
+from vision.evaluate.config import SegmentConfig
+from vision.evaluate.segment import (
+    confusion_of,
+    cut_and_mirror,
+    intersection_over_union,
+    predict,
+    segment,
+    window_starts,
+)
+from vision.evaluate.segment_heads import Segmenter
+
+VOID = 9
+
+
+@pytest.fixture
+def scenes():
+    """(images (n, 3, 12, 18), masks): left and right of a random border are two classes; a column is void."""
+    generator = torch.Generator().manual_seed(0)
+    border = torch.randint(2, 5, (40,), generator=generator) * 3
+    masks = (torch.arange(18) >= border[:, None]).long()[:, None].expand(-1, 12, -1).clone()
+    images = torch.randn(40, 3, 12, 18, generator=generator) * 0.5 + (2.0 * masks[:, None] - 1)
+    masks[:, :, 0] = VOID
+    return images, masks
+
+
+def test_intersection_over_union_is_the_naive_count():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randint(4, (3, 5, 6), generator=generator)
+    predicted = torch.randint(4, (3, 5, 6), generator=generator)
+    truth[0, 0] = VOID
+    confusion = confusion_of(predicted, truth, 5, VOID)
+    assert int(confusion.sum()) == 3 * 5 * 6 - 6
+    ious = intersection_over_union(confusion).tolist()
+    pairs = [(int(t), int(p)) for t, p in zip(truth.flatten(), predicted.flatten(), strict=True) if t != VOID]
+    for number in range(4):
+        both = sum(t == p == number for t, p in pairs)
+        either = sum(number in pair for pair in pairs)
+        assert ious[number] == pytest.approx(both / either)
+    assert math.isnan(ious[4])  # neither there nor predicted: it does not count
+
+
+@pytest.mark.parametrize("head", ["linear", "uper"])
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_both_heads_learn_two_halves(head, is_frozen, make_encoder, scenes):
+    images, masks = scenes
+    encoder = make_encoder(patch_size=(3, 3), depth=2, dim=16)
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    config = SegmentConfig(head=head, is_encoder_frozen=is_frozen, hidden_dim=8, steps=30, batch_size=8, crop=(9, 12),
+                           learning_rate=2e-2, encoder_learning_rate=1e-3, warmup_steps=2)  # fmt: skip
+    result = segment(
+        encoder, images[:32], masks[:32], images[32:], masks[32:], 2, config, ignore=VOID, names=("a", "b")
+    )
+    assert result.mean_iou > 0.7
+    assert result.mean_iou == pytest.approx(sum(result.ious) / 2)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+    moved = not torch.equal(
+        result.segmenter.encoder.patch_embed.projection.weight, before["patch_embed.projection.weight"]
+    )
+    assert moved is not is_frozen
+    assert "mIoU" in result.summary()
+
+
+def test_logits_have_the_size_of_the_image_and_every_parameter_gets_a_gradient(make_encoder):
+    images = torch.randn(2, 3, 9, 15)  # 3 x 5 patches: odd sides survive the pyramid
+    config = SegmentConfig(head="uper", is_encoder_frozen=False, hidden_dim=8)
+    segmenter = Segmenter(make_encoder(patch_size=(3, 3), dim=16, depth=6), 4, config)
+    assert segmenter.blocks == (2, 3, 5, 6)
+    logits = segmenter(images)
+    assert logits.shape == (2, 4, 9, 15)
+    logits.square().sum().backward()
+    without = [
+        name for name, p in segmenter.named_parameters() if p.grad is None and not name.startswith("encoder.norm.")
+    ]
+    assert without == []
+
+
+def test_a_frozen_encoder_stays_in_eval_mode(make_encoder):
+    segmenter = Segmenter(make_encoder(), 2, SegmentConfig()).train()
+    assert segmenter.head.training
+    assert not segmenter.encoder.training
+    assert not any(parameter.requires_grad for parameter in segmenter.encoder.parameters())
+
+
+def test_windows_cover_the_image_and_one_window_is_the_whole(make_encoder):
+    for length, window in [(320, 96), (240, 96), (10, 10), (11, 10), (12, 5)]:
+        starts = window_starts(length, window)
+        assert starts[0] == 0
+        assert starts[-1] + window == length
+        assert all(0 < after - before <= window * 2 / 3 for before, after in itertools.pairwise(starts))
+    segmenter = Segmenter(make_encoder(patch_size=(3, 3)), 2, SegmentConfig())
+    images = torch.randn(2, 3, 12, 18)
+    assert torch.allclose(predict(segmenter, images, (12, 18)), predict(segmenter, images), atol=1e-5)
+    assert torch.allclose(predict(segmenter, images, (99, 99)), predict(segmenter, images), atol=1e-5)
+    assert predict(segmenter, images, (6, 9)).shape == (2, 2, 12, 18)
+
+
+def test_images_and_masks_are_cut_and_mirrored_together():
+    images = torch.arange(4 * 6 * 8, dtype=torch.float32).view(4, 1, 6, 8)
+    batch, masks = cut_and_mirror(images, images[:, 0].long(), (3, 5), torch.Generator().manual_seed(0))
+    assert batch.shape == (4, 1, 3, 5)
+    assert torch.equal(batch[:, 0].long(), masks)
+    steps = set((masks[:, 0, 1] - masks[:, 0, 0]).tolist())
+    assert steps == {-1, 1}  # some are mirrored
+
+
+def test_masks_that_do_not_fit_are_refused(make_encoder, scenes):
+    images, masks = scenes
+    with pytest.raises(ValueError, match="need classes from 0 to 1, or 255 to leave"):
+        segment(make_encoder(), images, masks, images, masks, 2)
+    with pytest.raises(ValueError, match=r"expected \(n, 12, 18\)"):
+        segment(make_encoder(), images, masks[:, :, :-1], images, masks, 2, ignore=VOID)
+    with pytest.raises(ValueError, match="40 images and 39 masks"):
+        segment(make_encoder(), images, masks[:-1], images, masks, 2, ignore=VOID)
+    with pytest.raises(ConfigError, match="at least 2 with head 'uper'"):
+        SegmentConfig(head="uper", batch_size=1)

@@ -1,0 +1,101 @@
+"""Health of a vocabulary: how many of its codes are used, and how evenly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision.evaluate.features import batches
+from vision.evaluate.tables import table
+from vision.nn.dvae import DiscreteVAE
+from vision.nn.tokenizer import Tokenizer, VisualTokenizer
+
+
+@dataclass(frozen=True)
+class CodebookHealth:
+    """Use of K codes over the patches of some images."""
+
+    counts: Tensor  # (K,) long: patches of each code
+
+    @property
+    def num_codes(self) -> int:
+        """K."""
+        return len(self.counts)
+
+    @property
+    def num_patches(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def num_used(self) -> int:
+        """Codes that at least one patch has."""
+        return int((self.counts > 0).sum())
+
+    @property
+    def usage(self) -> float:
+        """Share of the codes that at least one patch has, in [0, 1]; below K patches it cannot reach 1."""
+        return self.num_used / self.num_codes
+
+    @property
+    def entropy(self) -> float:
+        """Of the frequencies, nats; ln K when every code is used equally. What a model that sees nothing loses."""
+        share = self.counts.double() / max(self.num_patches, 1)
+        return float(torch.special.entr(share).sum())
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the entropy: as many codes, used equally, would be as hard to guess."""
+        return float(torch.tensor(self.entropy).exp())
+
+    @property
+    def largest_share(self) -> float:
+        """Share of the patches that the most used code has; near 1 the codebook has collapsed."""
+        return int(self.counts.max()) / max(self.num_patches, 1)
+
+    def summary(self) -> str:
+        """A table of figures."""
+        rows = [
+            ("codes used", f"{self.num_used} of {self.num_codes} ({self.usage:.1%})"),
+            ("perplexity", f"{self.perplexity:.1f}"),
+            ("entropy (nats)", f"{self.entropy:.3f}"),
+            ("most used code", f"{int(self.counts.argmax())} ({self.largest_share:.1%} of patches)"),
+        ]
+        return table(f"Codebook on {self.num_patches} patches", ("", ""), rows)
+
+    def __repr__(self) -> str:
+        return f"CodebookHealth({self.num_used} of {self.num_codes} codes used, perplexity {self.perplexity:.1f})"
+
+
+@torch.no_grad()
+def codebook_health(
+    tokenizer: VisualTokenizer, images: Tensor | Iterable[Tensor], *, batch_size: int = 256
+) -> CodebookHealth:
+    """Count the codes of images (n, C, H, W), or of batches of them, where the tokenizer is."""
+    device = next(tokenizer.parameters()).device
+    counts = torch.zeros(tokenizer.num_codes, dtype=torch.long)
+    for batch in batches(images, batch_size):
+        codes = tokenizer.codes(batch.to(device)).flatten().cpu()
+        counts += torch.bincount(codes, minlength=tokenizer.num_codes)
+    return CodebookHealth(counts)
+
+
+@torch.no_grad()
+def codes_and_closeness(tokenizer: VisualTokenizer, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) -> codes (B, N) long, and how well each fits (B, N), the larger the better.
+
+    The cosine to the code's vector (VQ-KD), or the code's probability (dVAE); 0 for any other tokenizer.
+    """
+    if isinstance(tokenizer, Tokenizer):
+        vectors = F.normalize(tokenizer.encode(images).float(), dim=-1)
+        codes = tokenizer.codebook.assign(vectors)[..., 0]
+        rows = F.embedding(codes, tokenizer.codebook.weight[0])
+        return codes, (vectors * rows).sum(dim=-1)
+    if isinstance(tokenizer, DiscreteVAE):
+        best = tokenizer.encode(images).float().softmax(dim=-1).max(dim=-1)
+        return best.indices, best.values
+    codes = tokenizer.codes(images)
+    return codes, torch.zeros(codes.shape, device=codes.device)

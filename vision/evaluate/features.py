@@ -1,0 +1,84 @@
+"""Features of images under a frozen encoder, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from vision.evaluate.config import Pooling
+from vision.nn.vit import VisionTransformer
+
+
+@torch.no_grad()
+def extract_features(
+    encoder: VisionTransformer,
+    images: Tensor | Iterable[Tensor],
+    *,
+    pooling: Pooling = "cls",
+    last_blocks: int = 1,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """(n, F) float32 on the CPU, after the final norm; the encoder is in eval mode meanwhile.
+
+    DINO probes ViT-S by the CLS tokens of the last 4 blocks (``pooling="cls"``, ``last_blocks=4``) and ViT-B by
+    the last CLS beside the mean patch (``"cls+mean"``); k-NN takes the last CLS. MAE has no use for CLS:
+    ``"mean"``.
+
+    Parameters
+    ----------
+    images : (n, C, H, W), normalised as in training, or an iterable of batches of them.
+    pooling : what is said about an image: CLS, the mean of its patches, or one after the other.
+    last_blocks : of as many blocks, the earliest first, each through the final norm; F is proportional.
+    batch_size : images at once where ``images`` is one tensor.
+    device : None = where the encoder is; elsewhere it is moved there and stays.
+
+    Raises
+    ------
+    ValueError : the encoder has no CLS token or too few blocks, or there is no image.
+    """
+    check_pooling(encoder, pooling, last_blocks)
+    target = torch.device(device) if device is not None else next(encoder.parameters()).device
+    encoder.to(target)
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        parts = [
+            pooled_features(encoder, batch.to(target), pooling, last_blocks).float().cpu()
+            for batch in batches(images, batch_size)
+        ]
+    finally:
+        encoder.train(was_training)
+    if not parts:
+        raise ValueError("there is no image to extract features from")
+    return torch.cat(parts)
+
+
+def pooled_features(encoder: VisionTransformer, images: Tensor, pooling: Pooling, last_blocks: int = 1) -> Tensor:
+    """Images (B, C, H, W) -> (B, F), with gradient, in whatever mode the encoder is."""
+    depth = encoder.config.depth
+    wanted = range(depth - last_blocks + 1, depth + 1)
+    grid = encoder.grid(images)
+    encoded = encoder.encode([encoder.embed(images)], [grid], layers=tuple(wanted))[0]
+    parts: list[Tensor] = []
+    for number in wanted:
+        if pooling != "mean":
+            parts.append(encoder.norm(encoded.cls_layers[number]))
+        if pooling != "cls":
+            parts.append(encoder.norm(encoded.layers[number]).mean(dim=1))
+    return torch.cat(parts, dim=-1)
+
+
+def check_pooling(encoder: VisionTransformer, pooling: Pooling, last_blocks: int = 1) -> None:
+    """ValueError when the encoder cannot give such features."""
+    if pooling != "mean" and not encoder.config.has_cls:
+        raise ValueError(f"pooling {pooling!r} needs a CLS token, which this encoder lacks: choose 'mean'")
+    if not 1 <= last_blocks <= encoder.config.depth:
+        raise ValueError(f"last_blocks is {last_blocks}, expected 1 to {encoder.config.depth}, the blocks there are")
+
+
+def batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
+    """A tensor (n, ...) in slices of ``batch_size``; an iterable of batches as it is."""
+    return iter(images.split(batch_size)) if isinstance(images, Tensor) else iter(images)

@@ -1,0 +1,199 @@
+"""Fine-tuning: the encoder and a classifier trained together, deeper layers faster (BEiT, MAE, iBOT)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision.evaluate.config import FinetuneConfig
+from vision.evaluate.features import check_pooling
+from vision.evaluate.tables import check_labels, table
+from vision.nn.vit import VisionTransformer
+from vision.schedule import CosineSchedule
+
+EMBEDDING = ("patch_embed", "cls_token", "registers", "positions")  # layer 0, as in BEiT's and MAE's code
+
+
+class Images(Protocol):
+    """Images that are taken by number: a tensor (n, C, H, W), or anything that reads them when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor, /) -> Tensor:
+        """Numbers (B,) long -> images (B, C, H, W)."""
+        ...
+
+
+class Classifier(nn.Module):
+    """An encoder and a linear classifier. Images (B, C, H, W) -> logits (B, classes).
+
+    With pooling "mean" the patches are averaged first and normed then, and the encoder has no final norm (MAE's and
+    BEiT's ``fc_norm``); with "cls" the classifier reads the normed CLS token.
+
+    Parameters
+    ----------
+    encoder : copied, with ``drop_path`` in place of its own rate.
+    """
+
+    def __init__(self, encoder: VisionTransformer, num_classes: int, config: FinetuneConfig) -> None:
+        super().__init__()
+        check_pooling(encoder, config.pooling)
+        self.is_mean = config.pooling == "mean"
+        has_norm = encoder.config.final_norm and not self.is_mean
+        own = replace(encoder.config, drop_path=config.drop_path, final_norm=has_norm)
+        self.encoder = VisionTransformer(own)
+        whole = encoder.state_dict()
+        state = {name: tensor for name, tensor in whole.items() if has_norm or not name.startswith("norm.")}
+        self.encoder.load_state_dict(state)
+        self.norm = nn.LayerNorm(own.dim, eps=own.norm_eps) if self.is_mean else nn.Identity()
+        self.head = nn.Linear(own.dim, num_classes)
+        nn.init.trunc_normal_(self.head.weight, std=2e-5)  # MAE, main_finetune.py
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        encoded = self.encoder(images)
+        if self.is_mean:
+            return self.head(self.norm(encoded.patches.mean(dim=1)))
+        assert encoded.cls is not None  # the constructor asks for it
+        return self.head(encoded.cls)
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What a fine-tuned encoder gets right."""
+
+    accuracy: float  # on the test images after the last epoch, in [0, 1]
+    accuracies: Sequence[float]  # after each epoch
+    losses: Sequence[float]  # mean of each epoch
+    num_train: int
+    num_test: int
+    classifier: Classifier
+
+    def summary(self) -> str:
+        """A table of epochs, some ten of them."""
+        every = max(math.ceil(len(self.losses) / 10), 1)
+        shown = [n for n in range(len(self.losses)) if n % every == every - 1 or n == len(self.losses) - 1]
+        rows = [(str(n + 1), f"{self.losses[n]:.4f}", f"{self.accuracies[n]:.2%}") for n in shown]
+        title = f"Fine-tuned: {self.accuracy:.2%} of {self.num_test} images, from {self.num_train}"
+        return table(title, ("epoch", "loss", "accuracy"), rows)
+
+    def __repr__(self) -> str:
+        return f"FinetuneResult({self.accuracy:.2%} after {len(self.losses)} epochs, {self.num_test} images)"
+
+
+def finetune(
+    encoder: VisionTransformer,
+    train: Images,
+    train_labels: Tensor,
+    test: Images,
+    test_labels: Tensor,
+    config: FinetuneConfig | None = None,
+    *,
+    augment: Callable[[Tensor], Tensor] | None = None,
+    device: torch.device | str = "cpu",
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> FinetuneResult:
+    """Train a copy of ``encoder`` with a classifier on (train, labels), count right answers on (test, labels).
+
+    Parameters
+    ----------
+    train, test : images, normalised as in pre-training; labels long (n,) and (m,).
+    augment : batch (B, C, H, W) on the device -> what is trained on; None = as they are.
+    on_epoch : told the epoch, from 1, and its mean loss.
+
+    Raises
+    ------
+    ValueError : labels do not fit, or the pooling asks for a CLS token that is not there.
+    FloatingPointError : the loss is not a number.
+    """
+    config = config or FinetuneConfig()
+    for name, images, labels in (("the training set", train, train_labels), ("the test set", test, test_labels)):
+        check_labels(len(images), labels, name)
+    num_classes = int(max(train_labels.max(), test_labels.max())) + 1
+    generator = torch.Generator().manual_seed(config.seed)
+    classifier = Classifier(encoder, num_classes, config).to(device)
+    optimizer = torch.optim.AdamW(layer_groups(classifier, config), betas=config.betas)
+    batch_size = min(config.batch_size, len(train))
+    steps = config.epochs * (len(train) // batch_size)
+    rates = CosineSchedule(
+        start=config.learning_rate * batch_size / 256,
+        end=config.min_learning_rate,
+        warmup=min(config.warmup_epochs / config.epochs, 1.0),
+    )
+    losses, accuracies, step = [], [], 0
+    for epoch in range(1, config.epochs + 1):
+        classifier.train()
+        total = torch.zeros((), device=device)
+        chosen = epoch_batches(len(train), batch_size, generator)
+        for number in chosen:
+            images, labels = train[number].to(device), train_labels[number].to(device)
+            set_rates(optimizer, rates((step + 1) / steps))
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
+                logits = classifier(images if augment is None else augment(images))
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+            step += 1
+        losses.append(float(total) / (len(train) // batch_size))  # the one synchronisation of an epoch
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(f"the loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
+        accuracies.append(accuracy_of(classifier, test, test_labels, batch_size, device))
+        if on_epoch is not None:
+            on_epoch(epoch, losses[-1])
+    return FinetuneResult(accuracies[-1], accuracies, losses, len(train), len(test), classifier.eval().cpu())
+
+
+def layer_groups(classifier: Classifier, config: FinetuneConfig) -> list[dict[str, object]]:
+    """Parameters by layer and by weight decay, with the factor of the learning rate under "rate_scale".
+
+    The embedding is layer 0, block i layer i + 1; the norm, the head and shared relative positions keep the whole
+    rate (BEiT, ``optim_factory.py``). What has one dimension does not decay.
+    """
+    last = classifier.encoder.config.depth + 1
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in classifier.named_parameters():
+        block = re.match(r"encoder\.blocks\.(\d+)\.", name)
+        is_embedding = any(part in EMBEDDING for part in name.split("."))
+        layer = int(block[1]) + 1 if block else 0 if is_embedding else last
+        groups.setdefault((layer, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": config.weight_decay if is_decayed else 0.0,
+            "rate_scale": config.layer_decay ** (last - layer),
+        }
+        for (layer, is_decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its share of a learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate_scale"]
+
+
+def epoch_batches(num_images: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Numbers (batch_size,) of images in a new order; what does not fill a batch is left out."""
+    order = torch.randperm(num_images, generator=generator)
+    return iter(order[: num_images - num_images % batch_size].split(batch_size))
+
+
+@torch.no_grad()
+def accuracy_of(
+    classifier: nn.Module, images: Images, labels: Tensor, batch_size: int, device: torch.device | str
+) -> float:
+    """The share of images whose class is named; the classifier is in eval mode afterwards."""
+    classifier.eval()
+    right = torch.zeros((), dtype=torch.long, device=device)
+    for chosen in torch.arange(len(images)).split(batch_size):
+        right += (classifier(images[chosen].to(device)).argmax(dim=1) == labels[chosen].to(device)).sum()
+    return int(right) / len(images)

@@ -1,0 +1,61 @@
+"""What a masked model sees, what it makes of it, and what was there: pictures for MAE, SimMIM and dVAE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vision.evaluate.pictures import Picture, montage, to_pictures
+from vision.nn.grid import PatchGrid
+
+VARIANCE_EPS = 1e-6  # as in vision.targets.normalise_patches
+
+
+def fill_in(
+    images: Tensor, predicted: Tensor, index: Tensor, grid: PatchGrid, *, is_normalised: bool = False
+) -> Tensor:
+    """Images (B, C, H, W) with predicted patches (B, M, P) at their places ``index`` (B, M) long.
+
+    ``is_normalised``: what was predicted is a patch with mean 0 and variance 1 (MAE's normalised pixels); it gets the
+    mean and the spread of the true patch, for the model never says them. Without that the picture is noise.
+    """
+    patches = grid.patchify(images)
+    place = index.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+    predicted = predicted.to(patches.dtype)
+    if is_normalised:
+        truth = patches.gather(1, place)
+        spread = (truth.var(dim=-1, keepdim=True) + VARIANCE_EPS).sqrt()
+        predicted = predicted * spread + truth.mean(dim=-1, keepdim=True)
+    return grid.unpatchify(patches.scatter(1, place, predicted), images.shape[1])
+
+
+def hide(images: Tensor, hidden: Tensor, grid: PatchGrid) -> Tensor:
+    """Images (B, C, H, W) whose hidden patches (B, N) bool, True = hidden, are NaN: grey in a picture."""
+    patches = grid.patchify(images).masked_fill(hidden.unsqueeze(-1), torch.nan)
+    return grid.unpatchify(patches, images.shape[1])
+
+
+def reconstruction_picture(
+    images: Tensor,
+    rebuilt: Tensor,
+    hidden: Tensor | None,
+    grid: PatchGrid,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Picture:
+    """A row per image: what the model saw, what it rebuilt, the original.
+
+    Parameters
+    ----------
+    images, rebuilt : (B, C, H, W), normalised as in training; ``rebuilt`` from :func:`fill_in`, or a tokenizer's.
+    hidden : (B, N) bool, True = hidden; None = nothing (dVAE), and the first column is left out.
+    mean, std : undo the normalisation, see :func:`~vision.evaluate.pictures.to_pictures`; without them each picture
+        is stretched by itself.
+    """
+    columns = [to_pictures(rebuilt, mean, std), to_pictures(images, mean, std)]
+    if hidden is not None:
+        columns.insert(0, to_pictures(hide(images, hidden, grid), mean, std))
+    return montage(list(zip(*columns, strict=True)))

@@ -146,6 +146,31 @@ class BEiTConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnlineTokenizerConfig:
+    """Masked modelling of the codes of a tokenizer that is learnt at the same time (see the method's docstring)."""
+
+    num_codes: int = 16384  # typical: 16,384; fewer than the patches of a batch are filled sooner
+    code_dim: int = 256  # typical: 256 to 512
+    tokenizer_depth: int = 4  # blocks of the tokenizer's encoder
+    momentum: float = 0.999  # tau of the tokenizer's copy; typical: .999
+    momentum_weight: float = 1.0  # alpha
+    codebook_weight: float = 1.0
+    beta: float = 0.25  # of the codebook's own term against the features'
+    usage_weight: float = 1.0  # of the divergence of the mean assignment from equal use
+    temperature: float = 0.1  # of soft assignments, in squared distances between unit features and rows
+    revive_after: int = 100  # steps without use before a code is put on a patch of the batch; 0 = never
+    seed: int = 0  # of these choices
+
+    def __post_init__(self) -> None:
+        for name in ("num_codes", "code_dim", "tokenizer_depth"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        require(0 <= self.momentum <= 1, self, "momentum", "a number in [0, 1]")
+        for name in ("momentum_weight", "codebook_weight", "beta", "usage_weight", "revive_after"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+        require(self.temperature > 0, self, "temperature", "a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VQKDConfig:
     """Vector-quantised knowledge distillation, the tokenizer of BEiT v2 (Peng et al. 2022, §2.2)."""
 

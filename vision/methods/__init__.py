@@ -19,6 +19,7 @@ _HOME = {
     "vqkd": "VQKD",
     "beit": "BEiT",
     "beit2": "BEiT2",
+    "online_tokenizer": "OnlineTokenizer",
 }
 
 

@@ -15,12 +15,14 @@ class CodeUsage(nn.Module):
 
     frequencies: Tensor  # (K,) float32: average count per update
     unused_for: Tensor  # (K,) long: updates since a code was last used
+    updates: Tensor  # 0-d long
 
     def __init__(self, num_codes: int) -> None:
         super().__init__()
         self.num_codes = num_codes
         self.register_buffer("frequencies", torch.zeros(num_codes))
         self.register_buffer("unused_for", torch.zeros(num_codes, dtype=torch.long))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
     def update(self, codes: Tensor, weight: Tensor | None = None) -> None:
@@ -30,6 +32,7 @@ class CodeUsage(nn.Module):
         counts = sum_over_ranks(counts)
         self.frequencies.lerp_(counts, 1 - DECAY)
         self.unused_for.copy_(torch.where(counts > 0, 0, self.unused_for + 1))
+        self.updates.add_(1)
 
     def share_used(self, within: int = 100) -> Tensor:
         """Share of the codes used in the last ``within`` updates, 0-d in [0, 1]."""

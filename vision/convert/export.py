@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import io
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from vision.convert.files import ConvertError
+from vision.files import write_bytes
 from vision.nn.vit import VisionTransformer
 
 
@@ -31,7 +33,9 @@ def export_program(encoder: VisionTransformer, path: str | Path, image_size: tup
     ValueError when patches do not fill the image.
     """
     target = _checked(path, ".pt2")
-    torch.export.save(_program(encoder, image_size), target)
+    file = io.BytesIO()
+    torch.export.save(_program(encoder, image_size), file)
+    write_bytes(file.getbuffer(), target)
 
 
 def export_onnx(encoder: VisionTransformer, path: str | Path, image_size: tuple[int, int]) -> None:
@@ -50,7 +54,7 @@ def export_onnx(encoder: VisionTransformer, path: str | Path, image_size: tuple[
         _program(encoder, image_size), dynamo=True, input_names=["images"], output_names=names, verbose=False
     )
     assert program is not None
-    program.save(target)
+    write_bytes(program.model_proto.SerializeToString(), target)
 
 
 def _program(encoder: VisionTransformer, image_size: tuple[int, int]) -> torch.export.ExportedProgram:

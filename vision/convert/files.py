@@ -14,11 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vision.errors import InputError
+
 PREFIXES = ("module.", "_orig_mod.", "backbone.")  # of DDP, torch.compile, and DINO's multi-crop wrapper
 HF_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
 
-class ConvertError(ValueError):
+class ConvertError(InputError):
     """A checkpoint that is not what it should be; one sentence that names the file and the fault."""
 
 

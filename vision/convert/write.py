@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
+from torch import Tensor
 
 from vision.config import ViTConfig
 from vision.convert.files import ConvertError
@@ -15,6 +17,7 @@ from vision.convert.forms import HUGGING_FACE, Form, find_form
 from vision.convert.hugging_face import architecture, config_json, general_lacks, not_same
 from vision.convert.match import to_theirs
 from vision.convert.names import TIMM_REGISTERS, Names
+from vision.files import write_bytes
 from vision.nn.vit import VisionTransformer
 
 HUGGING_FACE_FORM = "huggingface"
@@ -33,6 +36,9 @@ def write_encoder(encoder: VisionTransformer, path: str | Path, form: str) -> No
         _write_folder(encoder, target)
         return
     chosen = find_form(form)
+    is_safe = target.suffix == ".safetensors"
+    if not is_safe and target.suffix not in (".pth", ".pt"):
+        raise ConvertError(f"{target} ends in {target.suffix!r}, expected .pth or .safetensors")
     names = _variant(encoder.config, chosen)
     _refuse(encoder.config, chosen)
     tensors = {
@@ -40,15 +46,7 @@ def write_encoder(encoder: VisionTransformer, path: str | Path, form: str) -> No
         for name, tensor in to_theirs(encoder.state_dict(), names, encoder.config).items()
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".safetensors":
-        save_file(tensors, target)
-    elif target.suffix in (".pth", ".pt"):
-        content: dict[str, Any] = tensors
-        for entry in chosen.layout:
-            content = {entry: content}
-        torch.save(content, target)
-    else:
-        raise ConvertError(f"{target} ends in {target.suffix!r}, expected .pth or .safetensors")
+    write_bytes(save(tensors) if is_safe else _pickled(tensors, chosen), target)
 
 
 def _write_folder(encoder: VisionTransformer, folder: Path) -> None:
@@ -56,9 +54,19 @@ def _write_folder(encoder: VisionTransformer, folder: Path) -> None:
     tensors = to_theirs(encoder.state_dict(), HUGGING_FACE[kind], encoder.config)
     folder.mkdir(parents=True, exist_ok=True)
     content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
+    write_bytes(save(content, metadata={"format": "pt"}), folder / "model.safetensors")
     text = json.dumps(config_json(encoder.config, kind), indent=2) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
+    write_bytes(text.encode(), folder / "config.json")
+
+
+def _pickled(tensors: dict[str, Tensor], form: Form) -> memoryview:
+    """The content of a file as the form's own code saves it."""
+    content: dict[str, Any] = tensors
+    for entry in form.layout:
+        content = {entry: content}
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getbuffer()
 
 
 def _variant(config: ViTConfig, form: Form) -> Names:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vision.errors import InputError
 from vision.evaluate.pictures import Picture, heat, montage, to_pictures
 from vision.nn.attention import JointAttention
 from vision.nn.packed import Segment
@@ -26,14 +27,14 @@ def attention_maps(encoder: VisionTransformer, images: Tensor, block: int = -1) 
 
     Raises
     ------
-    ValueError : there is no such block, or its attention is not joint.
+    InputError : there is no such block, or its attention is not joint.
     """
     depth = encoder.config.depth
     if not -depth <= block < depth:
-        raise ValueError(f"block is {block}, expected {-depth} to {depth - 1}: the encoder has {depth}")
+        raise InputError(f"block is {block}, expected {-depth} to {depth - 1}: the encoder has {depth}")
     attention = encoder.blocks[block].get_submodule("attention")
     if not isinstance(attention, JointAttention):
-        raise ValueError("attention maps are of joint attention; this encoder's is along an axis, or of one patch")
+        raise InputError("attention maps are of joint attention; this encoder's is along an axis, or of one patch")
     asked: list[tuple[Tensor, list[Segment]]] = []
     handle = attention.register_forward_pre_hook(lambda _, inputs: asked.append(inputs))
     was_training = encoder.training

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from vision.errors import InputError
 from vision.evaluate.config import Pooling
 from vision.nn.vit import VisionTransformer
 
@@ -37,7 +38,7 @@ def extract_features(
 
     Raises
     ------
-    ValueError : the encoder has no CLS token or too few blocks, or there is no image.
+    InputError : the encoder has no CLS token or too few blocks, or there is no image.
     """
     check_pooling(encoder, pooling, last_blocks)
     target = torch.device(device) if device is not None else next(encoder.parameters()).device
@@ -52,7 +53,7 @@ def extract_features(
     finally:
         encoder.train(was_training)
     if not parts:
-        raise ValueError("there is no image to extract features from")
+        raise InputError("there is no image to extract features from")
     return torch.cat(parts)
 
 
@@ -72,11 +73,11 @@ def pooled_features(encoder: VisionTransformer, images: Tensor, pooling: Pooling
 
 
 def check_pooling(encoder: VisionTransformer, pooling: Pooling, last_blocks: int = 1) -> None:
-    """ValueError when the encoder cannot give such features."""
+    """InputError when the encoder cannot give such features."""
     if pooling != "mean" and not encoder.config.has_cls:
-        raise ValueError(f"pooling {pooling!r} needs a CLS token, which this encoder lacks: choose 'mean'")
+        raise InputError(f"pooling {pooling!r} needs a CLS token, which this encoder lacks: choose 'mean'")
     if not 1 <= last_blocks <= encoder.config.depth:
-        raise ValueError(f"last_blocks is {last_blocks}, expected 1 to {encoder.config.depth}, the blocks there are")
+        raise InputError(f"last_blocks is {last_blocks}, expected 1 to {encoder.config.depth}, the blocks there are")
 
 
 def batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vision.evaluate.codebook import CodebookHealth, codes_and_closeness
 from vision.evaluate.pictures import NOT_OBSERVED, Picture, data_uri, enlarge, montage, to_pictures
+from vision.files import write_bytes
 from vision.nn.grid import PatchGrid
 from vision.nn.tokenizer import VisualTokenizer
 
@@ -74,7 +75,7 @@ class CodeGallery:
         """Write the page; its folder is made if it is not there."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self.to_html(title), encoding="utf-8")
+        write_bytes(self.to_html(title).encode(), target)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision.errors import InputError
 from vision.evaluate.tables import check_labels, table
 
 KS = (10, 20, 100, 200)  # DINO's; 20 is usually the best
@@ -54,13 +55,13 @@ def knn(
     """Classify ``queries`` (m, F) by their neighbours in ``bank`` (n, F); labels are long, (m,) and (n,).
 
     A neighbour of cosine s votes for its class with exp(s / temperature). A k above n is left out; of equal
-    votes the lower class wins. Raises ValueError on labels that do not fit, and when no k is left.
+    votes the lower class wins. Raises InputError on labels that do not fit, and when no k is left.
     """
     check_labels(len(bank), bank_labels, "bank")
     check_labels(len(queries), query_labels, "queries")
     usable = sorted({k for k in ks if 1 <= k <= bank.shape[0]})
     if not usable:
-        raise ValueError(f"ks are {tuple(ks)}, expected one from 1 to {bank.shape[0]}, the images in the bank")
+        raise InputError(f"ks are {tuple(ks)}, expected one from 1 to {bank.shape[0]}, the images in the bank")
     keys = F.normalize(bank.float().to(device), dim=1)
     labels = bank_labels.to(device)
     num_classes = int(max(bank_labels.max(), query_labels.max())) + 1

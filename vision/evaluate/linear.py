@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision.errors import InputError
 from vision.evaluate.config import LinearConfig
 from vision.evaluate.tables import check_labels, share_right, table
 from vision.schedule import CosineSchedule
@@ -53,7 +54,7 @@ def linear_probe(
 ) -> LinearResult:
     """Train a head for every learning rate on ``train`` (n, F), choose on held-out images, test on ``test``.
 
-    Labels are long, (n,) and (m,). See :class:`LinearConfig` for the protocol. Raises ValueError on labels that
+    Labels are long, (n,) and (m,). See :class:`LinearConfig` for the protocol. Raises InputError on labels that
     do not fit, or too few images to hold any out.
     """
     config = config or LinearConfig()
@@ -63,7 +64,7 @@ def linear_probe(
     order = torch.randperm(train.shape[0], generator=generator)
     num_heldout = round(config.holdout_ratio * train.shape[0])
     if not 0 < num_heldout < train.shape[0]:
-        raise ValueError(f"{train.shape[0]} training images are too few to hold {config.holdout_ratio:.0%} of them out")
+        raise InputError(f"{train.shape[0]} training images are too few to hold {config.holdout_ratio:.0%} of them out")
     heldout, kept = order[:num_heldout], order[num_heldout:]
     num_classes = int(max(train_labels.max(), test_labels.max())) + 1
 

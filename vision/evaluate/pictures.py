@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vision.files import write_bytes
+
 Picture = npt.NDArray[np.uint8]  # (H, W, 3)
 
 NOT_OBSERVED = 128  # grey
@@ -89,4 +91,4 @@ def save_picture(picture: Picture, path: str | Path) -> None:
     """Write a PNG file; its folder is made if it is not there."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(png(picture))
+    write_bytes(png(picture), target)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision.errors import InputError
 from vision.evaluate.config import SegmentConfig
 from vision.evaluate.finetune import Images, epoch_batches, set_rates
 from vision.evaluate.segment_heads import Segmenter
@@ -71,7 +72,7 @@ def segment(
 
     Raises
     ------
-    ValueError : masks do not fit the images or the classes.
+    InputError : masks do not fit the images or the classes.
     FloatingPointError : the loss is not a number.
     """
     config = config or SegmentConfig()
@@ -194,10 +195,10 @@ def cut_and_mirror(
 
 def _check_masks(images: Images, masks: Tensor, num_classes: int, ignore: int, what: str) -> None:
     if len(images) == 0 or len(images) != len(masks):
-        raise ValueError(f"{what} has {len(images)} images and {len(masks)} masks, expected the same, one or more")
+        raise InputError(f"{what} has {len(images)} images and {len(masks)} masks, expected the same, one or more")
     size = images[torch.arange(1)].shape[-2:]
     if masks.ndim != 3 or masks.shape[1:] != size:
-        raise ValueError(f"masks of {what} are {tuple(masks.shape)}, expected (n, {size[0]}, {size[1]})")
+        raise InputError(f"masks of {what} are {tuple(masks.shape)}, expected (n, {size[0]}, {size[1]})")
     counted = masks[masks != ignore]
     if counted.numel() == 0 or int(counted.min()) < 0 or int(counted.max()) >= num_classes:
-        raise ValueError(f"masks of {what} need classes from 0 to {num_classes - 1}, or {ignore} to leave a pixel out")
+        raise InputError(f"masks of {what} need classes from 0 to {num_classes - 1}, or {ignore} to leave a pixel out")

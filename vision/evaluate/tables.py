@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vision.errors import InputError
+
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Text with aligned columns, the first to the left, the others to the right."""
@@ -23,13 +25,13 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
 
 
 def check_labels(num_images: int, labels: Tensor, name: str) -> None:
-    """ValueError unless there is one label, a whole number from 0 on, for each of one or more images."""
+    """InputError unless there is one label, a whole number from 0 on, for each of one or more images."""
     if num_images == 0:
-        raise ValueError(f"{name} is empty")
+        raise InputError(f"{name} is empty")
     if labels.shape != (num_images,):
-        raise ValueError(f"{name} has {num_images} images and labels of shape {tuple(labels.shape)}")
+        raise InputError(f"{name} has {num_images} images and labels of shape {tuple(labels.shape)}")
     if labels.dtype != torch.long or int(labels.min()) < 0:
-        raise ValueError(f"labels of {name} are {labels.dtype}, expected long integers from 0 on")
+        raise InputError(f"labels of {name} are {labels.dtype}, expected long integers from 0 on")
 
 
 def share_right(predicted: Tensor, labels: Tensor) -> float:

@@ -191,7 +191,7 @@ def load(folder: str | Path) -> Bundle:
         raise CheckpointError(f"{folder / ARRAYS} lacks {error}; the file is damaged") from None
     return Bundle(
         config=from_dict(PretrainConfig, header["config"], str(folder / HEADER)),
-        tokenizer=load_tokenizer(folder / "tokenizer"),
+        tokenizer=load_tokenizer(folder / "tokenizer", Tokenizer),
         predictor=load_masked_model(folder / "predictor"),
         vocabulary=vocabulary,
         train_end=np.datetime64(header["train_end"], "ns"),

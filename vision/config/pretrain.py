@@ -15,6 +15,7 @@ from vision.config.methods import (
     DVAEConfig,
     IBOTConfig,
     MAEConfig,
+    OnlineTokenizerConfig,
     SimMIMConfig,
     VQKDConfig,
 )
@@ -41,6 +42,7 @@ NEEDS: Mapping[str, Needs] = {
     "dino": Needs(is_masked=False),
     "ibot": Needs(is_masked=True),
     "dinov2": Needs(is_masked=True),
+    "online_tokenizer": Needs(is_masked=True),
 }
 """A new method is one line here, one field of PretrainConfig, and its recipe ``configs/vision/small``."""
 
@@ -74,6 +76,7 @@ class PretrainConfig:
     dino: DINOConfig = field(default_factory=DINOConfig)
     ibot: IBOTConfig = field(default_factory=IBOTConfig)
     dinov2: DINOv2Config = field(default_factory=DINOv2Config)
+    online_tokenizer: OnlineTokenizerConfig = field(default_factory=OnlineTokenizerConfig)
 
     def __post_init__(self) -> None:
         check_method(self.method)

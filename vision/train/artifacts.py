@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from vision.config import DVAEConfig, ViTConfig, from_dict, to_dict
 from vision.methods.base import MaskedCodeModel
+from vision.methods.online_tokenizer import ModelWithTokenizer
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 from vision.nn.vit import VisionTransformer
 from vision.train.checkpoint import (
     CONFIG_FILE,
+    TOKENIZERS,
     CheckpointError,
     load_encoder,
-    load_module,
     load_tokenizer,
     read_header,
     save_encoder,
     save_masked_model,
-    save_module,
     save_tokenizer,
 )
 
 ENCODER, TOKENIZER, MODEL = "encoder", "tokenizer", "model"
 FOLDERS = (ENCODER, TOKENIZER, MODEL)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscreteVAEConfig:
-    """What builds a DiscreteVAE."""
-
-    encoder: ViTConfig
-    method: DVAEConfig
 
 
 def save_artifacts(run: Path, artifact: nn.Module, extra: Mapping[str, Any]) -> list[Path]:
@@ -49,15 +38,14 @@ def save_artifacts(run: Path, artifact: nn.Module, extra: Mapping[str, Any]) -> 
         save_masked_model(run / MODEL, artifact, extra)
         save_encoder(run / ENCODER, artifact.encoder, extra)
         return [run / MODEL, run / ENCODER]
-    if isinstance(artifact, Tokenizer):
+    if isinstance(artifact, ModelWithTokenizer):
+        save_tokenizer(run / TOKENIZER, artifact.tokenizer, extra)
+        return [run / TOKENIZER, *save_artifacts(run, artifact.model, extra)]
+    if isinstance(artifact, Tokenizer | DiscreteVAE):
         save_tokenizer(run / TOKENIZER, artifact, extra)
-    elif isinstance(artifact, DiscreteVAE):
-        config = DiscreteVAEConfig(encoder=artifact.encoder.config, method=artifact.config)
-        save_module(run / TOKENIZER, artifact, to_dict(config), "dvae", extra)
-    else:
-        raise TypeError(f"a run leaves an encoder, a tokenizer or a masked model, not {type(artifact).__name__}")
-    save_encoder(run / ENCODER, artifact.encoder, extra)
-    return [run / TOKENIZER, run / ENCODER]
+        save_encoder(run / ENCODER, artifact.encoder, extra)
+        return [run / TOKENIZER, run / ENCODER]
+    raise TypeError(f"a run leaves an encoder, a tokenizer or a masked model, not {type(artifact).__name__}")
 
 
 def open_encoder(path: Path) -> tuple[VisionTransformer, dict[str, Any]]:
@@ -69,18 +57,7 @@ def open_encoder(path: Path) -> tuple[VisionTransformer, dict[str, Any]]:
 def open_tokenizer(path: Path) -> tuple[VisualTokenizer, dict[str, Any]]:
     """The tokenizer of a run, or of a tokenizer's own folder, and its extra. Raises CheckpointError."""
     folder = _artifact_folder(path, TOKENIZER)
-    if artifact_kind(folder) == "dvae":
-        dvae = load_module(folder, "dvae", _build_dvae)
-        return dvae, read_header(folder, "dvae")["extra"]
-    return load_tokenizer(folder), read_header(folder, "tokenizer")["extra"]
-
-
-def artifact_kind(folder: Path) -> str | None:
-    """What an artefact folder says it is; None where it cannot be read, which loading it explains."""
-    try:
-        return json.loads((folder / CONFIG_FILE).read_text())["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return load_tokenizer(folder), read_header(folder, *TOKENIZERS)["extra"]
 
 
 def _artifact_folder(path: Path, wanted: str) -> Path:
@@ -95,8 +72,3 @@ def _artifact_folder(path: Path, wanted: str) -> Path:
     if (path / "config.yaml").is_file():
         raise CheckpointError(f"{path} is a run that has not ended; go on with fintok vision pretrain --resume")
     raise CheckpointError(f"{path} holds no {wanted}; name the folder that fintok vision pretrain left")
-
-
-def _build_dvae(mapping: Mapping[str, Any]) -> DiscreteVAE:
-    config = from_dict(DiscreteVAEConfig, mapping)
-    return DiscreteVAE(config.encoder, config.method)

@@ -19,12 +19,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vision import __version__
-from vision.config import CodebookConfig, ViTConfig, from_dict, to_dict
+from vision.config import CodebookConfig, DVAEConfig, ViTConfig, from_dict, to_dict
 from vision.methods.base import MaskedCodeModel
-from vision.nn.tokenizer import Tokenizer
+from vision.nn.dvae import DiscreteVAE
+from vision.nn.nearest_code import NearestCodeTokenizer
+from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 from vision.nn.vit import VisionTransformer
 
 Built = TypeVar("Built", bound=nn.Module)
+AnyTokenizer = TypeVar("AnyTokenizer", bound=VisualTokenizer)
 Extra: TypeAlias = Mapping[str, Any] | None
 
 FORMAT_VERSION = 1
@@ -85,13 +88,13 @@ def save_module(
     write_atomically(folder / CONFIG_FILE, (json.dumps(header, indent=2) + "\n").encode())
 
 
-def read_header(folder: Path, kind: str) -> dict[str, Any]:
-    """``config.json`` of an artefact. Raises CheckpointError that names the file and its fault."""
+def read_header(folder: Path, *kinds: str) -> dict[str, Any]:
+    """``config.json`` of an artefact of one of ``kinds``. Raises CheckpointError that names file and fault."""
     path = folder / CONFIG_FILE
     try:
         header = json.loads(path.read_text())
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} holds no {CONFIG_FILE}: it is not a saved {kind}") from None
+        raise CheckpointError(f"{folder} holds no {CONFIG_FILE}: it is not a saved {kinds[0]}") from None
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}); the file is damaged") from None
     if not isinstance(header, dict) or "format_version" not in header:
@@ -104,8 +107,9 @@ def read_header(folder: Path, kind: str) -> dict[str, Any]:
         unknown, missing = sorted(header.keys() - CONFIG_KEYS), sorted(CONFIG_KEYS - header.keys())
         fault = f"an unknown key {unknown[0]!r}" if unknown else f"no key {missing[0]!r}"
         raise CheckpointError(f"{path} has {fault}")
-    if header["kind"] != kind:
-        raise CheckpointError(f"{folder} holds {header['kind']!r}, expected {kind!r}")
+    if header["kind"] not in kinds:
+        expected = " or ".join(map(repr, kinds))
+        raise CheckpointError(f"{folder} holds {header['kind']!r}, expected {expected}")
     return header
 
 
@@ -169,6 +173,23 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiscreteVAEConfig:
+    """What builds a DiscreteVAE."""
+
+    encoder: ViTConfig
+    method: DVAEConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestCodeConfig:
+    """What builds a NearestCodeTokenizer."""
+
+    encoder: ViTConfig
+    num_codes: int
+    code_dim: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class MaskedCodeConfig:
     """What builds a MaskedCodeModel."""
 
@@ -186,22 +207,55 @@ def load_encoder(folder: str | Path) -> VisionTransformer:
     return load_module(Path(folder), "encoder", lambda c: VisionTransformer(from_dict(ViTConfig, c)))
 
 
-def save_tokenizer(folder: str | Path, tokenizer: Tokenizer, extra: Extra = None) -> None:
-    """Write a tokenizer folder; ``extra`` as in :func:`save_module`."""
-    config = TokenizerConfig(
-        encoder=tokenizer.encoder.config, codebook=tokenizer.codebook.config, channels=tokenizer.channels
-    )
-    save_module(Path(folder), tokenizer, to_dict(config), "tokenizer", extra)
+def save_tokenizer(folder: str | Path, tokenizer: VisualTokenizer, extra: Extra = None) -> None:
+    """Write a tokenizer folder, of any kind there is; ``extra`` as in :func:`save_module`."""
+    if isinstance(tokenizer, Tokenizer):
+        kind, codebook = "tokenizer", tokenizer.codebook.config
+        config = TokenizerConfig(encoder=tokenizer.encoder.config, codebook=codebook, channels=tokenizer.channels)
+    elif isinstance(tokenizer, DiscreteVAE):
+        kind, config = "dvae", DiscreteVAEConfig(encoder=tokenizer.encoder.config, method=tokenizer.config)
+    elif isinstance(tokenizer, NearestCodeTokenizer):
+        num_codes, code_dim = tokenizer.codebook.shape
+        kind = "nearest_code_tokenizer"
+        config = NearestCodeConfig(encoder=tokenizer.encoder.config, num_codes=num_codes, code_dim=code_dim)
+    else:
+        raise TypeError(f"a {type(tokenizer).__name__} has no file format; known: {', '.join(TOKENIZERS)}")
+    save_module(Path(folder), tokenizer, to_dict(config), kind, extra)
 
 
-def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """Read a tokenizer folder, in eval mode on the CPU. Raises CheckpointError."""
+def load_tokenizer(folder: str | Path, expected: type[AnyTokenizer] = VisualTokenizer) -> AnyTokenizer:
+    """Read a tokenizer folder of any kind, in eval mode on the CPU.
 
-    def build(mapping: Mapping[str, Any]) -> Tokenizer:
-        config = from_dict(TokenizerConfig, mapping)
-        return Tokenizer(config.encoder, config.codebook, config.channels)
+    Raises CheckpointError, also when it is not the kind of tokenizer that is ``expected``.
+    """
+    kind = read_header(Path(folder), *TOKENIZERS)["kind"]
+    tokenizer = load_module(Path(folder), kind, TOKENIZERS[kind])
+    if not isinstance(tokenizer, expected):
+        raise CheckpointError(f"{folder} holds {kind!r}, expected a {expected.__name__}")
+    return tokenizer
 
-    return load_module(Path(folder), "tokenizer", build)
+
+def _build_tokenizer(mapping: Mapping[str, Any]) -> Tokenizer:
+    config = from_dict(TokenizerConfig, mapping)
+    return Tokenizer(config.encoder, config.codebook, config.channels)
+
+
+def _build_dvae(mapping: Mapping[str, Any]) -> DiscreteVAE:
+    config = from_dict(DiscreteVAEConfig, mapping)
+    return DiscreteVAE(config.encoder, config.method)
+
+
+def _build_nearest_code(mapping: Mapping[str, Any]) -> NearestCodeTokenizer:
+    config = from_dict(NearestCodeConfig, mapping)
+    return NearestCodeTokenizer(config.encoder, config.num_codes, config.code_dim)
+
+
+TOKENIZERS: Mapping[str, Callable[[Mapping[str, Any]], VisualTokenizer]] = {
+    "tokenizer": _build_tokenizer,
+    "dvae": _build_dvae,
+    "nearest_code_tokenizer": _build_nearest_code,
+}
+"""Kind of an artefact -> what builds it."""
 
 
 def save_masked_model(folder: str | Path, model: MaskedCodeModel, extra: Extra = None) -> None:

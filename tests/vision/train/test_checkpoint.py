@@ -5,8 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vision.config import CodebookConfig, ViTConfig
-from vision.methods.beit2 import MaskedCodeModel
+from vision.config import CodebookConfig, DVAEConfig, ViTConfig
+from vision.methods.base import MaskedCodeModel
+from vision.nn.dvae import DiscreteVAE
+from vision.nn.nearest_code import NearestCodeTokenizer
 from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
 from vision.train.checkpoint import (
@@ -53,6 +55,26 @@ def test_tokenizer_comes_back_with_codebook_and_codes(tmp_path):
     loaded = load_tokenizer(tmp_path)
     assert torch.equal(loaded.codes(images), tokenizer.eval().codes(images))
     assert loaded.codebook.is_started
+
+
+def test_every_kind_of_tokenizer_comes_back_with_its_codes(tmp_path):
+    method = DVAEConfig(num_codes=8, code_dim=4, decoder_depth=1, likelihood="squared")
+    images = torch.randn(5, 1, 4, 9)
+    for tokenizer in (DiscreteVAE(VIT, method), NearestCodeTokenizer(VIT, 8, 4)):
+        save_tokenizer(tmp_path, tokenizer)
+        loaded = load_tokenizer(tmp_path)
+        assert type(loaded) is type(tokenizer)
+        assert torch.equal(loaded.codes(images), tokenizer.eval().codes(images))
+        assert not loaded.training
+        with pytest.raises(CheckpointError, match="expected a Tokenizer"):
+            load_tokenizer(tmp_path, Tokenizer)
+    save_tokenizer(tmp_path, DiscreteVAE(VIT, method))
+    edit(tmp_path, config={"encoder": {}, "method": {"num_codez": 8}})
+    with pytest.raises(CheckpointError, match="did you mean 'num_codes'"):
+        load_tokenizer(tmp_path)
+    edit(tmp_path, kind="encoder")
+    with pytest.raises(CheckpointError, match="holds 'encoder', expected 'tokenizer' or 'dvae' or"):
+        load_tokenizer(tmp_path)
 
 
 def test_masked_model_comes_back_with_the_same_logits(tmp_path):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -55,7 +56,7 @@ def read_encoder(
     heads: int | None = None,
     grid: tuple[int, int] | None = None,
 ) -> Converted:
-    """The encoder of a published checkpoint: a ``.pth`` or ``.safetensors`` file, or a Hugging Face folder.
+    """The encoder of a published checkpoint: a ``.pth`` or ``.safetensors`` file, or a Hugging Face or timm folder.
 
     Every tensor of the file is used, or named in ``unused`` with what it is; one that is missing, unknown or of
     a wrong shape is an error. The position of CLS becomes part of the token, the bias that BEiT's keys do not
@@ -74,10 +75,10 @@ def read_encoder(
     source = Path(path)
     asked = None if form is None else find_form(form)
     checkpoint = read_checkpoint(source, ENTRIES if asked is None else asked.entries, entry)
-    if checkpoint.config is not None:
+    if checkpoint.config is not None and not _is_timm(checkpoint.config):
         return _from_hugging_face(checkpoint, asked)
     tensors = _without_chunks(checkpoint.tensors)
-    chosen = asked or recognise(tensors)
+    chosen = asked or (recognise(tensors) if checkpoint.config is None else FORMS["timm"])
     what = f"{source}, read as {chosen.title},"
     try:
         names = chosen.names(tensors)
@@ -85,6 +86,11 @@ def read_encoder(
         return _build(checkpoint, tensors, names, config, chosen.title, what)
     except ConvertError as error:
         raise ConvertError(f"{error}{_hint(chosen, tensors)}") from None
+
+
+def _is_timm(config: Mapping[str, Any]) -> bool:
+    """Whether a folder of the hub is timm's, whose ``config.json`` names an architecture and no model_type."""
+    return "architecture" in config and "model_type" not in config
 
 
 def _from_hugging_face(checkpoint: Checkpoint, asked: Form | None) -> Converted:

@@ -29,7 +29,8 @@ def resize_positions(encoder: VisionTransformer, rows: int, columns: int) -> Vis
     state = dict(encoder.state_dict())
     for name, tensor in state.items():
         if name == "positions.table":
-            state[name] = resize_table(tensor, PatchGrid(rows, columns, *config.patch_size))
+            grid = PatchGrid(rows, columns, *config.patch_size)
+            state[name] = resize_table(tensor, grid, encoder.positions.is_smoothed)
         elif name.endswith("relative.table"):
             state[name] = resize_relative(tensor, (config.max_rows, config.max_columns), (rows, columns))
     resized.load_state_dict(state)

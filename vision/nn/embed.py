@@ -51,7 +51,7 @@ class Positions(nn.Module):
     single sin-cos axis has all channels. "learned" is a table per axis whose first entries serve a smaller
     grid; "table" one vector per patch (ViT, DINO, DINOv2), resized bicubically to any other grid. (The official
     DINO and DINOv2 resize by a factor that is a little too large: an offset of .1 against rounding. Hugging
-    Face's, like ours, do not.)
+    Face's, like ours, do not.) With registers the resizing is smoothed against aliasing, as DINOv2 does there.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -64,6 +64,7 @@ class Positions(nn.Module):
         self.columns = _table(config.max_columns, config.dim) if kinds[1] == "learned" else None
         whole = (config.max_rows, config.max_columns, config.dim)
         self.table = _table(*whole) if kinds[0] == "table" else None
+        self.is_smoothed = config.num_registers > 0  # dinov2, hub/backbones.py: interpolate_antialias
 
     def forward(self, tokens: Tensor, grid: PatchGrid) -> Tensor:
         """Tokens (B, N, D) -> (B, N, D) with positions added. Raises ValueError beyond a learned table."""
@@ -82,16 +83,20 @@ class Positions(nn.Module):
                 0, 1
             )
         if self.table is not None:
-            tokens = tokens + resize_table(self.table, grid).flatten(0, 1)
+            tokens = tokens + resize_table(self.table, grid, self.is_smoothed).flatten(0, 1)
         return tokens
 
 
-def resize_table(table: Tensor, grid: PatchGrid) -> Tensor:
-    """Positions (R, C, D) -> (grid.rows, grid.columns, D), bicubically; as they are where nothing changes."""
+def resize_table(table: Tensor, grid: PatchGrid, is_smoothed: bool) -> Tensor:
+    """Positions (R, C, D) -> (grid.rows, grid.columns, D), bicubically; as they are where nothing changes.
+
+    ``is_smoothed``: against aliasing, so that a smaller table is made of wider neighbourhoods.
+    """
     size = (grid.rows, grid.columns)
     if table.shape[:2] == size:
         return table
-    resized = F.interpolate(table.permute(2, 0, 1)[None].float(), size, mode="bicubic", align_corners=False)
+    planes = table.permute(2, 0, 1)[None].float()  # (1, D, R, C)
+    resized = F.interpolate(planes, size, mode="bicubic", align_corners=False, antialias=is_smoothed)
     return resized[0].permute(1, 2, 0).to(table.dtype)
 
 

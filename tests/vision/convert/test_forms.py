@@ -147,6 +147,15 @@ def test_the_form_is_recognised_by_its_names(make_encoder, tmp_path):
         assert recognise({*tensors, extra.get(form, "norm.weight")}).name == form
 
 
+def test_a_folder_of_timm_is_read(make_encoder, assert_twins, images, tmp_path):
+    encoder = make_encoder()
+    write_encoder(encoder, tmp_path / "model.safetensors", "timm")
+    (tmp_path / "config.json").write_text('{"architecture": "vit_small_patch16_224", "num_classes": 0}')
+    converted = read_encoder(tmp_path, heads=4)
+    assert converted.form == "timm"
+    assert_twins(encoder, converted.encoder, images)
+
+
 def test_half_precision_is_read_as_float32(make_encoder, tmp_path):
     write_encoder(make_encoder().half(), tmp_path / "x.pth", "timm")
     assert {p.dtype for p in read_encoder(tmp_path / "x.pth", heads=4).encoder.parameters()} == {torch.float32}

@@ -23,6 +23,19 @@ if TYPE_CHECKING:
         load_yaml,
         to_dict,
     )
+    from vision.convert.export import export_onnx, export_program
+    from vision.convert.read import read_encoder
+    from vision.convert.tokenizer import read_tokenizer
+    from vision.convert.write import write_encoder
+    from vision.evaluate.attention import attention_maps
+    from vision.evaluate.codebook import codebook_health
+    from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
+    from vision.evaluate.features import extract_features
+    from vision.evaluate.finetune import finetune
+    from vision.evaluate.gallery import code_gallery
+    from vision.evaluate.knn import knn
+    from vision.evaluate.linear import linear_probe
+    from vision.evaluate.segment import segment
     from vision.masks import (
         AxisMask,
         BlockMask,
@@ -60,9 +73,11 @@ _HOME = {  # name -> module that defines it
     "DINOHead": "nn.heads",
     "EMATeacher": "nn.teacher",
     "Encoded": "nn.vit",
+    "FinetuneConfig": "evaluate.config",
     "ForecastMask": "masks",
     "GridMask": "masks",
     "IBOTConfig": "config",
+    "LinearConfig": "evaluate.config",
     "LinearSchedule": "schedule",
     "METHODS": "methods",
     "Mask": "batch",
@@ -73,19 +88,33 @@ _HOME = {  # name -> module that defines it
     "Quantized": "nn.codebook",
     "RandomMask": "masks",
     "Scheduled": "schedule",
+    "SegmentConfig": "evaluate.config",
     "StratifiedBlockMask": "masks",
     "TokenDecoder": "nn.decoder",
     "Tokenizer": "nn.tokenizer",
     "VQKDConfig": "config",
     "ViTConfig": "config",
     "VisionTransformer": "nn.vit",
+    "attention_maps": "evaluate.attention",
+    "code_gallery": "evaluate.gallery",
+    "codebook_health": "evaluate.codebook",
+    "export_onnx": "convert.export",
+    "export_program": "convert.export",
+    "extract_features": "evaluate.features",
+    "finetune": "evaluate.finetune",
     "fit": "train.fit",
     "from_dict": "config",
+    "knn": "evaluate.knn",
+    "linear_probe": "evaluate.linear",
     "load_encoder": "train.checkpoint",
     "load_tokenizer": "train.checkpoint",
     "load_yaml": "config",
+    "read_encoder": "convert.read",
+    "read_tokenizer": "convert.tokenizer",
     "save_module": "train.checkpoint",
+    "segment": "evaluate.segment",
     "to_dict": "config",
+    "write_encoder": "convert.write",
 }
 
 
@@ -102,7 +131,6 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "METHODS",
     "AxisMask",
     "BEiT2Config",
     "BEiTConfig",
@@ -115,10 +143,13 @@ __all__ = [
     "DINOHead",
     "EMATeacher",
     "Encoded",
+    "FinetuneConfig",
     "ForecastMask",
     "GridMask",
     "IBOTConfig",
+    "LinearConfig",
     "LinearSchedule",
+    "METHODS",
     "Mask",
     "MaskGenerator",
     "MixedMask",
@@ -127,6 +158,7 @@ __all__ = [
     "Quantized",
     "RandomMask",
     "Scheduled",
+    "SegmentConfig",
     "StratifiedBlockMask",
     "TokenDecoder",
     "Tokenizer",
@@ -134,11 +166,24 @@ __all__ = [
     "ViTConfig",
     "VisionTransformer",
     "__version__",
+    "attention_maps",
+    "code_gallery",
+    "codebook_health",
+    "export_onnx",
+    "export_program",
+    "extract_features",
+    "finetune",
     "fit",
     "from_dict",
+    "knn",
+    "linear_probe",
     "load_encoder",
     "load_tokenizer",
     "load_yaml",
+    "read_encoder",
+    "read_tokenizer",
     "save_module",
+    "segment",
     "to_dict",
+    "write_encoder",
 ]

@@ -134,9 +134,10 @@ def finetune(
         chosen = epoch_batches(len(train), batch_size, generator)
         for number in chosen:
             images, labels = train[number].to(device), train_labels[number].to(device)
+            images = images if augment is None else augment(images)
             set_rates(optimizer, rates((step + 1) / steps))
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-                logits = classifier(images if augment is None else augment(images))
+                logits = classifier(images)
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
             optimizer.zero_grad()
             loss.backward()

@@ -77,8 +77,8 @@ def linear_probe(
         for index in range(len(config.learning_rates))
     ]
     best = max(range(len(accuracies)), key=accuracies.__getitem__)
-    weight = heads.weight[best].T.cpu() * scale
-    bias = heads.bias[best].cpu() - weight @ mean
+    weight = heads.weight[best].detach().T.cpu() * scale
+    bias = heads.bias[best].detach().cpu() - weight @ mean
     predicted = F.linear(test.float(), weight, bias).argmax(dim=1)
     return LinearResult(
         accuracy=share_right(predicted, test_labels),

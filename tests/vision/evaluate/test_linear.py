@@ -21,6 +21,7 @@ def test_clouds_are_told_apart_by_the_rate_that_held_out_images_choose(blobs):
     assert result.num_train == 360  # a tenth is held out
     predicted = F.linear(test[0] * 3 + shift, result.weight, result.bias).argmax(dim=1)
     assert float((predicted == test[1]).float().mean()) == pytest.approx(result.accuracy)
+    assert not result.weight.requires_grad
     assert "learning rate" in result.summary()
 
 

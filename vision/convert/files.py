@@ -80,13 +80,21 @@ def _read_folder(folder: Path) -> Checkpoint:
     if single.is_file():
         tensors = _read_safetensors(single)
     elif index.is_file():
-        parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        tensors = {name: value for part in parts for name, value in _read_safetensors(folder / part).items()}
+        tensors = {name: value for part in _parts(index) for name, value in _read_safetensors(part).items()}
     elif pickled.is_file():
         tensors = dict(_unpickle(pickled))
     else:
         raise ConvertError(f"{folder} holds no weights: expected one of {', '.join(HF_WEIGHTS)}")
     return Checkpoint(folder, tensors, config, None, ())
+
+
+def _parts(index: Path) -> list[Path]:
+    """The files that an index names."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, OSError, LookupError, AttributeError) as error:
+        raise ConvertError(f"{index} is no index of weight files ({error!r})") from None
+    return [index.parent / name for name in sorted(names)]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ _OFFICIAL_LINEARS = {
     f"{BLOCK}.mlp.0": f"{BLOCK}.mlp.fc1",
     f"{BLOCK}.mlp.2": f"{BLOCK}.mlp.fc2",
 }
+_INDEX = {r"(.*\.)?relative_position_index": "index that follows from the grid"}
 _CLASSIFIER = {r"head\.(weight|bias)": "classifier", r"fc_norm\..*": "norm of the classifier"}
 
 DINO = Names(  # facebookresearch/dino, vision_transformer.py
@@ -72,7 +73,7 @@ BEIT = replace(  # microsoft/unilm, beit/modeling_pretrain.py and modeling_finet
         **_CLASSIFIER,
         r"lm_head\..*": "masked modelling head",
         r"mask_token": "mask token",
-        r"(.*\.)?relative_position_index": "index that follows from the grid",
+        **_INDEX,
     },
 )
 BEIT2 = replace(  # microsoft/unilm, beit2/modeling_pretrain.py
@@ -85,7 +86,7 @@ TIMM = replace(  # huggingface/pytorch-image-models, timm/models/vision_transfor
     extras=_CLASSIFIER,
 )
 TIMM_REGISTERS = replace(TIMM, cls_has_position=False)  # its no_embed_class
-TIMM_BEIT = replace(BEIT, extras=_CLASSIFIER)  # timm/models/beit.py
+TIMM_BEIT = replace(BEIT, extras={**_CLASSIFIER, **_INDEX})  # timm/models/beit.py; older releases saved the index
 
 _HF_LINEARS = {
     "norm": "layernorm",
@@ -119,7 +120,7 @@ HF_BEIT = replace(  # transformers, BeitModel
     extras={
         **HF_VIT.extras,
         r"lm_head\..*": "masked modelling head",
-        r".*\.relative_position_index": "index that follows from the grid",
+        **_INDEX,
     },
 )
 HF_DINOV2 = replace(  # transformers, Dinov2Model and Dinov2WithRegistersModel

@@ -40,7 +40,6 @@ _INPUT_ERRORS = (  # by name: importing them here would import torch
     ("vision.errors", "InputError"),
     ("vision.strict", "ConfigError"),
     ("vision.train.checkpoint", "CheckpointError"),
-    ("vision.convert.files", "ConvertError"),
 )
 _RUN_ERRORS = (("vision.train.guard", "DivergedError"),)  # they say themselves what to do
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from cyclopts import App, Parameter
 
 from vision.commands.layers import PretrainLayers
+from vision.config import NEEDS
 
 _COMMANDS = {
     "pretrain": "Train an encoder or a tokenizer on images, without labels; leaves a folder.",
+    "features": "Features of every image: one row of numbers each.",
+    "tokenize": "Codes of every image: one number per patch.",
+    "evaluate": "k-NN, linear probe, fine-tuning, segmentation, codebook, attention, reconstructions.",
+    "convert": "Checkpoints of other libraries to ours and back; ONNX and torch.export.",
+    "inspect": "What a run holds: configuration, figures, what it left.",
 }
 
 app = App(
     name="vision",
     help="Masked image modelling and self-distillation on images, or arrays of any number of channels.",
-    help_epilogue="Methods: mae, simmim, dvae, beit, vqkd, beit2, dino, ibot, dinov2.",
+    help_epilogue=f"Methods: {', '.join(NEEDS)}.",
     default_parameter=Parameter(negative=()),
     config=PretrainLayers(),
     result_action="return_value",

@@ -35,10 +35,12 @@ class PretrainLayers:
             return
         given = {argument.name: [token.value for token in argument.tokens] for argument in arguments}
         files = [find_recipe(name) for name in given["--config"]]
-        out = given["--out"][-1:]
-        if given["--resume"] and out and (Path(out[0]) / "config.yaml").is_file():
-            files.insert(0, Path(out[0]) / "config.yaml")  # a resumed run is what it was
-        method, size = (given[name][-1] if given[name] else None for name in ("--method", "--size"))
+        method, size, out = (given[name][-1] if given[name] else None for name in ("--method", "--size", "--out"))
+        if given["--resume"] and out is not None and (Path(out) / "config.yaml").is_file():
+            files.insert(0, Path(out) / "config.yaml")  # a resumed run is what it was
+            before = read_yaml(files[0]).get("method")
+            if method not in (None, before):
+                raise ConfigError(f"the run in {out} has method {before!r}, not {method!r}: resume it as it was")
         merged = merge(method, files, size)
         chosen = merged["method"]
         for argument in arguments:

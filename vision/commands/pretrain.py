@@ -22,8 +22,6 @@ from vision.commands.options import (
 from vision.config import NEEDS, OptimConfig, PretrainConfig
 from vision.errors import InputError
 
-ParentPath = Annotated[Path | None, Parameter(show_default=False)]
-
 
 def pretrain(
     *,
@@ -35,8 +33,12 @@ def pretrain(
     size: Annotated[
         str | None, Parameter(help="Of the network: tiny, small, base, large, huge, giant.", show_default=False)
     ] = None,
-    teacher: Annotated[ParentPath, Parameter(help="Run of dino, ibot or dinov2 that vqkd learns from.")] = None,
-    tokenizer: Annotated[ParentPath, Parameter(help="Run of dvae or vqkd whose codes beit, beit2 predict.")] = None,
+    teacher: Annotated[
+        Path | None, Parameter(help="Run of dino, ibot or dinov2 that vqkd learns from.", show_default=False)
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, Parameter(help="Run of dvae, vqkd or online_tokenizer for beit and beit2.", show_default=False)
+    ] = None,
     devices: Annotated[int, Parameter(help="Processes, one on each device.")] = 1,
     accelerator: Annotated[str, Parameter(help="cpu, cuda, mps, or auto.")] = "auto",
     resume: Resume = False,
@@ -46,9 +48,7 @@ def pretrain(
         Parameter(name=("--config", "-c"), help="A YAML file, or a recipe such as paper/mae-base; may be repeated."),
     ] = (),
     print_config: PrintConfig = False,
-    config: Annotated[
-        PretrainConfig, Parameter(name="*", group=CONFIGURATION, show_default=False)
-    ] = PretrainConfig(),
+    config: Annotated[PretrainConfig, Parameter(name="*", group=CONFIGURATION, show_default=False)] = PretrainConfig(),
 ) -> None:
     """Train an encoder or a tokenizer on images, without labels; leaves a folder.
 
@@ -85,7 +85,7 @@ def pretrain(
     say_wrote(out, *result.written)
     print(f"took  {time.monotonic() - began:.0f} s")
     has_codes = any(path.name == "tokenizer" for path in result.written)
-    verb, target = ("tokenize", "codes.parquet") if has_codes else ("features", "features.npz")
+    verb, target = ("tokenize", "codes.npz") if has_codes else ("features", "features.npz")
     say_next("vision", verb, "--model", out, "--data", data, "--out", out / target)
 
 

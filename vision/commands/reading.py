@@ -13,7 +13,6 @@ from vision.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vision.data.images import ImageSet
     from vision.data.shown import ShownImages
     from vision.train.inputs import Inputs
 
@@ -53,16 +52,14 @@ def tracked(shown: ShownImages, batch_size: int, description: str) -> Iterator[T
         yield shown[chosen]
 
 
-def labels_of(images: ImageSet) -> Tensor:
-    """Labels (N,) long. Raises InputError where there are none."""
-    import torch
-
-    if images.labels is None:
+def labels_of(shown: ShownImages) -> Tensor:
+    """Labels (n,) long. Raises InputError where there are none."""
+    if shown.labels is None:
         raise InputError(
-            f"{images.name} has no labels; sort the images into class folders, or name the column of the labels "
-            "(--label-column)"
+            f"{shown.images.name} has no labels; sort the images into class folders, or name the column of the "
+            "labels (--label-column)"
         )
-    return torch.from_numpy(images.labels.numbers)
+    return shown.labels
 
 
 def pick_device(device: str) -> str:

@@ -89,8 +89,7 @@ class ImageViews:
             self.sizes.append((local_size, config.num_local, config.local_scale))
         height, width = data_size or (canvas_side(image_size),) * 2
         self.oversampling = [  # pixels of the image along one of a view's, in the largest crops
-            max(1, round(math.sqrt(scale[1]) * max(height / size[0], width / size[1])))
-            for size, _, scale in self.sizes
+            max(1, round(math.sqrt(scale[1]) * max(height / size[0], width / size[1]))) for size, _, scale in self.sizes
         ]
         self.num_masked = (0 if mask is None else mask.count(self.grid), 0)[: len(self.sizes)]
         self.is_colored = config.color.is_used and len(mean) == 3

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from vision.data.views import resize
 
 
 class ShownImages:
-    """Normalised images (B, C, H, W) by their numbers.
+    """Normalised images (B, C, H, W) by their places.
 
     Files of another size are scaled until their shorter side has 8/7 of the network's, and their centre is taken
     (256 and 224, as all papers evaluate); arrays of another size are scaled to it. What was not observed is 0, the
@@ -24,29 +25,43 @@ class ShownImages:
     images : where they come from.
     size : (H, W) pixels that the network sees.
     mean, std : per channel, of values in [0, 1] where the images are bytes.
+    numbers : (n,) long, of the images to show; None = all.
     """
 
     def __init__(
-        self, images: ImageSet, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+        self,
+        images: ImageSet,
+        size: tuple[int, int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        numbers: Tensor | None = None,
     ) -> None:
         self.images, self.size = images, size
+        self.numbers = torch.arange(len(images)) if numbers is None else numbers
         self.mean, self.std = (torch.tensor(values)[:, None, None] for values in (mean, std))
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.numbers)
+
+    def part(self, places: Tensor) -> ShownImages:
+        """Some of them, by their places (m,) long."""
+        part = copy.copy(self)
+        part.numbers = self.numbers[places]
+        return part
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Labels (n,) long; None = the images have none."""
+        labels = self.images.labels
+        return None if labels is None else torch.from_numpy(labels.numbers)[self.numbers]
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        """Numbers (B,) long -> images (B, C, H, W)."""
+        """Places (B,) long -> images (B, C, H, W)."""
         return torch.stack([self.read(number)[0] for number in index.tolist()])
 
-    def batches(self, batch_size: int) -> Iterator[Tensor]:
-        """All images in their order."""
-        for chosen in torch.arange(len(self)).split(batch_size):
-            yield self[chosen]
-
-    def read(self, number: int) -> tuple[Tensor, Tensor | None]:
+    def read(self, place: int) -> tuple[Tensor, Tensor | None]:
         """One image (C, H, W), and its observed pixels (H, W) bool or None = all."""
-        image, observed = self.images[number]
+        image, observed = self.images[int(self.numbers[place])]
         values = image.float() / 255 if image.dtype == torch.uint8 else image
         if tuple(values.shape[-2:]) != self.size:
             values, observed = self._scale(values, observed)

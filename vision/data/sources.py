@@ -47,14 +47,10 @@ class FolderSource:
 
     def __init__(self, folder: Path) -> None:
         self.paths = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
+            path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
         )
         if not self.paths:
-            raise InputError(
-                f"{folder} holds no images ({', '.join(IMAGE_ENDINGS)}), Parquet files, tars or arrays"
-            )
+            raise InputError(f"{folder} holds no images ({', '.join(IMAGE_ENDINGS)}), Parquet files, tars or arrays")
         classes = [path.relative_to(folder).parts[0] for path in self.paths if path.parent != folder]
         self.labels = name_labels(classes) if len(classes) == len(self.paths) else None
 

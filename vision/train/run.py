@@ -17,9 +17,11 @@ from vision.methods import METHODS
 from vision.methods.base import Method
 from vision.nn.grid import PatchGrid
 from vision.train.artifacts import open_encoder, open_tokenizer, save_artifacts
+from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, fit
-from vision.train.folder import STATE, RunFacts, check_folder, open_folder
+from vision.train.folder import STATE, RunFacts, check_folder, open_folder, read_run
 from vision.train.inputs import Inputs, decide_inputs, fit_encoder, make_mask, open_data
+from vision.train.state import load_training_state
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,16 @@ def build(
     except ValueError as error:
         raise InputError(f"{config.method}: {error}") from None
     return method, views
+
+
+def load_method(folder: Path) -> tuple[Method, ImageViews, Inputs]:
+    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError and the like."""
+    config, facts = read_run(folder)
+    parent, _ = _open_parent(config, None if facts.parent is None else Path(facts.parent))
+    method, views = build(config, facts.inputs, None, parent)
+    checkpoint = folder / f"{STATE}.ckpt"
+    fill(method, load_training_state(checkpoint)["method"], checkpoint)
+    return method.eval(), views, facts.inputs
 
 
 def _open_parent(config: PretrainConfig, parent: Path | None) -> tuple[nn.Module | None, Inputs | None]:

@@ -1,0 +1,100 @@
+"""Every method trains through the command; runs are resumed, kept, and say what they left."""
+
+import shutil
+import signal
+
+import pytest
+import torch
+import yaml
+
+from fintok.cli import run
+from vision.config import NEEDS
+from vision.train.metrics import read_metrics
+from vision.train.module import PretrainModule
+from vision.train.state import load_training_state
+
+
+@pytest.mark.parametrize("kind", ["images", "panel"])
+@pytest.mark.parametrize("method", NEEDS)
+def test_every_method_trains_on_images_and_on_a_panel(train, method, kind):
+    folder = train(method, kind)
+    rows = read_metrics(folder / "pretrain.csv")
+    assert [row["step"] for row in rows] == [1, 2]
+    assert (folder / "encoder" / "model.safetensors").is_file()
+    assert (folder / "tokenizer").is_dir() == (method in ("dvae", "vqkd", "online_tokenizer"))
+    encoder = yaml.safe_load((folder / "config.yaml").read_text())["encoder"]
+    assert encoder["patch_size"] == ([1, 5] if kind == "panel" else [4, 4])
+
+
+def test_a_run_says_what_it_wrote_and_what_comes_next(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = "vision pretrain --method simmim --encoder.dim 24 --encoder.depth 1 --max-steps 1 --accelerator cpu"
+    assert run([*words.split(), "--data", str(data / "images.parquet"), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("simmim: step 1, loss ")
+    assert f"wrote {out}\nwrote {out / 'encoder'}\n" in printed
+    assert f"next:  fintok vision features --model {out}" in printed
+
+
+def words_of(folder, data, *more):
+    words = ["vision", "pretrain", "-c", folder / "config.yaml", "--data", data / "images.parquet", *more]
+    return [str(word) for word in [*words, "--accelerator", "cpu"]]
+
+
+def test_a_run_can_be_made_again_from_its_configuration(train, data, tmp_path):
+    folder = train("mae")
+    assert run(words_of(folder, data, "--out", tmp_path / "again")) == 0
+    assert (tmp_path / "again" / "config.yaml").read_text() == (folder / "config.yaml").read_text()
+    states = [load_training_state(path / "pretrain.ckpt")["method"] for path in (folder, tmp_path / "again")]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(train, data, tmp_path, monkeypatch, capsys):
+    """Ctrl-C after the first of two steps; then --resume with nothing but the folder."""
+    start, cut = PretrainModule.on_train_batch_start, tmp_path / "cut"
+
+    def press(self, batch, batch_idx):
+        start(self, batch, batch_idx)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainModule, "on_train_batch_start", press)
+        assert run(words_of(train("ibot"), data, "--out", cut)) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert not (cut / "encoder").exists()
+    assert load_training_state(cut / "pretrain.ckpt")["step"] == 1
+    assert run(["vision", "pretrain", "--out", str(cut), "--resume", "--accelerator", "cpu"]) == 0
+    states = [load_training_state(path / "pretrain.ckpt") for path in (train("ibot"), cut)]
+    assert states[1]["step"] == 2
+    assert all(torch.equal(value, states[1]["method"][name]) for name, value in states[0]["method"].items())
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_code_1(train, data, tmp_path, capsys):
+    words = words_of(train("simmim"), data, "--out", tmp_path / "run", "--optim.learning-rate", "1e38")
+    assert run(words) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("fintok: the ")
+    assert "not finite" in line
+    assert "lower learning rate" in line
+    assert not (tmp_path / "run" / "encoder").exists()
+
+
+def test_what_is_there_is_kept_without_overwrite(train, data, tmp_path, refuse, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(train("mae"), folder)
+    words = words_of(folder, data, "--out", folder)
+    assert "--overwrite" in refuse(*words[1:])
+    assert run([*words, "--overwrite"]) == 0
+    capsys.readouterr()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("")
+    assert "left alone" in refuse(*words_of(folder, data, "--out", tmp_path / "thesis", "--overwrite")[1:])
+
+
+def test_more_codes_than_vectors_are_told_and_do_not_repeat(train, data, tmp_path, capsys):
+    words = words_of(train("vqkd"), data, "--out", tmp_path / "run", "--teacher", train("dino"))
+    assert run([*words, "--vqkd.codebook.num-codes", "100"]) == 0
+    error = capsys.readouterr().err
+    assert "64 vectors for 100 codes; 36 of them start at random" in error
+    rows = load_training_state(tmp_path / "run" / "pretrain.ckpt")["method"]["tokenizer.codebook.weight"][0]
+    assert len(rows.unique(dim=0)) == 100

@@ -1,0 +1,99 @@
+"""What features, tokenize, evaluate, convert and inspect leave and print."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fintok.cli import run
+
+
+def call(*words):
+    assert run(["vision", *(str(word) for word in words)]) == 0
+
+
+def test_features_are_a_row_for_each_image(train, data, tmp_path, capsys):
+    out = tmp_path / "new" / "f.npz"
+    call("features", "--model", train("mae"), "--data", data / "images.parquet", "--out", out, "--pooling", "cls+mean")
+    printed = capsys.readouterr().out
+    assert "20 images, 48 features each (cls+mean)" in printed
+    assert f"wrote {out}" in printed
+    with np.load(out) as arrays:
+        assert arrays["features"].shape == (20, 48)
+        assert arrays["labels"].tolist() == [0, 1] * 10
+        assert arrays["label_names"].tolist() == ["a", "b"]
+
+
+def test_codes_are_a_grid_for_each_image_and_minus_one_where_nothing_was_observed(train, data, tmp_path, capsys):
+    out = tmp_path / "c.npy"
+    call("tokenize", "--model", train("vqkd", "panel"), "--data", data / "panel.npy", "--out", out)
+    assert "codes used" in capsys.readouterr().out
+    codes = np.load(out)
+    assert codes.shape == (16, 6, 4)
+    assert codes.max() < 16
+    missing = np.argwhere(codes < 0).tolist()
+    assert missing == [[3, 2, 1]]  # days 5 to 9 are one patch of which nothing was observed; of 10 and 11's some was
+
+
+@pytest.mark.parametrize("method", ["dvae", "online_tokenizer"])
+def test_every_tokenizer_gives_codes(train, data, tmp_path, method):
+    call("tokenize", "--model", train(method), "--data", data / "images.parquet", "--out", tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz") as arrays:
+        assert arrays["codes"].shape == (20, 4, 4)
+        assert 0 <= arrays["codes"].min() <= arrays["codes"].max() < 16
+
+
+def test_an_evaluation_leaves_its_figures_and_pictures(train, data, tmp_path, capsys):
+    words = "--task knn linear pixels finetune segment codebook attention reconstruction --linear.epochs 1 "
+    words += "--finetune.epochs 1 --segment.steps 1 --device cpu"
+    out = tmp_path / "e"
+    call("evaluate", "--model", train("dvae"), "--data", data / "images.parquet", "--out", out, *words.split())
+    results = json.loads((out / "results.json").read_text())
+    assert (results["training_images"], results["test_images"], results["pooling"]) == (16, 4, "mean")
+    assert results["knn"].keys() == results["pixels"].keys() == {"k = 10"}
+    figures = {"linear": "accuracy", "finetune": "accuracy", "segment": "mean_iou", "codebook": "usage"}
+    for task, name in figures.items():
+        assert 0 <= results[task][name] <= 1
+    printed = capsys.readouterr().out
+    for name in ("codebook.html", "attention.png", "reconstruction.png"):
+        assert (out / name).stat().st_size > 0
+        assert f"wrote {out / name}" in printed
+
+
+def test_test_images_are_those_given_and_the_floor_is_an_untrained_network(train, data, tmp_path, refuse):
+    words = ["evaluate", "--model", train("mae"), "--data", data / "images.parquet", "--task", "knn", "--untrained"]
+    call(*words, "--test", data / "images.parquet", "--out", tmp_path / "e")
+    results = json.loads((tmp_path / "e" / "results.json").read_text())
+    assert results["untrained"]
+    assert results["test_images"] == 20
+    assert "--overwrite" in refuse(*words, "--out", tmp_path / "e")
+
+
+def test_a_method_that_rebuilds_no_pixels_has_no_reconstruction(train, data, tmp_path, refuse):
+    words = ["evaluate", "--model", train("dino"), "--data", data / "images.parquet", "--out", tmp_path / "e"]
+    assert "rebuilds no pixels; mae, simmim and dvae do" in refuse(*words, "--task", "reconstruction")
+    assert "holds no tokenizer" in refuse(*words, "--task", "codebook")
+
+
+def test_an_encoder_goes_to_another_library_and_back(train, data, tmp_path, capsys):
+    call("convert", train("mae"), "--to", "huggingface", "--out", tmp_path / "hf")
+    call("convert", tmp_path / "hf", "--out", tmp_path / "back")
+    assert "tensors used" in capsys.readouterr().out
+    pair = []
+    for model, name in ((train("mae"), "a.npy"), (tmp_path / "back", "b.npy")):
+        words = ["--model", model, "--data", data / "images.parquet", "--out", tmp_path / name, "--pooling", "mean"]
+        if model == tmp_path / "back":  # the other library knows nothing of the scale of these images
+            header = model / "encoder" / "config.json"
+            ours = json.loads((train("mae") / "encoder" / "config.json").read_text())
+            header.write_text(json.dumps({**json.loads(header.read_text()), "extra": ours["extra"]}))
+        call("features", *words)
+        pair.append(np.load(tmp_path / name))
+    np.testing.assert_allclose(pair[0], pair[1], atol=1e-4)
+
+
+def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
+    call("inspect", train("vqkd"))
+    printed = capsys.readouterr().out
+    for words in ("method: vqkd", "trained on 20 images", "builds on", "2 of 2 steps", "tokenizer: tokenizer, "):
+        assert words in printed
+    assert "holds no run" in refuse("inspect", tmp_path)

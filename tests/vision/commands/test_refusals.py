@@ -1,0 +1,170 @@
+"""Bad methods, sizes, patches, masks, data and checkpoints: one sentence, code 2, nothing written."""
+
+import io
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+
+from fintok.cli import run
+from vision.config import NEEDS
+
+BASE = ("pretrain", "--method", "mae")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pretrain"], f"pretrain needs --method; there are: {', '.join(NEEDS)}"),
+        (["pretrain", "--method", "ibit"], "unknown method 'ibit'; did you mean 'ibot'? known methods: mae, simmim"),
+        ([*BASE, "--size", "bas"], "did you mean 'base'? known sizes: tiny, small, base, large, huge, giant"),
+        ([*BASE, "--mae.decoder-dm", "3"], "--mae.decoder-dim?"),
+        ([*BASE, "--ibot.momentum", ".5"], "--ibot.momentum is of the method 'ibot', this run's is 'mae'"),
+        ([*BASE, "--mask.ratio", "1"], "MaskConfig.ratio is 1.0, expected a share in (0, 1)"),
+        ([*BASE, "--max-steps", "0"], "--max-steps is 0"),
+        ([*BASE, "-c", "paper/mea"], "recipes: paper/beit-base"),
+        ([*BASE, "-c", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (list(BASE), "pretrain needs --data"),
+        (["pretain"], 'Did you mean "pretrain"?'),
+        (["features", "--model", "m", "--data", "d", "--out", "f.txt"], ".npz or .npy"),
+        (["evaluate", "--model", "m", "--data", "d", "--out", "o", "--task", "nn"], 'Did you mean "knn"?'),
+    ],
+)
+def test_a_wrong_command_line_is_put_right(refuse, words, said):
+    assert said in refuse(*words)
+
+
+def cases(data, tmp_path):
+    """Name -> (words after --method mae --out RUN, what is said)."""
+    images = data / "images.parquet"
+    broken, tar, empty, mixed = (tmp_path / name for name in ("broken", "x.tar", "empty", "mixed.npy"))
+    for folder in (broken, empty):
+        folder.mkdir()
+    (broken / "a.png").write_bytes(b"no image")
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as file:
+        info = tarfile.TarInfo("a.png")
+        info.size = 5000
+        file.addfile(info, io.BytesIO(b"x" * 5000))
+    tar.write_bytes(content.getvalue()[:2000])
+    np.save(mixed, np.zeros((4, 3, 16, 16)))
+    return {
+        "patches that do not fill": (
+            ["--data", images, "--encoder.patch-size", "5", "4"],
+            "patches of 5 x 4 do not fill images of 16 x 16 pixels; set encoder.patch_size to a divisor of each side: "
+            "1, 2, 4, 8 for the height",
+        ),
+        "a mask that hides nothing": (
+            ["--data", data / "panel.npy", "--encoder.patch-size", "6", "20"],
+            "hides 1 of the 1 patches",
+        ),
+        "local crops of broken patches": (
+            ["--data", images, "--views.num-local", "1", "--views.local-size", "6", "6"],
+            "patches of 4 x 4 do not fill an image of 6 x 6 pixels",
+        ),
+        "a corrupted image": (["--data", broken], "a.png (not an image)"),
+        "a corrupted tar": (["--data", tar], "x.tar cannot be read as a tar of images"),
+        "an empty folder": (["--data", empty], "holds no images"),
+        "nothing there": (["--data", tmp_path / "none"], "does not exist"),
+        "no label column": (["--data", images, "--images.label-column", "kind"], "no column 'kind'; its columns: "),
+        "another number of channels": (
+            ["--data", data / "panel.npy", "--images.mean", ".5", "--images.std", ".5"],
+            "images.mean and images.std have 1 and 1 numbers",
+        ),
+        "a parent it has no use for": (["--data", images, "--teacher", tmp_path], "mae builds on no other run"),
+        "a folder that is a file": (["--data", images, "--out", images], "is a file"),
+        "nothing to resume": (["--data", images, "--resume", "--out", broken], "holds no run to resume"),
+    }
+
+
+CASES = (
+    "patches that do not fill",
+    "a mask that hides nothing",
+    "local crops of broken patches",
+    "a corrupted image",
+    "a corrupted tar",
+    "an empty folder",
+    "nothing there",
+    "no label column",
+    "another number of channels",
+    "a parent it has no use for",
+    "a folder that is a file",
+    "nothing to resume",
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_sentence_and_nothing_is_written(case, data, tmp_path, refuse):
+    words, said = cases(data, tmp_path)[case]
+    line = refuse(*BASE, *([] if "--out" in words else ["--out", tmp_path / "run"]), *words)
+    assert said in line, line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "parent", "said"),
+    [
+        ("beit2", "--tokenizer", "dino", "holds no tokenizer but encoder: it is a run of another method"),
+        ("beit2", None, None, "beit2 builds on a tokenizer: name the folder of a run of dvae, vqkd"),
+        ("vqkd", None, None, "vqkd builds on a teacher: name the folder of a run of dino, ibot or dinov2"),
+        ("vqkd", "--teacher", "nothing", "holds no encoder; name the folder that fintok vision pretrain left"),
+    ],
+)
+def test_a_parent_of_another_method_is_refused(train, data, tmp_path, refuse, method, option, parent, said):
+    words = ["pretrain", "--method", method, "--data", data / "images.parquet", "--out", tmp_path / "run"]
+    if option:
+        words += [option, tmp_path if parent == "nothing" else train(parent)]
+    assert said in refuse(*words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_parent_with_other_patches_or_channels_is_refused(train, data, tmp_path, refuse):
+    words = ["pretrain", "--method", "vqkd", "--teacher", train("dino"), "--out", tmp_path / "run"]
+    line = refuse(*words, "--data", data / "images.parquet", "--encoder.patch-size", "2", "2")
+    assert "has patches of 4 x 4, encoder.patch_size is 2 x 2" in line
+    line = refuse(*words, "--data", data / "panel.npy")
+    assert "has 2 channels, the run it builds on was trained on 3" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--method", "simmim"], "has method 'mae', not 'simmim'"),
+        (["--encoder.dim", "48"], "has encoder.dim 24, not 48"),
+        (["--optim.learning-rate", "1"], "has optim.learning_rate"),
+        (["--data", "panel.npy", "--encoder.patch-size", "2", "5"], "has encoder.patch_size"),
+    ],
+)
+def test_a_run_of_another_method_or_width_is_not_resumed(train, data, refuse, change, said):
+    change = [data / word if word == "panel.npy" else word for word in change]
+    given = [] if "--data" in change else ["--data", data / "images.parquet"]
+    assert said in refuse("pretrain", "--out", train("mae"), "--resume", *given, *change)
+
+
+@pytest.mark.parametrize("name", ["encoder/model.safetensors", "encoder/config.json"])
+def test_a_truncated_model_is_refused(train, data, tmp_path, refuse, name):
+    folder = shutil.copytree(train("mae"), tmp_path / "run")
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    line = refuse("features", "--model", folder, "--data", data / "images.parquet", "--out", tmp_path / "f.npz")
+    assert name in line
+
+
+def test_a_truncated_checkpoint_is_not_resumed(train, tmp_path, capsys):
+    folder = shutil.copytree(train("mae"), tmp_path / "run")
+    (folder / "pretrain.ckpt").write_bytes(b"PK half a checkpoint")
+    assert run(["vision", "pretrain", "--out", str(folder), "--resume", "--accelerator", "cpu"]) == 2
+    assert "pretrain.ckpt is cut short" in capsys.readouterr().err
+
+
+def test_images_of_another_number_of_channels_are_refused(train, data, tmp_path, refuse):
+    line = refuse("features", "--model", train("mae"), "--data", data / "panel.npy", "--out", tmp_path / "f.npz")
+    assert "has 2 channels, the model was trained on 3" in line
+
+
+def test_evaluation_without_labels_is_refused(train, data, tmp_path, refuse):
+    words = ["evaluate", "--model", train("mae", "panel"), "--data", data / "panel.npy", "--out", tmp_path / "e"]
+    assert "has no labels; sort the images into class folders" in refuse(*words)
+    line = refuse(*words[:2], train("mae"), "--data", data / "images.parquet", "--label-column", "kind", *words[5:])
+    assert "no column 'kind'" in line

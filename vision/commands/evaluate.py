@@ -1,0 +1,111 @@
+"""``fintok vision evaluate``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from vision.commands.features import default_pooling
+from vision.commands.options import CONFIGURATION, DataPath, LabelColumn, Overwrite, RunPath, say_wrote
+from vision.commands.reading import BatchSize, Device, inputs_of, open_shown, pick_device
+from vision.errors import InputError
+from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
+
+Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction"]
+EVERY = 5  # without test images, every fifth image is one
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Protocols of the tasks that train something."""
+
+    linear: LinearConfig = field(default_factory=LinearConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+
+
+def evaluate(
+    *,
+    model: RunPath,
+    data: DataPath,
+    test: Annotated[
+        DataPath | None, Parameter(help="Images to test on; without them, every fifth of --data.", show_default=False)
+    ] = None,
+    out: Annotated[Path, Parameter(help="Folder for results.json and the pictures.")],
+    task: Annotated[
+        tuple[Task, ...], Parameter(help="What to do; may be repeated.", negative=(), consume_multiple=True)
+    ] = ("knn", "linear"),
+    untrained: Annotated[bool, Parameter(help="The same network with random weights: the floor.")] = False,
+    pooling: Annotated[
+        Literal["cls", "mean", "cls+mean"] | None,
+        Parameter(help="CLS, the mean patch, or both; by default what the method trains.", show_default=False),
+    ] = None,
+    label_column: LabelColumn = None,
+    ignore: Annotated[int, Parameter(help="Class of pixels that segmentation does not count.")] = 255,
+    pictures: Annotated[int, Parameter(help="Images in a picture.")] = 8,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    config: Annotated[EvaluateConfig, Parameter(name="*", group=CONFIGURATION)] = EvaluateConfig(),
+) -> None:
+    """What a trained encoder is worth: k-NN, linear probe, fine-tuning, segmentation, codebook, pictures."""
+    results = out / "results.json"
+    if results.exists() and not overwrite:
+        raise InputError(f"{results} exists: choose another --out, or allow it with --overwrite")
+    import torch
+
+    from vision.commands.evaluation import TASKS, Evaluation
+    from vision.nn.vit import VisionTransformer
+    from vision.train.artifacts import open_encoder
+    from vision.train.checkpoint import write_atomically
+
+    encoder, extra = open_encoder(model)
+    if untrained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            encoder = VisionTransformer(encoder.config).eval()
+    inputs = inputs_of(model, extra)
+    train = open_shown(data, inputs, label_column)
+    if test is None:
+        places = torch.arange(len(train))
+        held_out = train.part(places[EVERY - 1 :: EVERY])
+        train = train.part(places[places % EVERY != EVERY - 1])
+    else:
+        held_out = open_shown(test, inputs, label_column)
+    place = pick_device(device)
+    on = Evaluation(
+        model=model,
+        encoder=encoder.to(place),
+        inputs=inputs,
+        train=train,
+        test=held_out,
+        out=out,
+        pooling=pooling or default_pooling(extra.get("method"), encoder.config.has_cls),
+        device=place,
+        batch_size=batch_size,
+        linear=config.linear,
+        finetune=config.finetune,
+        segment=config.segment,
+        ignore=ignore,
+        pictures=pictures,
+    )
+    figures: dict[str, object] = {
+        "model": str(model),
+        "untrained": untrained,
+        "pooling": on.pooling,
+        "training_images": len(train),
+        "test_images": len(held_out),
+    }
+    try:
+        for name in task:
+            figures[name] = TASKS[name](on)
+    except FloatingPointError:
+        raise
+    except ValueError as error:
+        raise error if isinstance(error, InputError) else InputError(str(error)) from None
+    write_atomically(results, (json.dumps(figures, indent=2) + "\n").encode())
+    say_wrote(results, *on.written)

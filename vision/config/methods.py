@@ -196,6 +196,7 @@ class BEiT2Config:
     early_layer: int = 9  # 1-based block whose patches meet the final CLS; paper: 9 of 12, 21 of 24
     aggregation_depth: int = 2  # extra blocks, thrown away afterwards; paper: 2; 0 = main path alone
     aggregation_weight: float = 1.0  # paper: 1
+    codebook_head: bool = False  # codes alike in the codebook share what the head learns; not in the paper
 
     def __post_init__(self) -> None:
         require(self.early_layer >= 1, self, "early_layer", "a block number, counted from 1")

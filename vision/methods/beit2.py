@@ -6,9 +6,12 @@ image, are to be named from what is visible. A second path makes CLS carry the i
 joins the patches of an early one for a few extra blocks, under the same norm and head; its loss is added
 and the blocks are then thrown away. Differences: the head's mean runs over masked patches that were
 observed; positions and initial weights are those of our VisionTransformer, with BEiT's division of each
-block's output weights by √(2i).
+block's output weights by √(2i); ``codebook_head`` adds to the head's weight W the term E P, with E the code
+vectors, so that codes that lie close share what is learned (where data are few; what the run leaves is the
+sum, a linear head).
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -32,8 +35,9 @@ from vision.methods.base import (
 )
 from vision.nn.block import Block
 from vision.nn.grid import PatchGrid
+from vision.nn.heads import CodebookHead
 from vision.nn.packed import Segment, pack, split
-from vision.nn.tokenizer import VisualTokenizer
+from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 from vision.nn.vit import Encoded, init_weights
 
 
@@ -82,6 +86,12 @@ class BEiT2(Method):
             rescale_outputs(block, number)
         for number, block in enumerate(self.extra_blocks, start=config.early_layer + 1):
             rescale_outputs(block, number)
+        if config.codebook_head:
+            if not isinstance(tokenizer, Tokenizer):
+                raise ValueError(
+                    "codebook_head needs a tokenizer with a codebook (vqkd); set codebook_head false"
+                )
+            self.model.head = CodebookHead(encoder.dim, tokenizer.codebook.weight[0])
         self._last: tuple[Tensor, Tensor] | None = None  # codes and weight of the last batch, for the figures
 
     @torch.no_grad()
@@ -127,8 +137,12 @@ class BEiT2(Method):
         return terms
 
     def artifact(self) -> MaskedCodeModel:
-        """Encoder, mask token and head; the extra blocks stay behind."""
-        return self.model
+        """Encoder, mask token and linear head; the extra blocks stay behind."""
+        if not isinstance(self.model.head, CodebookHead):
+            return self.model
+        model = copy.deepcopy(self.model)
+        model.head = self.model.head.plain()
+        return model
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Tensor]:

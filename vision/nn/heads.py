@@ -59,3 +59,41 @@ class DINOHead(nn.Module):
     def bottleneck(self, tokens: Tensor) -> Tensor:
         """Tokens (..., D) -> the unit vectors (..., bottleneck_dim) that the prototypes are compared with."""
         return F.normalize(self.mlp(tokens).float(), dim=-1, eps=1e-12)
+
+
+class CodebookHead(nn.Linear):
+    """A linear classifier of codes whose weight is W + E P, with E (K, d) the codes' vectors.
+
+    What is learned of one code, through P (d, D), then serves those alike. E is standardised: mean 0 and
+    deviation 1 over the codes.
+
+    Parameters
+    ----------
+    in_dim : D.
+    vectors : (K, d), copied.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, in_dim: int, vectors: Tensor) -> None:
+        super().__init__(in_dim, vectors.shape[0])
+        nn.init.trunc_normal_(self.weight, std=0.02)
+        nn.init.zeros_(self.bias)
+        centred = vectors.detach() - vectors.detach().mean(dim=0)
+        self.register_buffer("vectors", centred / centred.std(dim=0).clamp(min=1e-6))
+        self.directions = nn.Parameter(torch.randn(vectors.shape[1], in_dim) * 0.02)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Tokens (..., D) -> logits (..., K)."""
+        return F.linear(input, self._sum(), self.bias)
+
+    @torch.no_grad()
+    def plain(self) -> nn.Linear:
+        """The same map as a linear layer of weight W + E P."""
+        linear = nn.Linear(self.in_features, self.out_features, device=self.weight.device)
+        linear.weight.copy_(self._sum())
+        linear.bias.copy_(self.bias)
+        return linear
+
+    def _sum(self) -> Tensor:
+        return self.weight + self.vectors @ self.directions

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from vision.config import BEiT2Config, CodebookConfig, VQKDConfig
 from vision.methods.beit2 import BEiT2
 from vision.methods.vqkd import VQKD
-from vision.nn.tokenizer import Tokenizer
+from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 
 NUM_CODES = 16
 BOTH = BEiT2Config(early_layer=2, aggregation_depth=2)
@@ -191,3 +191,33 @@ def test_predict_and_loss_compile_to_one_graph(build, make_batch):
 
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(batch, targets), step(batch, targets))
+
+
+def test_codebook_head_teaches_codes_alike_and_leaves_a_linear_head(build, tokenizer, make_batch, train):
+    batch = make_batch(8, mask_ratio=0.4)
+    method = build(dataclasses.replace(MAIN, codebook_head=True))
+    train(method, batch, steps=10)
+    left = method.artifact()
+    assert type(left.head) is torch.nn.Linear
+    images, hidden = batch.views[0], batch.masks[0].hidden
+    method.eval()
+    left.eval()
+    torch.testing.assert_close(left(images, None, hidden), method.model(images, None, hidden))
+    # a step on one code alone moves the logit of its double as well
+    shared = method.model.head
+    known = tokenizer.codebook.weight[0]
+    known = (known - known.mean(0)) / known.std(0)
+    torch.testing.assert_close(shared.vectors, known)
+    state = torch.randn(1, left.head.in_features)
+    method.zero_grad()
+    method.model.head(state)[0, 3].backward()
+    expected = torch.outer(shared.vectors[3], state[0])
+    torch.testing.assert_close(shared.directions.grad, expected)
+
+
+def test_codebook_head_needs_a_codebook(encoder):
+    class Plain(VisualTokenizer):
+        num_codes, patch_size = NUM_CODES, encoder.patch_size
+
+    with pytest.raises(ValueError, match="codebook_head false"):
+        BEiT2(encoder, dataclasses.replace(MAIN, codebook_head=True), Plain())

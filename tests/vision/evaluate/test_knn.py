@@ -32,7 +32,7 @@ def test_knn_is_the_naive_loop(blobs, temperature):
 
 def test_the_temperature_weighs_near_neighbours_and_never_overflows():
     bank = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.6, 0.81]])
-    labels, query, truth = torch.tensor([0, 1, 1]), torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+    labels, query, truth = torch.tensor([1, 0, 0]), torch.tensor([[1.0, 0.0]]), torch.tensor([1])
     assert knn(bank, labels, query, truth, ks=(3,), temperature=0.07).best == 1.0  # e^14 against 2 e^8.6
     assert knn(bank, labels, query, truth, ks=(3,), temperature=10.0).best == 0.0  # two against one
     assert knn(bank, labels, query, truth, ks=(3,), temperature=1e-3).best == 1.0  # e^1000 is infinite

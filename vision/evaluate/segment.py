@@ -26,12 +26,16 @@ OVERLAP = 1 / 3  # of neighbouring windows; mmsegmentation's slide: 341 of 512
 class SegmentationResult:
     """How well a segmenter's classes cover the true ones."""
 
-    mean_iou: float  # over the classes that occur, in [0, 1]
     ious: Sequence[float]  # of each class; NaN where it is neither there nor predicted
     pixel_accuracy: float
     num_images: int
     segmenter: Segmenter
     names: Sequence[str]
+
+    @property
+    def mean_iou(self) -> float:
+        """Over the classes that occur, in [0, 1]."""
+        return float(torch.tensor(self.ious).nanmean())
 
     def summary(self) -> str:
         """A table of classes."""
@@ -87,10 +91,8 @@ def segment(
     for chosen in torch.arange(len(test)).split(config.batch_size):
         logits = predict(segmenter, test[chosen].to(device), config.crop)
         confusion += confusion_of(logits.argmax(dim=1).cpu(), test_masks[chosen].long(), num_classes, ignore)
-    ious = intersection_over_union(confusion)
     return SegmentationResult(
-        mean_iou=float(ious.nanmean()),
-        ious=ious.tolist(),
+        ious=intersection_over_union(confusion).tolist(),
         pixel_accuracy=float(confusion.diag().sum() / confusion.sum().clamp(min=1)),
         num_images=len(test),
         segmenter=segmenter.cpu(),

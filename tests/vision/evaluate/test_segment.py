@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import cast
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from vision.config import ConfigError
 from vision.evaluate.config import SegmentConfig
 from vision.evaluate.segment import (
+    SegmentationResult,
     confusion_of,
     cut_and_mirror,
     intersection_over_union,
@@ -46,6 +48,12 @@ def test_intersection_over_union_is_the_naive_count():
         either = sum(number in pair for pair in pairs)
         assert ious[number] == pytest.approx(both / either)
     assert math.isnan(ious[4])  # neither there nor predicted: it does not count
+    segmenter = cast(Segmenter, None)
+    result = SegmentationResult(
+        ious=[0.5, math.nan, 1.0], pixel_accuracy=1.0, num_images=1, segmenter=segmenter, names="abc"
+    )
+    assert result.mean_iou == 0.75
+    assert "75.00%" in repr(result)
 
 
 @pytest.mark.parametrize("head", ["linear", "uper"])

@@ -101,3 +101,19 @@ def test_normalised_patches_of_observed_pixels_alone():
 
 def test_normalised_patches_of_one_pixel_are_finite():
     assert normalise_patches(torch.randn(2, 3, 1)).abs().max() == 0
+
+
+def test_centre_tends_to_the_mean_of_the_logits_in_a_stationary_state(logits):
+    """c ← λ c + (1 − λ) E[h]: its distance to E[h] shrinks by λ a step, to noise of variance (1 − λ) / (1 + λ) · σ²."""
+    centering, mean = Centering(5, momentum=0.9), logits.mean(0)
+    for step in range(1, 51):
+        centering(logits, 0.04)  # the same batch: no noise
+        assert torch.allclose(centering.center - mean, 0.9**step * -mean, atol=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    distances = []
+    for step in range(600):
+        centering(mean + torch.randn(4, 5, generator=generator), 0.04)
+        if step >= 100:
+            distances.append(centering.center - mean)
+    assert torch.stack(distances).mean(0).abs().max() < 0.1
+    assert torch.stack(distances).square().mean().item() == pytest.approx(0.1 / 1.9 / 4, rel=0.2)

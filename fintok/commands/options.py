@@ -1,8 +1,7 @@
-"""What several commands ask for and print in the same way."""
+"""What several commands ask for and print in the same way, beside what the vision commands have too."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,14 +9,35 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from fintok.config import PretrainConfig
+from vision.commands.options import CONFIGURATION, Overwrite, PrintConfig, Resume, as_yaml, say_next, say_wrote
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fintok.panel import Panel
 
+__all__ = [
+    "CONFIGURATION",
+    "Alarms",
+    "ConfigFiles",
+    "ConfigFlags",
+    "ModelPath",
+    "NumRegimes",
+    "Overwrite",
+    "PanelPath",
+    "PanelReader",
+    "Preset",
+    "PrintConfig",
+    "ReaderOptions",
+    "Resume",
+    "TablePath",
+    "config_as_yaml",
+    "say_next",
+    "say_table",
+    "say_wrote",
+]
+
 COLUMNS = Group("Columns of the panel", sort_key=10)
-CONFIGURATION = Group("Configuration (--print-config shows the values)", sort_key=20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,36 +72,20 @@ ModelPath = Annotated[Path, Parameter(help="The folder that fintok pretrain left
 TablePath = Annotated[Path, Parameter(help="Where to write the table: a name that ends in .parquet or .csv.")]
 NumRegimes = Annotated[int, Parameter(help="How many regimes; 0 is the calmest.")]
 Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
-Overwrite = Annotated[bool, Parameter(help="Replace what is there.")]
-Resume = Annotated[bool, Parameter(help="Go on with a run that was interrupted.")]
 ConfigFiles = Annotated[
     tuple[Path, ...], Parameter(name=("--config", "-c"), help="A YAML file of values; may be given again.")
 ]
 Preset = Annotated[Literal["tiny", "base", "large"], Parameter(help="Size of the model and of its training.")]
-PrintConfig = Annotated[bool, Parameter(help="Print the merged configuration as YAML and stop.")]
 ConfigFlags = Annotated[PretrainConfig, Parameter(name="*", group=CONFIGURATION, show_default=False)]
 
 
 def config_as_yaml(config: PretrainConfig) -> str:
     """The configuration as a YAML file that --config takes."""
-    import yaml
-
     from vision.config import to_dict
 
-    return yaml.safe_dump(to_dict(config), sort_keys=False, default_flow_style=None, width=100)
+    return as_yaml(to_dict(config))
 
 
 def say_table(table: pd.DataFrame) -> None:
     """A summary table, whole: every row, every column, and the index as the first of them."""
     print(table.reset_index().to_string(index=False, float_format=lambda value: f"{value:,.4g}"))
-
-
-def say_wrote(*paths: Path) -> None:
-    """One line for each file or folder that a command leaves."""
-    for path in paths:
-        print(f"wrote {path}")
-
-
-def say_next(*words: str | Path) -> None:
-    """The command to try next, ready to be pasted."""
-    print(f"next:  {shlex.join(['fintok', *map(str, words)])}")

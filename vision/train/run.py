@@ -77,22 +77,25 @@ def pretrain(
         open_folder(out, config, facts, resume=resume)
         if progress:
             _say_few_vectors(config, views)
-    result = fit(
-        method,
-        images,
-        views,
-        config.optim,
-        seed=config.seed,
-        out=out,
-        name=STATE,
-        resume=resume,
-        progress=progress,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-        num_workers=config.num_workers,
-        accelerator=accelerator,
-        devices=devices,
-    )
+    try:
+        result = fit(
+            method,
+            images,
+            views,
+            config.optim,
+            seed=config.seed,
+            out=out,
+            name=STATE,
+            resume=resume,
+            progress=progress,
+            log_every=config.log_every,
+            checkpoint_every=config.checkpoint_every,
+            num_workers=config.num_workers,
+            accelerator=accelerator,
+            devices=devices,
+        )
+    except InputError as error:  # out of a worker it comes wrapped in that one's traceback
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix("vision.errors.InputError: ")) from None
     if not is_main:
         return RunResult(out, result, [], False)
     extra = {"method": config.method, "inputs": to_dict(inputs), "steps": result.steps, "data": facts.data}

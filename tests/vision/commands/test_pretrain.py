@@ -1,17 +1,25 @@
 """Every method trains through the command; runs are resumed, kept, and say what they left."""
 
+import io
 import shutil
 import signal
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from fintok.cli import run
 from vision.config import NEEDS
 from vision.train.metrics import read_metrics
 from vision.train.module import PretrainModule
 from vision.train.state import load_training_state
+
+
+def picture(number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), (number, 0, 0)).save(file, "png")
+    return file.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["images", "panel"])
@@ -98,3 +106,18 @@ def test_more_codes_than_vectors_are_told_and_do_not_repeat(train, data, tmp_pat
     assert "64 vectors for 100 codes; 36 of them start at random" in error
     rows = load_training_state(tmp_path / "run" / "pretrain.ckpt")["method"]["tokenizer.codebook.weight"][0]
     assert len(rows.unique(dim=0)) == 100
+
+
+def test_an_image_that_a_worker_cannot_read_is_one_sentence(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vision.data.images.MEMORY_BYTES", 0)  # read as they come
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(16):
+        (folder / f"{number:02}.png").write_bytes(picture(number))
+    (folder / "01.png").write_bytes(b"no image")
+    words = "vision pretrain --method simmim --encoder.dim 24 --encoder.depth 1 --max-steps 4 --optim.batch-size 8"
+    words += f" --num-workers 1 --accelerator cpu --data {folder} --out {tmp_path / 'run'}"
+    assert run(words.split()) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("fintok: 1 of the 16 images of")
+    assert len(lines) == 1

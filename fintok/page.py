@@ -165,6 +165,6 @@ def _cell(tag: str, value: str, right: bool) -> str:
 
 
 def _is_numeric(column: Sequence[str]) -> bool:
-    marks = str.maketrans("", "", ",.%+-−–eE ×")
+    marks = str.maketrans("", "", ",.%+-−–<eE ×")
     shown = [value for value in column if value not in ("", "–")]
     return bool(shown) and all(value.translate(marks).isdigit() for value in shown)

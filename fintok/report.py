@@ -166,8 +166,9 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
     )
     shown = top_events(scores, num_events=20)
     if len(shown):
+        unit = "" if scores.panel.values == "prices" else ", in deviations: 1 is the asset's usual move of a day"
         page.figure(
-            event_windows(scores), "Cumulative return of the asset and of the market around each event."
+            event_windows(scores), f"Cumulative return of the asset and of the market around each event{unit}."
         )
         page.heading(
             "The strangest events" + (", in sample" if np.any(shown["in_sample"]) else " after train end")

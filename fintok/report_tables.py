@@ -34,7 +34,7 @@ def events_table(events: "pd.DataFrame") -> "pd.DataFrame":
 def _probability(p: float) -> str:
     if not np.isfinite(p):
         return "–"
-    return f"{p:.5f}" if p >= 1e-4 else f"{p:.1e}"
+    return f"{p:.5f}" if p >= 5e-6 else "< 0.00001"
 
 
 def summary_table(summary: "pd.DataFrame") -> "pd.DataFrame":

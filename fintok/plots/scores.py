@@ -184,7 +184,7 @@ def alarm_rates(scores: "Scores") -> "go.Figure":
     rate = 1000.0 * np.bincount(place, weights=alarms, minlength=len(first)) / np.maximum(total, 1.0)
     shown = total > 0
     figure = new_figure("Alarms per 1,000 asset-days, by year", height=280)
-    labels = [str(year) for year in first[shown]]
+    labels = first[shown].astype(np.int64) + 1970
     figure.add_trace(
         go.Bar(
             x=labels,
@@ -193,6 +193,6 @@ def alarm_rates(scores: "Scores") -> "go.Figure":
             hovertemplate="%{x}: %{y:.2f}<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_xaxes(showgrid=False, tickformat="d", dtick=max(1, -(-len(labels) // 16)))
     figure.update_yaxes(title={"text": "alarms"}, rangemode="tozero")
     return figure

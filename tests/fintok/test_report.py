@@ -109,9 +109,11 @@ def test_an_existing_page_is_kept_unless_overwriting_is_asked_for(panel, tmp_pat
 def test_tables_set_numbers_flush_right_and_escape_text():
     page = Page("t", "s")
     page.section("One", "")
-    page.table(pd.DataFrame({"Name": ["<a>", "b"], "Share": ["1.5%", "–"], "Days": ["1,000", "−3"]}))
+    columns = {"Name": ["<a>", "b"], "Share": ["1.5%", "–"], "p": ["< 0.00001", "0.00013"], "Days": ["1,000", "−3"]}
+    page.table(pd.DataFrame(columns))
     html = page.render()
     assert "&lt;a&gt;" in html
     assert '<td class="number">1.5%</td>' in html
     assert '<td class="number">−3</td>' in html
+    assert '<td class="number">0.00013</td>' in html
     assert "<td>b</td>" in html

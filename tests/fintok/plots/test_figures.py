@@ -118,6 +118,13 @@ def test_event_windows_show_the_event_inside_its_window(scores):
         assert np.datetime64(shape.x1) <= np.datetime64(x[-1]) + np.timedelta64(1, "D")
 
 
+def test_a_year_of_alarms_stands_over_its_number(scores):
+    (bars,) = alarm_rates(scores).data
+    assert list(bars.x) == [2000, 2001, 2002, 2003, 2004][: len(bars.x)]
+    axis = alarm_rates(scores).layout.xaxis
+    assert (axis.tickformat, axis.dtick) == ("d", 1)
+
+
 def test_figures_without_anything_to_show_are_empty_not_broken(panel):
     bundle = FakeBundle(panel[:800])
     short = panel[:10]

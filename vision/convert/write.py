@@ -21,6 +21,7 @@ from vision.files import write_bytes
 from vision.nn.vit import VisionTransformer
 
 HUGGING_FACE_FORM = "huggingface"
+LARGEST_EPS = 1e-5  # that passes for the 1e-6 of official code, which no tensor tells (Hugging Face: 1e-12)
 
 
 def write_encoder(encoder: VisionTransformer, path: str | Path, form: str) -> None:
@@ -82,6 +83,7 @@ def _refuse(config: ViTConfig, form: Form) -> None:
     kinds = ("table", "sincos", "none") if "beit" in form.name or form.name == "timm" else ("table", "sincos")
     lacks = [
         (f"{config.row_position!r} row and {config.column_position!r} column positions", not_same(config, kinds)),
+        (f"norm_eps {config.norm_eps:g}, for its code has 1e-6", config.norm_eps > LARGEST_EPS),
         *general_lacks(config),
     ]
     lacking = [what for what, is_lacking in lacks if is_lacking]

@@ -173,6 +173,7 @@ def test_half_precision_is_read_as_float32(make_encoder, tmp_path):
         ("ibot", {"has_cls": False}, "without CLS token"),
         ("huggingface", {"layer_scale": 0.1, "final_norm": False}, "without final norm"),
         ("huggingface", {"scope": "causal"}, "scope 'causal'"),
+        ("dino", {"norm_eps": 1e-3}, "norm_eps 0.001, for its code has 1e-6"),
         ("nonsense", {}, "unknown form 'nonsense'; known: dino"),
     ],
 )

@@ -64,7 +64,7 @@ class CodebookHealth:
             ("entropy (nats)", f"{self.entropy:.3f}"),
             ("most used code", f"{int(self.counts.argmax())} ({self.largest_share:.1%} of patches)"),
         ]
-        return table(f"Codebook on {self.num_patches} patches", ("", ""), rows)
+        return table(f"Codebook on {self.num_patches} patches", ("figure", "value"), rows)
 
     def __repr__(self) -> str:
         return f"CodebookHealth({self.num_used} of {self.num_codes} codes used, perplexity {self.perplexity:.1f})"

@@ -12,10 +12,11 @@ from cyclopts import Parameter
 from vision.commands.features import default_pooling
 from vision.commands.options import CONFIGURATION, DataPath, LabelColumn, Overwrite, RunPath, say_wrote
 from vision.commands.reading import BatchSize, Device, inputs_of, open_shown, pick_device
+from vision.config import ImagesConfig
 from vision.errors import InputError
 from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
 
-Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction"]
+Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
 EVERY = 5  # without test images, every fifth image is one
 
 
@@ -30,7 +31,7 @@ class EvaluateConfig:
 
 def evaluate(
     *,
-    model: RunPath,
+    model: Annotated[RunPath | None, Parameter(show_default=False)] = None,
     data: DataPath,
     test: Annotated[
         DataPath | None, Parameter(help="Images to test on; without them, every fifth of --data.", show_default=False)
@@ -45,6 +46,9 @@ def evaluate(
         Parameter(help="CLS, the mean patch, or both; by default what the method trains.", show_default=False),
     ] = None,
     label_column: LabelColumn = None,
+    patch_size: Annotated[
+        tuple[int, int] | None, Parameter(help="Of masking without a model: height and width.", show_default=False)
+    ] = None,
     ignore: Annotated[int, Parameter(help="Class of pixels that segmentation does not count.")] = 255,
     pictures: Annotated[int, Parameter(help="Images in a picture.")] = 8,
     batch_size: BatchSize = 256,
@@ -52,7 +56,10 @@ def evaluate(
     overwrite: Overwrite = False,
     config: Annotated[EvaluateConfig, Parameter(name="*", group=CONFIGURATION)] = EvaluateConfig(),
 ) -> None:
-    """What a trained encoder is worth: k-NN, linear probe, fine-tuning, segmentation, codebook, pictures."""
+    """What a trained encoder is worth: k-NN, linear probe, fine-tuning, segmentation, codebook, pictures.
+
+    The task masking measures the images themselves: how much of them to hide.
+    """
     results = out / "results.json"
     if results.exists() and not overwrite:
         raise InputError(f"{results} exists: choose another --out, or allow it with --overwrite")
@@ -62,13 +69,24 @@ def evaluate(
     from vision.nn.vit import VisionTransformer
     from vision.train.artifacts import open_encoder
     from vision.train.checkpoint import write_atomically
+    from vision.train.inputs import decide_inputs, open_data
 
-    encoder, extra = open_encoder(model)
-    if untrained:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            encoder = VisionTransformer(encoder.config).eval()
-    inputs = inputs_of(model, extra)
+    place, trained, extra = pick_device(device), None, {}
+    if model is not None:
+        encoder, extra = open_encoder(model)
+        if untrained:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                encoder = VisionTransformer(encoder.config).eval()
+        trained, inputs = (model, encoder.to(place)), inputs_of(model, extra)
+        patch_size = encoder.config.patch_size
+    elif set(task) != {"masking"}:
+        raise InputError("evaluate needs --model for every task but masking")
+    elif patch_size is None:
+        raise InputError("masking without --model needs --patch-size, as --patch-size 4 4")
+    else:
+        images = open_data(data, ImagesConfig(label_column=label_column))
+        inputs = decide_inputs(images, ImagesConfig())
     train = open_shown(data, inputs, label_column)
     if test is None:
         places = torch.arange(len(train))
@@ -76,15 +94,15 @@ def evaluate(
         train = train.part(places[places % EVERY != EVERY - 1])
     else:
         held_out = open_shown(test, inputs, label_column)
-    place = pick_device(device)
+    has_cls = trained is not None and trained[1].config.has_cls
     on = Evaluation(
-        model=model,
-        encoder=encoder.to(place),
+        trained=trained,
+        patch_size=patch_size,
         inputs=inputs,
         train=train,
         test=held_out,
         out=out,
-        pooling=pooling or default_pooling(extra.get("method"), encoder.config.has_cls),
+        pooling=pooling or default_pooling(extra.get("method"), has_cls),
         device=place,
         batch_size=batch_size,
         linear=config.linear,
@@ -94,7 +112,7 @@ def evaluate(
         pictures=pictures,
     )
     figures: dict[str, object] = {
-        "model": str(model),
+        "model": None if model is None else str(model),
         "untrained": untrained,
         "pooling": on.pooling,
         "training_images": len(train),

@@ -26,6 +26,7 @@ from vision.evaluate.finetune import finetune
 from vision.evaluate.gallery import code_gallery
 from vision.evaluate.knn import knn
 from vision.evaluate.linear import linear_probe
+from vision.evaluate.masking import linear_information
 from vision.evaluate.pictures import enlarge, save_picture
 from vision.evaluate.reconstruct import fill_in, reconstruction_picture
 from vision.evaluate.segment import segment
@@ -39,6 +40,7 @@ from vision.train.run import load_method
 
 LEAST_SIDE = 96  # pixels of a shown image; smaller ones are enlarged
 IN_GALLERY = 2000  # images
+IN_STUDY = 5000
 VOID = 255
 
 
@@ -46,8 +48,8 @@ VOID = 255
 class Evaluation:
     """What the tasks work on."""
 
-    model: Path
-    encoder: VisionTransformer
+    trained: tuple[Path, VisionTransformer] | None  # the model's folder and its encoder; masking needs none
+    patch_size: tuple[int, int]
     inputs: Inputs
     train: ShownImages
     test: ShownImages
@@ -63,6 +65,22 @@ class Evaluation:
     say: Callable[[str], None] = print
     written: list[Path] = field(default_factory=list)
     _features: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def model(self) -> Path:
+        """Folder of the model. Raises InputError where none was given."""
+        return self._with_model[0]
+
+    @property
+    def encoder(self) -> VisionTransformer:
+        """Its encoder, likewise."""
+        return self._with_model[1]
+
+    @property
+    def _with_model(self) -> tuple[Path, VisionTransformer]:
+        if self.trained is None:
+            raise InputError("evaluate needs --model for every task but masking")
+        return self.trained
 
     def features(self) -> tuple[Tensor, Tensor]:
         """Of training and test images, (n, F) and (m, F), made once."""
@@ -207,6 +225,18 @@ def run_reconstruction(on: Evaluation) -> dict[str, float]:
     return {}
 
 
+def run_masking(on: Evaluation) -> dict[str, float]:
+    """How much to hide: information between hidden and visible patches by ratio, and r* = argmax r I(r)."""
+    count = min(IN_STUDY, len(on.train))
+    images, observed = zip(*(on.train.read(place) for place in range(count)), strict=True)
+    whole = torch.ones(on.inputs.image_size, dtype=torch.bool)
+    valid = torch.stack([whole if seen is None else seen for seen in observed])
+    study = linear_information(torch.stack(images), on.patch_size, valid=valid)
+    on.say(study.summary())
+    figures = {f"I({r:.3f})": value for r, value in zip(study.ratios, study.information, strict=True)}
+    return {"best_ratio": study.best_ratio, "initial": study.decay.initial, "rate": study.decay.rate, **figures}
+
+
 TASKS: Mapping[str, Callable[[Evaluation], dict[str, float]]] = {
     "knn": run_knn,
     "linear": run_linear,
@@ -216,6 +246,7 @@ TASKS: Mapping[str, Callable[[Evaluation], dict[str, float]]] = {
     "codebook": run_codebook,
     "attention": run_attention,
     "reconstruction": run_reconstruction,
+    "masking": run_masking,
 }
 
 

@@ -79,6 +79,7 @@ def refuse(capsys) -> Callable[..., str]:
     """Runs ``fintok vision`` with words that must be refused: code 2, one line, no traceback. Returns the line."""
 
     def check(*words: object) -> str:
+        capsys.readouterr()  # of runs that were made for it
         assert run(["vision", *(str(word) for word in words)]) == 2
         lines = capsys.readouterr().err.strip().splitlines()
         assert len(lines) == 1, lines

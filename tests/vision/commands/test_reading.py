@@ -97,3 +97,15 @@ def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
     for words in ("method: vqkd", "trained on 20 images", "builds on", "2 of 2 steps", "tokenizer: tokenizer, "):
         assert words in printed
     assert "holds no run" in refuse("inspect", tmp_path)
+
+
+def test_masking_is_measured_without_a_model(tmp_path, refuse):
+    rng = np.random.default_rng(0)
+    levels = rng.standard_normal((60, 1, 1, 1))  # what all patches of an image share
+    np.save(tmp_path / "x.npy", (levels + rng.standard_normal((60, 1, 4, 6))).astype(np.float32))
+    words = ["evaluate", "--data", tmp_path / "x.npy", "--task", "masking"]
+    call(*words, "--patch-size", "1", "2", "--out", tmp_path / "e")
+    results = json.loads((tmp_path / "e" / "results.json").read_text())
+    assert 0.1 <= results["masking"]["best_ratio"] <= 0.9
+    assert "--patch-size 4 4" in refuse(*words, "--out", tmp_path / "f")
+    assert "needs --model" in refuse(*words, "knn", "--out", tmp_path / "f")

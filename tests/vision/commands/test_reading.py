@@ -101,8 +101,8 @@ def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
 
 def test_masking_is_measured_without_a_model(tmp_path, refuse):
     rng = np.random.default_rng(0)
-    levels = rng.standard_normal((60, 1, 1, 1))  # what all patches of an image share
-    np.save(tmp_path / "x.npy", (levels + rng.standard_normal((60, 1, 4, 6))).astype(np.float32))
+    levels = rng.standard_normal((80, 1, 1, 1))  # what all patches of an image share
+    np.save(tmp_path / "x.npy", (levels + rng.standard_normal((80, 1, 4, 6))).astype(np.float32))
     words = ["evaluate", "--data", tmp_path / "x.npy", "--task", "masking"]
     call(*words, "--patch-size", "1", "2", "--out", tmp_path / "e")
     results = json.loads((tmp_path / "e" / "results.json").read_text())

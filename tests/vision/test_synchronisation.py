@@ -3,10 +3,14 @@
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vision import losses
-from vision.config import CodebookConfig, ViTConfig
+from vision.batch import Batch, Mask
+from vision.config import BEiTConfig, CodebookConfig, DVAEConfig, OnlineTokenizerConfig, ViTConfig
+from vision.methods import METHODS
 from vision.nn.decoder import TokenDecoder
+from vision.nn.dvae import DiscreteVAE
 from vision.nn.heads import DINOHead
 from vision.nn.tokenizer import Tokenizer
 from vision.targets import Centering, SinkhornKnopp, normalise_patches
@@ -44,6 +48,33 @@ def test_a_step_of_every_part_runs_without_values(attention, monkeypatch):
         )
         total.backward()
         assert total.shape == ()
+
+
+class NoValues(TorchDispatchMode):
+    """Raises when a value, or a shape that depends on values, is asked for."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero):
+            raise AssertionError(f"{func} waits for the device")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["dvae", "beit", "online_tokenizer"])
+def test_a_step_of_a_method_with_codes_asks_for_no_value(name):
+    encoder = ViTConfig(patch_size=(1, 5), in_channels=2, dim=16, heads=2, depth=1)
+    dvae = DVAEConfig(num_codes=8, code_dim=4, decoder_depth=1)
+    online = OnlineTokenizerConfig(num_codes=8, code_dim=4, tokenizer_depth=1)
+    parts = {"dvae": (dvae,), "beit": (BEiTConfig(), DiscreteVAE(encoder, dvae)), "online_tokenizer": (online,)}
+    method = METHODS[name](encoder, *parts[name]).train()
+    mask = Mask.from_hidden(torch.arange(12).expand(3, 12) < 4, 4)
+    batch = Batch((torch.randn(3, 2, 4, 15),), (mask,), (torch.ones(3, 4, 15, dtype=torch.bool),), 3)
+    with NoValues():
+        method.begin_step(0.3)
+        terms = method.loss(method.predict(batch), method.targets(batch), batch)
+        torch.stack(list(terms.values())).sum().backward()
+        method.end_step()
+    with NoValues(), pytest.raises(AssertionError, match="waits"):
+        torch.ones(2).sum().item()
 
 
 def test_the_check_can_fail():

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vision.config import BEiT2Config, CodebookConfig, VQKDConfig
+from vision.config import BEiT2Config, CodebookConfig, DVAEConfig, VQKDConfig
 from vision.methods.beit2 import BEiT2
 from vision.methods.vqkd import VQKD
+from vision.nn.dvae import DiscreteVAE
 from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 
 NUM_CODES = 16
@@ -131,6 +132,28 @@ def test_aggregation_joins_the_last_cls_with_early_patches_under_the_same_norm_a
     expected = method.model.head(method.model.encoder.norm(early))
     expected = expected.gather(1, mask.index[..., None].expand(-1, -1, NUM_CODES))
     torch.testing.assert_close(method.predict(batch).aggregated, expected)
+
+
+def test_extra_blocks_read_the_encoders_relative_positions(build, make_batch):
+    method, batch, seen = build(relative_position="shared"), make_batch(2, mask_ratio=0.4), []
+    method.eval()
+    method.extra_blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1][0].bias))
+    before = method.predict(batch).aggregated
+    torch.nn.init.normal_(method.model.encoder.relative.table, std=3.0)
+    assert not torch.allclose(method.predict(batch).aggregated, before, atol=1e-3)
+    grid = method.model.encoder.grid(batch.views[0])
+    assert torch.equal(seen[1], method.model.encoder.relative(grid, 1))
+
+
+def test_it_names_the_codes_of_a_discrete_vae_as_well(encoder, make_batch, train):
+    torch.manual_seed(0)
+    tokenizer = DiscreteVAE(encoder, DVAEConfig(num_codes=8, code_dim=4, decoder_depth=1))
+    method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)
+    assert math.isfinite(train(method, batch, 2)[-1])
+    codes = tokenizer.eval().codes(batch.views[0]).gather(1, batch.masks[0].index)
+    assert torch.equal(method.targets(batch), codes)
+    with pytest.raises(ValueError, match="same patch_size"):
+        BEiT2(dataclasses.replace(encoder, patch_size=(4, 3)), MAIN, tokenizer)
 
 
 def test_output_weights_start_divided_by_the_root_of_twice_the_depth(build):

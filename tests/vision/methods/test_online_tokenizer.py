@@ -141,6 +141,24 @@ def test_divergence_from_equal_use_by_hand():
     assert float(divergence_from_equal_use(one_hot, half)) == pytest.approx(math.log(2), abs=1e-5)
 
 
+def test_equal_use_is_of_all_processes_and_so_is_its_gradient_once_averaged(monkeypatch):
+    torch.manual_seed(0)
+    logits, valid = torch.randn(2, 3, 5, 4), torch.tensor([[[1.0, 1, 1, 0, 1]] * 3, [[0.0, 1, 0, 1, 0]] * 3])
+    joint = logits.clone().requires_grad_()
+    together = divergence_from_equal_use(joint.softmax(-1).flatten(0, 1), valid.flatten(0, 1))
+    together.backward()
+    sums = [(logits[rank].softmax(-1) * valid[rank][..., None]).sum((0, 1)) for rank in (0, 1)]
+    shares = [torch.cat([sums[rank], valid[rank].sum()[None]]) for rank in (0, 1)]
+    monkeypatch.setattr("vision.methods.online_tokenizer.world_size", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr("vision.methods.online_tokenizer.sum_over_ranks", lambda x, r=rank: x + shares[1 - r])
+        own = logits[rank].clone().requires_grad_()
+        value = divergence_from_equal_use(own.softmax(-1), valid[rank])
+        value.backward()
+        torch.testing.assert_close(value, together)
+        torch.testing.assert_close(own.grad / 2, joint.grad[rank])  # processes' gradients are averaged
+
+
 def test_not_observed_pixels_change_nothing(build, make_batch):
     method, batch = build(), make_batch(4, mask_ratio=0.4, is_partly_observed=True)
     method.eval()

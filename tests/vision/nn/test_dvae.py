@@ -35,6 +35,14 @@ def test_the_largest_entry_of_a_draw_follows_the_softmax():
     assert torch.allclose(torch.bincount(draws) / 40_000, logits.softmax(-1), atol=0.01)
 
 
+def test_a_draw_is_that_of_torch():
+    logits = torch.randn(50, 9)
+    torch.manual_seed(1)
+    expected = F.gumbel_softmax(logits, tau=0.7)
+    torch.manual_seed(1)
+    assert torch.equal(relaxed_one_hot(logits, torch.tensor(0.7)), expected)
+
+
 def test_the_expected_draw_has_the_gradient_of_the_relaxation():
     """Against the formula softmax((logits + g) / τ) with the same noise, by finite differences."""
     logits = torch.randn(4, dtype=torch.float64)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vision.config import ViTConfig
@@ -106,8 +107,10 @@ def _build(
     checkpoint: Checkpoint, tensors: Mapping[str, Tensor], names: Names, config: ViTConfig, title: str, what: str
 ) -> Converted:
     unused = account(tensors, names, config, what)
-    encoder = VisionTransformer(config)
-    encoder.load_state_dict(to_ours(tensors, names, config))
+    with torch.device("meta"):  # no weights are drawn, only to be replaced
+        encoder = VisionTransformer(config)
+    state = {name: tensor.contiguous() for name, tensor in to_ours(tensors, names, config).items()}
+    encoder.load_state_dict(state, assign=True)
     others = dict.fromkeys(checkpoint.others, "entry of the file")
     return Converted(encoder.eval(), checkpoint.path, title, len(tensors) - len(unused), {**unused, **others})
 

@@ -25,16 +25,17 @@ def resize_positions(encoder: VisionTransformer, rows: int, columns: int) -> Vis
     config = encoder.config
     if "learned" in (config.row_position, config.column_position):
         raise ValueError("positions that are learned per axis (row_position 'learned') cannot be resized")
-    resized = VisionTransformer(replace(config, max_rows=rows, max_columns=columns))
-    state = dict(encoder.state_dict())
+    with torch.device("meta"):
+        resized = VisionTransformer(replace(config, max_rows=rows, max_columns=columns))
+    state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     for name, tensor in state.items():
         if name == "positions.table":
             grid = PatchGrid(rows, columns, *config.patch_size)
             state[name] = resize_table(tensor, grid, encoder.positions.is_smoothed)
         elif name.endswith("relative.table"):
             state[name] = resize_relative(tensor, (config.max_rows, config.max_columns), (rows, columns))
-    resized.load_state_dict(state)
-    return resized.to(next(encoder.parameters()).device).train(encoder.training)
+    resized.load_state_dict(state, assign=True)
+    return resized.train(encoder.training)
 
 
 def resize_relative(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:

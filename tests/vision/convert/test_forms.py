@@ -62,6 +62,7 @@ def test_what_is_written_is_read_back_with_equal_features(case, suffix, make_enc
     assert_twins(encoder, converted.encoder, images)
     assert not converted.unused
     assert not converted.encoder.training
+    assert all(p.requires_grad and p.device.type == "cpu" for p in converted.encoder.parameters())
     again = tmp_path / f"again{suffix}"
     write_encoder(converted.encoder, again, form)
     assert_twins(converted.encoder, read_encoder(again, form, heads=4, grid=grid).encoder, images, atol=0)

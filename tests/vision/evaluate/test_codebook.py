@@ -62,9 +62,14 @@ def test_the_nearest_of_each_code_come_first():
     assert nearest_of_each(codes, closeness, 2).tolist() == [4, 1, 2, 3, 5]
 
 
-@pytest.mark.parametrize("batch_size", [2, 6])
-def test_the_gallery_shows_the_nearest_patches_framed(batch_size, tokenizer, images):
-    gallery = code_gallery(tokenizer, images, per_code=3, context=1, batch_size=batch_size)
+def test_batches_change_no_gallery(tokenizer, images):
+    whole, in_parts = (code_gallery(tokenizer, images, per_code=3, batch_size=size) for size in (6, 2))
+    assert list(whole.rows) == list(in_parts.rows)
+    assert all(np.array_equal(whole.rows[code], in_parts.rows[code]) for code in whole.rows)
+
+
+def test_the_gallery_shows_the_nearest_patches_framed(tokenizer, images):
+    gallery = code_gallery(tokenizer, images, per_code=3, context=1)
     codes, closeness = codes_and_closeness(tokenizer, images)
     most_used = int(gallery.health.counts.argmax())
     assert next(iter(gallery.rows)) == most_used

@@ -3,25 +3,19 @@
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fintok.calibration import adaptive_levels, rolling_p_values
 from fintok.checks import CHECKS, run_checks
 from fintok.errors import InputError
 from fintok.estimator import Estimator
-from fintok.evidence import (
-    MIN_SAMPLE,
-    REASONS,
-    Surprises,
-    TailMap,
-    cauchy_combination,
-    standard_tails,
-    statistics_of,
-)
+from fintok.evidence import REASONS, Evidence, Surprises, gather, standard_tails
 from fintok.score_result import Scores
+from fintok.tails import MIN_SAMPLE, TailMap, combine, evidence
 
 if TYPE_CHECKING:
     from fintok.panel import Panel
+
+_TAIL_ROWS = 2500  # newest training rows that shape the tails: ten years, since a market's habits change
 
 
 class SurpriseSource(Protocol):
@@ -36,12 +30,11 @@ class SurpriseSource(Protocol):
 class AnomalyScorer(Estimator):
     """Scores each (date, asset) of a panel, using that date and earlier ones only.
 
-    Several statistics of the bundle's surprise (`fintok.evidence.statistics_of`) are turned into tail
-    probabilities with maps learned on training rows, and combined into one by the Cauchy combination; the
-    score is its negative base-10 logarithm. The score's rolling conformal p-value, over all assets and the
-    trailing 750 dates, is held against an adaptive level that keeps alarms at `alarms_per_1000` in the long
-    run. Deterministic checks (`fintok.checks`) alert beside it, with their own reasons and outside that
-    budget.
+    Statistics of the day beside the other assets, of the asset's last weeks and of the bundle's surprise
+    (`fintok.evidence.gather`) are turned into tail probabilities with maps learned on training rows, and combined
+    into one number, the score (`fintok.tails.combine`). The score's rolling conformal p-value, over all assets and
+    the trailing 750 dates, is held against an adaptive level that keeps alarms at `alarms_per_1000` in the long
+    run. Deterministic checks (`fintok.checks`) alert beside it, with their own reasons and outside that budget.
 
     Parameters
     ----------
@@ -63,19 +56,19 @@ class AnomalyScorer(Estimator):
         self.days = days
 
     def fit(self, panel: "Panel | None" = None, y: object = None) -> Self:
-        """Learn how each statistic is distributed, from rows up to the bundle's `train_end` only.
+        """Learn how each statistic is distributed, from the 2,500 rows up to the bundle's `train_end` only.
 
-        A statistic with fewer than 1,000 such values (or no panel) is taken to follow a Student-t with four
-        degrees of freedom, so that a bundle scores any panel; the final p-values are calibrated on the scored
-        panel's own past either way. `y` is ignored. Raises InputError for a parameter out of range.
+        A statistic with fewer than 1,000 such values (or no panel) is taken to follow a Student-t that fits it on
+        US stocks, so that a bundle scores any panel; the final p-values are calibrated on the scored panel's own
+        past either way. `y` is ignored. Raises InputError for a parameter out of range.
         """
         self._check_parameters()
         self.tails_ = standard_tails()
         self.fitted_on_ = "standard"
         num_training = 0 if panel is None else int((panel.dates <= self.bundle.train_end).sum())
         if panel is not None and num_training:
-            for name, values in self._statistics(panel)[0].items():
-                sample = values[:num_training]
+            for name, values in self._evidence(panel).statistics.items():
+                sample = values[max(num_training - _TAIL_ROWS, 0) : num_training]
                 if np.isfinite(sample).sum() >= MIN_SAMPLE:
                     self.tails_[name] = TailMap.fit(sample)
                     self.fitted_on_ = "panel"
@@ -88,14 +81,15 @@ class AnomalyScorer(Estimator):
         window holds 1,000 scores, and nothing alerts by score before that.
         """
         self._require_fit()
-        statistics, residual = self._statistics(panel)
+        found = self._evidence(panel)
+        statistics = found.statistics
         p_each = np.stack([self.tails_[name](values) for name, values in statistics.items()])
-        score = -np.log10(cauchy_combination(p_each))
+        score = combine(p_each)
         p_value = rolling_p_values(score, days=self.days)
         levels = adaptive_levels(p_value, self.alarms_per_1000 / 1000.0)
         by_score = p_value <= levels[:, None]  # NaN compares as False
         reason = np.zeros(score.shape, dtype=np.uint8)  # 0 = no alert
-        leading = np.where(np.isfinite(p_each), p_each, np.inf).argmin(axis=0)
+        leading = evidence(p_each).argmax(axis=0)
         reason[by_score] = 1 + leading[by_score].astype(np.uint8)
         flags = run_checks(panel)
         for code, name in reversed(list(enumerate(CHECKS, start=1 + len(statistics)))):
@@ -112,18 +106,18 @@ class AnomalyScorer(Estimator):
             reasons=("", *(REASONS[name] for name in statistics), *CHECKS),
             statistics=statistics,
             tails=dict(self.tails_),
-            residual=residual,
+            expected=found.expected,
+            residual=found.residual,
             train_end=self.bundle.train_end,
         )
 
-    def _statistics(self, panel: "Panel") -> tuple[dict[str, NDArray[np.float32]], NDArray[np.floating]]:
-        """The panel's statistics and residuals; the last panel's are kept: they are a pass of the network."""
+    def _evidence(self, panel: "Panel") -> Evidence:
+        """The panel's evidence; the last panel's is kept: it is a pass of the network."""
         cached = self.__dict__.get("_last")
         if cached is None or cached[0] is not panel:
-            surprise = self.bundle.surprise(panel)
-            cached = (panel, statistics_of(surprise, panel.returns), np.asarray(surprise.residual))
+            cached = (panel, gather(self.bundle.surprise(panel), panel.returns))
             self._last = cached
-        return cached[1], cached[2]
+        return cached[1]
 
     def _check_parameters(self) -> None:
         if not 0.0 < self.alarms_per_1000 <= 500.0:

@@ -20,6 +20,7 @@ Flags = NDArray[np.bool_]
 _ROUNDING = 1e-4  # relative: quotes rounded to cents on one side of a bar and not on the other
 _STALE_CHANCE = 1e-6  # a run of unchanged prices is stale when chance gives it less than this
 _MIN_UNCHANGED_SHARE = 0.02  # an asset is never taken to repeat its price on fewer days than this
+_STALE_WINDOW = 10
 _SAME_RETURN_DAYS = 10
 _FAR_BEYOND = 12.0  # in standard deviations of the asset's own trailing returns
 _SPLIT_RATIOS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
@@ -59,13 +60,14 @@ def is_out_of_order(panel: "Panel") -> Flags:
 
 
 def is_stale(panel: "Panel") -> Flags:
-    """A run of unchanged prices too long for an asset that usually moves.
+    """Prices that stand still more often than an asset that usually moves does by chance.
 
     With q the share of days on which the asset did not move (half-life of 250 observed or missing rows, up
-    to the day before the run, never below 2 %), n unchanged days in a row are stale once q^n < 1e-6: four
-    days for a liquid stock, twelve for one that stands still on three days in ten. An asset needs 20
-    returns before the run, and must have moved in them: a constant price is not stale, it just does not
-    move. Days without a return neither break nor lengthen a run.
+    to the day before, never below 2 %), n unchanged days in a row are stale once q^n < 1e-6: four days for a
+    liquid stock, twelve for one that stands still on three days in ten. So are k of the last ten observed
+    days, running to the day itself, once that has a chance below 1e-6: a price that is refreshed every other
+    day. An asset needs 20 returns before, and must have moved in them: a constant price is not stale, it just
+    does not move. Days without a return neither break nor lengthen a run.
     """
     returns = panel.returns
     observed = np.isfinite(returns)
@@ -76,22 +78,50 @@ def is_stale(panel: "Panel") -> Flags:
     rows = np.arange(len(returns))[:, None]
     start = np.maximum.accumulate(np.where(unchanged & (run == 1), rows, 0), axis=0)
     share_before = np.take_along_axis(share, start, axis=0)
-    usually_moves = share_before < 0.9
     chance = run * np.log(np.clip(share_before, _MIN_UNCHANGED_SHARE, 1.0))
-    return unchanged & usually_moves & (chance < np.log(_STALE_CHANCE))
+    is_run = unchanged & (share_before < 0.9) & (chance < np.log(_STALE_CHANCE))
+    return is_run | _is_often_unchanged(unchanged, observed, share)
+
+
+def _is_often_unchanged(unchanged: Flags, observed: Flags, share: NDArray[np.float64]) -> Flags:
+    """Too many of the last ten rows unchanged, this one among them, for the share (T, A) of ten rows before."""
+    from scipy.stats import binom
+
+    flags = np.zeros(unchanged.shape, dtype=bool)
+    if len(unchanged) <= _STALE_WINDOW:
+        return flags
+    still, known = np.cumsum(unchanged, axis=0), np.cumsum(observed, axis=0)
+    count = still[_STALE_WINDOW:] - still[:-_STALE_WINDOW]
+    days = known[_STALE_WINDOW:] - known[:-_STALE_WINDOW]
+    usual = share[1 : 1 - _STALE_WINDOW]  # before the first of the ten rows
+    day, asset = np.nonzero(unchanged[_STALE_WINDOW:] & (count >= 3) & (usual < 0.9))  # NaN compares as False
+    found = (count[day, asset], days[day, asset], np.maximum(usual[day, asset], _MIN_UNCHANGED_SHARE))
+    flags[_STALE_WINDOW + day, asset] = binom.sf(found[0] - 1, found[1], found[2]) < _STALE_CHANCE
+    return flags
 
 
 def is_duplicate(panel: "Panel") -> Flags:
-    """Two columns with the same non-zero return on ten days running: both are flagged.
+    """Two columns that move in proportion on ten days running: both are flagged.
 
-    Returns count as the same to ten decimals. Days on which both stand still, or on which one of the two is
-    missing, neither count nor break the run. Candidates are found by sorting each day's returns, so the cost
-    does not grow with the number of pairs.
+    The same return, or the same multiple of it (a hedged or leveraged copy): returns are compared to ten
+    decimals, and the ratios of each to the one before to eight digits. Days on which both stand still, or on
+    which one of the two is missing, neither count nor break the run. Candidates are found by sorting each
+    day's values, so the cost does not grow with the number of pairs.
     """
-    flags = np.zeros(panel.returns.shape, dtype=bool)
-    if panel.returns.shape[1] < 2:
+    returns = panel.returns
+    flags = np.zeros(returns.shape, dtype=bool)
+    if returns.shape[1] < 2:
         return flags
-    rounded = np.round(panel.returns, 10)
+    moved = np.where(np.abs(returns) > 1e-9, returns, np.nan)
+    ratio = np.full(returns.shape, np.nan)
+    ratio[1:] = moved[1:] / moved[:-1]
+    scale = 10.0 ** np.floor(np.log10(np.abs(np.where(np.isfinite(ratio), ratio, 1.0))))
+    return _runs_alike(np.round(returns, 10)) | _runs_alike(np.round(ratio / scale, 8) * scale)
+
+
+def _runs_alike(rounded: NDArray[np.float64]) -> Flags:
+    """Columns that have the same value as another, other than 0, on ten rows running."""
+    flags = np.zeros(rounded.shape, dtype=bool)
     order = np.argsort(rounded, axis=1, kind="stable")  # NaN last
     ordered = np.take_along_axis(rounded, order, axis=1)
     day, place = np.nonzero((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0.0))

@@ -127,9 +127,8 @@ def _swap(place: Place, rng: np.random.Generator) -> dict[int, Array]:
 def _peer(place: Place, rng: np.random.Generator) -> dict[int, Array]:
     """The returns of the asset that was most like it, at its own volatility."""
     rows = slice(place.row, place.row + place.days)
-    there = np.isfinite(place.returns[place.row - _HISTORY : place.row + place.days]).all(axis=0)
-    there[place.asset] = False
-    columns = np.flatnonzero(there)
+    there = np.flatnonzero(np.isfinite(place.returns[place.row - _HISTORY : place.row + place.days]).all(axis=0))
+    columns = there[there != place.asset]
     likeness = np.corrcoef(place.past[:, place.asset], place.past[:, columns], rowvar=False)[0, 1:]
     peer = columns[np.argmax(np.nan_to_num(likeness))]
     deviation = place.deviation[place.row]
@@ -215,7 +214,7 @@ def plant_faults(
         name = kinds[len(faults) % len(kinds)]
         days, draw = KINDS[name]
         for _ in range(_TRIES):
-            row, asset = int(rng.integers(rows.start, max(rows.stop - days - _GAP, rows.start + 1))), 0
+            row = int(rng.integers(rows.start, max(rows.stop - days - _GAP, rows.start + 1)))
             asset = int(rng.integers(panel.num_assets))
             first, last = row - _HISTORY, row + days + _GAP
             if first < 1 or last >= panel.num_days or missing[last, asset] > missing[first, asset]:
@@ -235,6 +234,11 @@ def plant_faults(
             break  # full
     if not faults:
         raise InputError(f"{panel.source}: no room for a fault on rows {rows.start} to {rows.stop}")
-    prices = panel.prices * np.exp(np.cumsum(change, axis=0))
-    faulty = Panel.from_arrays(prices, panel.dates, panel.assets, source=f"{panel.source}, with faults")
-    return FaultyPanel(replace(faulty, values=panel.values), tuple(sorted(faults, key=lambda fault: fault.row)))
+    faulty = replace(
+        panel,
+        returns=np.where(change != 0.0, returns + change, returns),
+        prices=panel.prices * np.exp(np.cumsum(change, axis=0)),
+        fields={},
+        source=f"{panel.source}, with faults",
+    )
+    return FaultyPanel(faulty, tuple(sorted(faults, key=lambda fault: fault.row)))

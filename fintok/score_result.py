@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.evidence import REASONS, TailMap
+from fintok.evidence import REASONS
+from fintok.tails import TailMap, shares
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ class Attribution(NamedTuple):
     """Why one (date, symbol) has its score."""
 
     statistics: "pd.DataFrame"  # statistic, meaning, value, p_value, share of the combined evidence
-    days: "pd.DataFrame"  # the last ten rows: date, return, residual, share of their residual energy
+    days: "pd.DataFrame"  # the last ten rows: date, return, expected, residual, share of their residual energy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -34,7 +35,7 @@ class Scores:
     panel: "Panel"
     score: NDArray[
         np.float64
-    ]  # (T, A) -log10 of the combined tail probability: higher = stranger; NaN = none
+    ]  # (T, A) combined evidence, about -log10 of a tail probability: higher = stranger; NaN = none
     p_value: NDArray[np.float64]  # (T, A) rolling conformal; NaN where not calibrated
     levels: NDArray[np.float64]  # (T,) the adaptive level of each date
     is_alarm: NDArray[np.bool_]  # (T, A) p_value <= level: what the alarm budget counts
@@ -42,7 +43,8 @@ class Scores:
     reasons: tuple[str, ...]
     statistics: dict[str, NDArray[np.float32]]  # (T, A) each
     tails: dict[str, TailMap]
-    residual: NDArray[np.floating]  # (T, A) signed, of the newest day
+    expected: NDArray[np.float64]  # (T, A) return that the other assets' returns of the day lead to expect
+    residual: NDArray[np.float64]  # (T, A) return less that, in its usual deviation
     train_end: np.datetime64
 
     @property
@@ -146,23 +148,23 @@ class Scores:
         p = np.array(
             [self.tails[name](v[None])[0] for name, v in zip(self.statistics, values, strict=True)]
         )
-        weight = np.maximum(1.0 / np.tan(np.pi * np.clip(np.nan_to_num(p, nan=0.5), 1e-300, 0.5)), 0.0)
         statistics = pd.DataFrame(
             {
                 "statistic": list(self.statistics),
                 "meaning": [REASONS[name] for name in self.statistics],
                 "value": values,
                 "p_value": p,
-                "share": weight / weight.sum() if weight.sum() > 0 else np.full(len(p), np.nan),
+                "share": shares(p),
             }
         ).sort_values("share", ascending=False, kind="stable", ignore_index=True)
         rows = slice(max(row + 1 - _ATTRIBUTION_ROWS, 0), row + 1)
-        residual = self.residual[rows, column].astype(np.float64)
+        residual = self.residual[rows, column]
         energy = np.nansum(residual**2)
         days = pd.DataFrame(
             {
                 "date": self.dates[rows],
                 "return": self.panel.returns[rows, column],
+                "expected": self.expected[rows, column],
                 "residual": residual,
                 "share": residual**2 / energy if energy > 0 else np.full(len(residual), np.nan),
             }

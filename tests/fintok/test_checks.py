@@ -72,6 +72,14 @@ def test_a_holiday_inside_neither_breaks_nor_lengthens_a_run():
     assert np.flatnonzero(is_stale(make_panel(returns))[:, 4]).tolist() == [205]
 
 
+def test_a_price_refreshed_every_other_day_is_stale():
+    returns = quiet_returns()
+    returns[200:212:2, 4] = 0.0
+    assert np.flatnonzero(is_stale(make_panel(returns))[:, 4]).tolist() == [208, 210]
+    returns[:, 4] = np.where(np.random.default_rng(1).random(400) < 0.2, 0.0, returns[:, 4])
+    assert not is_stale(make_panel(returns)).any()  # for one that often does it is nothing
+
+
 def test_an_asset_that_often_stands_still_needs_a_longer_run():
     returns = quiet_returns(1000)
     rng = np.random.default_rng(1)
@@ -101,6 +109,15 @@ def test_two_columns_with_the_same_returns_are_both_flagged_after_ten_days():
     assert np.flatnonzero(flags.any(axis=0)).tolist() == [1, 5]
     assert np.flatnonzero(flags[:, 1])[0] == 211  # ten returns that are known and not zero
     np.testing.assert_array_equal(flags[:, 1], flags[:, 5])
+
+
+def test_a_scaled_copy_is_a_duplicate_as_well():
+    returns = quiet_returns()
+    returns[200:, 5] = -2.0 * returns[200:, 1]
+    returns[300:, 6] = 0.3 * returns[300:, 2] + 1e-4 * np.sign(returns[300:, 3])  # alike, not the same
+    flags = is_duplicate(make_panel(returns))
+    assert np.flatnonzero(flags.any(axis=0)).tolist() == [1, 5]
+    assert np.flatnonzero(flags[:, 1])[0] == 210  # ten ratios: one return more
 
 
 def test_columns_that_agree_now_and_then_are_no_duplicates():

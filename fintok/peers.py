@@ -1,0 +1,194 @@
+"""What an asset should have done given all others: a conditional Gaussian whose correlations follow the market.
+
+The linear yardstick of relations. The masked model asks the same of tokens, for any set of assets and from one
+window; this one knows which asset is which, and for the mean of a day's return that is worth more.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.trailing import trailing_moments
+
+Array = NDArray[np.float64]
+
+_NORMAL = 1.2533  # from a normal's mean size to its standard deviation
+_SIZE_HALF_LIFE = 60  # rows, of an asset's usual size
+_MIN_ROWS = 20
+_LOG_NORMAL = 1.887  # from a normal's geometric mean size to its standard deviation
+_OUTLIER = 5.0  # usual sizes beyond which a value counts as this many: one wrong print must not set the scale
+_MOST = 4.0  # usual sizes, from the middle of the day, that one asset's move may tell the others
+_MIN_ASSETS = 5  # for a middle of the day
+_BLOCK = 21  # rows between two estimates of the correlations
+_HALF_LIFE = 500  # rows, of the correlations
+_PRIOR_ROWS, _PRIOR_CORRELATION = 60.0, 0.3  # what a pair is taken for before it is known
+_SHRINKAGE = 0.1  # of the correlations towards none
+_LEAST_LEVEL = 0.1  # of the day's level, so that a day on which nobody moves is not infinitely strict
+_SWAP_ROWS = 15
+_SWAP_DEGREES = 4.0  # of freedom of the Student-t: one day tells only so much for or against a swap
+
+
+class PeerView(NamedTuple):
+    """Each asset beside the others on each date; (T, A), NaN where the return is missing or its size not yet known."""
+
+    scaled: Array  # return over the asset's usual size
+    expected: Array  # its mean given the other assets' returns of the same day, in the same unit
+    size: Array  # the usual size, in units of return
+    deviation: Array  # of scaled - expected, usual for the asset and the day, in units of `scaled`
+    level: Array  # size of the other assets' moves that day, against their usual one; about 1
+    swapped: Array  # log odds over 15 days that it and some other asset are in each other's place; nats
+
+    @property
+    def residual(self) -> Array:
+        """What the others do not explain, in deviations."""
+        return (self.scaled - self.expected) / self.deviation
+
+
+def peer_view(returns: NDArray[np.floating]) -> PeerView:
+    """Compare returns (T, A) with what the other assets' returns of the same day lead to expect.
+
+    z = return / usual size is taken for jointly normal on each day, with exponentially weighted correlations of the
+    rows before a block of 21; with P their inverse, E[z_a | others] = z_a - (P z)_a / P_aa. A missing return tells
+    nothing: it counts as 0. An asset that did not trade in the block before has no weight with the others.
+    """
+    returns = np.asarray(returns, dtype=np.float64)
+    size = _usual_size(returns)
+    scaled = returns / size
+    expected = np.full(returns.shape, np.nan)
+    swapped = np.full(returns.shape, np.nan)
+    level = _others_level(scaled)
+    known = np.isfinite(scaled)
+    num_rows = -(-len(returns) // _BLOCK) * _BLOCK  # whole blocks: a panel cut short gives the same bits up to the cut
+    filled = _padded(np.where(known, scaled, 0.0), num_rows, 0.0)
+    sizes, levels = _padded(np.where(known, size, np.nan), num_rows, np.nan), _padded(level, num_rows, 1.0)
+    middle = _padded(_middle_of_day(scaled), num_rows, 0.0)
+    tally = _SwapTally(returns.shape[1])
+    for rows, precision in _precisions(filled, _padded(known, num_rows, False)):
+        seen = np.clip(filled[rows], middle[rows] - _MOST, middle[rows] + _MOST)
+        inside = slice(rows.start, min(rows.stop, len(returns)))
+        count = inside.stop - inside.start
+        expected[inside] = (seen - seen @ precision / np.diag(precision))[:count]
+        swapped[inside] = tally.add(filled[rows], sizes[rows], levels[rows], precision)[:count]
+    expected, swapped = np.where(known, expected, np.nan), np.where(known, swapped, np.nan)
+    left = scaled - expected
+    usual = _usual_size(left)
+    return PeerView(scaled, expected, size, usual * _others_level(left / usual), level, swapped)
+
+
+def _usual_size(values: Array) -> Array:
+    """Trailing mean size as a standard deviation, outliers held back; NaN before 20 values or without any move."""
+    sizes = np.abs(values)
+    logs = np.log(np.where(sizes > 0.0, sizes, np.nan))
+    typical = trailing_moments(logs, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS).mean  # outliers hardly move it
+    limit = np.where(np.isfinite(typical), _OUTLIER * _LOG_NORMAL * np.exp(typical), np.inf)
+    held = np.where(np.isnan(sizes), np.nan, np.minimum(sizes, limit))
+    size = _NORMAL * trailing_moments(held, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS).mean
+    return np.where(size > 0.0, size, np.nan)
+
+
+def _middle_of_day(scaled: Array) -> Array:
+    """Median over the assets of each date, (T, 1): in a crash it is the middle that moves; 0 for fewer than five."""
+    enough = np.isfinite(scaled).sum(axis=1) >= _MIN_ASSETS
+    middle = np.zeros((len(scaled), 1))
+    if enough.any():
+        middle[enough, 0] = np.nanmedian(scaled[enough], axis=1)
+    return middle
+
+
+def _others_level(scaled: Array) -> Array:
+    """Mean size of the other assets' values (T, A) of the day as a standard deviation, mixed with a tenth of 1."""
+    known = np.isfinite(scaled)
+    sizes = np.where(known, np.minimum(np.abs(scaled), _MOST), 0.0)
+    num_others = known.sum(axis=1, keepdims=True) - known
+    mean = (sizes.sum(axis=1, keepdims=True) - sizes) / np.maximum(num_others, 1)
+    return np.where(num_others > 0, _LEAST_LEVEL + (1.0 - _LEAST_LEVEL) * _NORMAL * mean, 1.0)
+
+
+def _padded(values: NDArray, num_rows: int, value: float) -> NDArray:
+    return np.pad(values, ((0, num_rows - len(values)), (0, 0)), constant_values=value)
+
+
+def _precisions(scaled: Array, known: NDArray[np.bool_]) -> Iterator[tuple[slice, Array]]:
+    """Rows of each block, and the inverse (A, A) of the correlations known before it."""
+    num_assets = scaled.shape[1]
+    held = np.clip(scaled, -_MOST, _MOST)
+    products, weights = np.zeros((num_assets, num_assets)), np.zeros((num_assets, num_assets))
+    age = 0.5 ** (np.arange(_BLOCK - 1, -1, -1)[:, None] / _HALF_LIFE)
+    is_active = np.ones(num_assets, dtype=bool)
+    for first in range(0, len(scaled), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        yield rows, _inverse(products, weights, is_active)
+        block, there = held[rows], known[rows].astype(np.float64)
+        products = products * age[0] * 0.5 ** (1.0 / _HALF_LIFE) + (block * age).T @ block
+        weights = weights * age[0] * 0.5 ** (1.0 / _HALF_LIFE) + (there * age).T @ there
+        is_active = np.asarray(known[rows].any(axis=0))
+
+
+def _inverse(products: Array, weights: Array, is_active: NDArray[np.bool_]) -> Array:
+    """Inverse correlations from weighted sums of products, over the days that each pair has in common."""
+    variance = np.diag(products) / np.maximum(np.diag(weights), 1e-12)
+    deviation = np.sqrt(np.where(variance > 0.0, variance, 1.0))
+    pairs = products / np.outer(deviation, deviation)
+    correlation = (pairs + _PRIOR_ROWS * _PRIOR_CORRELATION) / (weights + _PRIOR_ROWS)
+    correlation *= (1.0 - _SHRINKAGE) * np.outer(is_active, is_active)
+    np.fill_diagonal(correlation, 1.0)
+    least = _SHRINKAGE / 2.0
+    try:  # pairs have days of their own: as a whole the correlations need not be positive
+        np.linalg.cholesky(correlation - least * np.eye(len(correlation)))
+        return np.asarray(np.linalg.inv(correlation), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlation)
+        return np.asarray((vectors / np.maximum(values, least)) @ vectors.T, dtype=np.float64)
+
+
+class _SwapTally:
+    """Log-likelihood ratios of "a and b are in each other's place", summed over the last 15 days.
+
+    With z the day and P the inverse correlations, the pair (a, b) given all others is normal with precision
+    Q = P[ab, ab] around a mean that leaves Q^-1 (P z)[ab]. Each of the two is judged by itself, as a Student-t over
+    the day's level: does the other's return fit its place better than its own? The lesser of the two sums counts,
+    so that an asset that is strange alone does not accuse the others.
+    """
+
+    def __init__(self, num_assets: int) -> None:
+        self.num_assets = num_assets
+        self.pairs = np.triu_indices(num_assets, 1)  # (2, pairs)
+        self.before = np.zeros((2, _SWAP_ROWS - 1, len(self.pairs[0])), dtype=np.float32)
+
+    def add(self, scaled: Array, size: Array, level: Array, precision: Array) -> Array:
+        """The largest sum over all others, (days, A), for the next block of days."""
+        one, other = self.pairs
+        own = np.diag(precision).astype(np.float32)
+        own_a, own_b, shared = own[one], own[other], precision[self.pairs].astype(np.float32)
+        determinant = own_a * own_b - shared**2
+        z = np.clip(scaled, -_MOST, _MOST).astype(np.float32)
+        pull, sizes, levels = (x.astype(np.float32) for x in (z @ precision, size, level**2))
+        z_a, z_b, pull_a, pull_b = z[:, one], z[:, other], pull[:, one], pull[:, other]  # (days, pairs) from here
+        ratio = sizes[:, other] / sizes[:, one]
+        days = np.stack(
+            [
+                _told(own_b * pull_a - shared * pull_b, z_b * ratio - z_a, own_b, determinant, levels[:, one]),
+                _told(own_a * pull_b - shared * pull_a, z_a / ratio - z_b, own_a, determinant, levels[:, other]),
+            ]
+        )
+        days = np.concatenate([self.before, days], axis=1)
+        self.before = days[:, -(_SWAP_ROWS - 1) :]
+        total = np.cumsum(days, axis=1)
+        sums = total[:, _SWAP_ROWS - 1 :]
+        sums[:, 1:] -= total[:, :-_SWAP_ROWS]
+        table = np.full((len(z), self.num_assets, self.num_assets), -np.inf, dtype=np.float32)
+        table[:, one, other] = table[:, other, one] = sums.min(axis=0)
+        return table.max(axis=2).astype(np.float64) - np.log(max(self.num_assets - 1, 1))  # of many, one fits by chance
+
+
+def _told(left: NDArray, move: NDArray, weight: NDArray, determinant: NDArray, level: NDArray) -> NDArray:
+    """Log-likelihood ratio (days, pairs) of an asset's return after its `move` to the other's against before.
+
+    left / determinant is its distance from its mean given all others but the two, weight / determinant the variance.
+    """
+    left = left / determinant
+    scale = _SWAP_DEGREES * level * (weight / determinant)
+    told = 0.5 * (_SWAP_DEGREES + 1.0) * np.log((scale + left**2) / (scale + (left + move) ** 2))
+    return np.where(np.isfinite(told), told, np.float32(0.0))  # NaN: one of the two is not there

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from fintok.errors import InputError
+from fintok.faults import KINDS, plant_faults
+from fintok.panel import Panel
+from tests.fintok.fake_bundle import make_panel, simulate_returns
+
+ROWS = range(400, 1500)
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return make_panel(simulate_returns(1600, 30)[0])
+
+
+@pytest.fixture(scope="module")
+def faulty(panel):
+    return plant_faults(panel, list(KINDS), ROWS, seed=0)
+
+
+def only(panel, kind, seed=1):
+    """One fault of a kind: (its place, wrong returns, right returns)."""
+    planted = plant_faults(panel, [kind], ROWS, seed=seed, most=1)
+    fault = planted.faults[0]
+    rows = slice(fault.row, fault.row + fault.days)
+    return planted, planted.panel.returns[rows][:, fault.assets[0]], panel.returns[rows][:, fault.assets[0]]
+
+
+def test_every_kind_is_planted_equally_often(faulty):
+    counts = [sum(fault.kind == kind for fault in faulty.faults) for kind in KINDS]
+    assert min(counts) >= 3
+    assert max(counts) - min(counts) <= 1
+    assert all(fault.days == KINDS[fault.kind].days for fault in faulty.faults)
+
+
+def test_returns_change_inside_the_faults_and_nowhere_else(panel, faulty):
+    changed = ~np.isclose(faulty.panel.returns, panel.returns, atol=1e-10)
+    inside = np.zeros_like(changed)
+    for fault in faulty.faults:
+        for asset in fault.assets:
+            inside[fault.row : fault.row + fault.days, asset] = True
+            assert changed[fault.row : fault.row + fault.days, asset].any(), fault
+    assert not changed[~inside].any()
+    assert not inside[: ROWS.start].any()
+    assert not inside[ROWS.stop :].any()
+
+
+def test_faults_of_an_asset_lie_apart_and_few_assets_are_at_fault_on_one_day(panel, faulty):
+    count = np.zeros(panel.num_days)
+    ends: dict[int, int] = {}
+    for fault in faulty.faults:
+        for asset in fault.assets:
+            assert fault.row - ends.get(asset, -100) >= 30
+            ends[asset] = fault.row + fault.days
+            count[fault.row : fault.row + fault.days] += 1
+    assert count.max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["spike 4", "spike 8", "decimal shift", "unit x100", "FX leg slip", "stale"])
+def test_a_price_that_comes_back_leaves_the_level_as_it_was(panel, kind):
+    planted, wrong, right = only(panel, kind)
+    fault = planted.faults[0]
+    assert wrong.sum() == pytest.approx(right.sum(), abs=1e-9)
+    after = planted.panel.prices[fault.row + fault.days :, fault.assets[0]]
+    np.testing.assert_allclose(after, panel.prices[fault.row + fault.days :, fault.assets[0]], rtol=1e-9)
+
+
+def test_sizes_are_what_the_names_say(panel):
+    assert np.abs(np.subtract(*only(panel, "decimal shift")[1:]))[0] == pytest.approx(np.log(10))
+    assert np.subtract(*only(panel, "missed dividend")[1:]) == pytest.approx([-0.03])
+    _, wrong, right = only(panel, "volatility burst")
+    np.testing.assert_allclose(wrong, 3 * right, atol=1e-10)
+    _, wrong, _ = only(panel, "stale")
+    np.testing.assert_allclose(wrong[:-1], 0.0, atol=1e-12)
+    _, wrong, _ = only(panel, "partly stale")
+    np.testing.assert_allclose(wrong[::2], 0.0, atol=1e-12)
+    assert (wrong[1::2] != 0).all()
+
+
+def test_relations_are_broken_as_the_names_say(panel):
+    planted, wrong, _ = only(panel, "one-day lag")
+    row, asset = planted.faults[0].row, planted.faults[0].assets[0]
+    np.testing.assert_allclose(wrong, panel.returns[row - 1 : row + 19, asset], atol=1e-10)
+    planted, wrong, right = only(panel, "swap")
+    row, (_, other) = planted.faults[0].row, planted.faults[0].assets
+    np.testing.assert_allclose(wrong, panel.returns[row : row + 15, other], atol=1e-10)
+    np.testing.assert_allclose(planted.panel.returns[row : row + 15, other], right, atol=1e-10)
+    planted, wrong, _ = only(panel, "decoupling")
+    row, asset = planted.faults[0].row, planted.faults[0].assets[0]
+    assert np.isin(wrong.round(9), panel.returns[row - 60 : row, asset].round(9)).all()
+
+
+def test_the_same_seed_plants_the_same_faults(panel, faulty):
+    again = plant_faults(panel, list(KINDS), ROWS, seed=0)
+    assert again.faults == faulty.faults
+    np.testing.assert_array_equal(again.panel.prices, faulty.panel.prices)
+    assert plant_faults(panel, list(KINDS), ROWS, seed=1).faults != faulty.faults
+
+
+def test_faults_keep_away_from_missing_prices():
+    returns, _ = simulate_returns(1200, 12)
+    returns[:700, ::2] = np.nan  # start late
+    prices = np.where(np.isfinite(returns), 100 * np.exp(np.nancumsum(returns, axis=0)), np.nan)
+    panel = Panel.from_arrays(prices, np.arange(1200).astype("datetime64[D]"), [f"A{a}" for a in range(12)])
+    faults = plant_faults(panel, list(KINDS), range(300, 1150), seed=0).faults
+    assert faults
+    assert all(asset % 2 or fault.row >= 951 for fault in faults for asset in fault.assets)
+
+
+def test_what_cannot_be_planted_is_refused(panel):
+    with pytest.raises(InputError, match="no fault 'gremlin'"):
+        plant_faults(panel, ["gremlin"], ROWS, seed=0)
+    with pytest.raises(InputError, match="no room"):
+        plant_faults(panel, ["spike 8"], range(10, 40), seed=0)
+    returns = Panel.from_arrays(panel.returns, panel.dates, panel.assets, values="returns")
+    with pytest.raises(InputError, match="planted in prices"):
+        plant_faults(returns, ["spike 8"], ROWS, seed=0)

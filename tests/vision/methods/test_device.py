@@ -1,0 +1,67 @@
+"""What a step must not do on an accelerator: ask it for a value, or lose its precision."""
+
+import copy
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from vision.batch import Batch, Mask
+from vision.config import DINOConfig, DINOv2Config, IBOTConfig, MAEConfig, SimMIMConfig, ViTConfig
+from vision.methods.dino import DINO
+from vision.methods.dinov2 import DINOv2
+from vision.methods.ibot import IBOT
+from vision.methods.mae import MAE
+from vision.methods.simmim import SimMIM
+
+ENCODER = ViTConfig(patch_size=(2, 3), in_channels=2, dim=16, depth=2, heads=2, drop_path=0.2)
+HEAD = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8}
+METHODS = {
+    "mae": lambda: MAE(ENCODER, MAEConfig(decoder_dim=16, decoder_depth=1, decoder_heads=2)),
+    "simmim": lambda: SimMIM(ENCODER, SimMIMConfig(normalise_pixels=True)),
+    "dino": lambda: DINO(ENCODER, DINOConfig(**HEAD)),
+    "ibot": lambda: IBOT(ENCODER, IBOTConfig(**HEAD)),
+    "dinov2": lambda: DINOv2(ENCODER, DINOv2Config(**HEAD, patch_prototypes=16, patch_bottleneck_dim=8)),
+}
+
+
+def _batch():
+    hidden = torch.zeros(4, 8, dtype=torch.bool)
+    hidden[:, ::2] = True
+    mask = Mask(hidden, torch.arange(0, 8, 2).expand(4, 4).contiguous(), torch.ones(4, 4))
+    return Batch((torch.randn(4, 2, 4, 12),), (mask,), (torch.ones(4, 4, 12, dtype=torch.bool),), 2)
+
+
+def _step(method, batch):
+    method.begin_step(0.3)
+    terms = method.loss(method.predict(batch), method.targets(batch), batch)
+    loss = torch.stack(list(terms.values())).sum()
+    loss.backward()
+    method.before_update()
+    method.end_step()
+    return loss
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # the teacher's copy
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_asks_the_device_for_no_value(name, monkeypatch):
+    """On fake tensors, which have none, it runs through; that this can fail, tests/vision/test_synchronisation.py."""
+    monkeypatch.setattr(torch.nn.init, "trunc_normal_", torch.nn.init.normal_)  # it looks at values, at build time
+    with FakeTensorMode() as mode:
+        deepcopy = copy.deepcopy
+        monkeypatch.setattr(copy, "deepcopy", lambda module: deepcopy(module, {id(mode): mode}))  # tensors, not mode
+        method, batch = METHODS[name]().train(), _batch()
+        assert _step(method, batch).shape == ()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_in_bfloat16_has_a_loss_in_float32_near_the_full_one(name):
+    torch.manual_seed(0)
+    method, batch = METHODS[name]().eval(), _batch()
+    method.begin_step(0.3)
+    with torch.no_grad():
+        full = torch.stack(list(method.loss(method.predict(batch), method.targets(batch), batch).values())).sum()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = _step(method, batch)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(full.item(), rel=0.02)

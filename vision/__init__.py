@@ -17,8 +17,10 @@ if TYPE_CHECKING:
         ConfigError,
         DINOConfig,
         DINOv2Config,
+        DVAEConfig,
         IBOTConfig,
         MAEConfig,
+        OnlineTokenizerConfig,
         OptimConfig,
         SimMIMConfig,
         ViTConfig,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from vision.evaluate.gallery import code_gallery
     from vision.evaluate.knn import knn
     from vision.evaluate.linear import linear_probe
+    from vision.evaluate.masking import code_information, linear_information
     from vision.evaluate.segment import segment
     from vision.masks import (
         AxisMask,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from vision.methods import METHODS
     from vision.nn.codebook import Codebook, Quantized
     from vision.nn.decoder import TokenDecoder
+    from vision.nn.dvae import DiscreteVAE
     from vision.nn.grid import PatchGrid
     from vision.nn.heads import DINOHead
     from vision.nn.teacher import EMATeacher
@@ -77,6 +81,8 @@ _HOME = {  # name -> module that defines it
     "DINOConfig": "config",
     "DINOHead": "nn.heads",
     "DINOv2Config": "config",
+    "DVAEConfig": "config",
+    "DiscreteVAE": "nn.dvae",
     "EMATeacher": "nn.teacher",
     "Encoded": "nn.vit",
     "FinetuneConfig": "evaluate.config",
@@ -90,6 +96,7 @@ _HOME = {  # name -> module that defines it
     "Mask": "batch",
     "MaskGenerator": "masks",
     "MixedMask": "masks",
+    "OnlineTokenizerConfig": "config",
     "OptimConfig": "config",
     "PatchGrid": "nn.grid",
     "Quantized": "nn.codebook",
@@ -105,6 +112,7 @@ _HOME = {  # name -> module that defines it
     "VisionTransformer": "nn.vit",
     "attention_maps": "evaluate.attention",
     "code_gallery": "evaluate.gallery",
+    "code_information": "evaluate.masking",
     "codebook_health": "evaluate.codebook",
     "export_onnx": "convert.export",
     "export_program": "convert.export",
@@ -113,6 +121,7 @@ _HOME = {  # name -> module that defines it
     "fit": "train.fit",
     "from_dict": "config",
     "knn": "evaluate.knn",
+    "linear_information": "evaluate.masking",
     "linear_probe": "evaluate.linear",
     "load_encoder": "train.checkpoint",
     "load_tokenizer": "train.checkpoint",
@@ -152,6 +161,8 @@ __all__ = [
     "DINOConfig",
     "DINOHead",
     "DINOv2Config",
+    "DVAEConfig",
+    "DiscreteVAE",
     "EMATeacher",
     "Encoded",
     "FinetuneConfig",
@@ -164,6 +175,7 @@ __all__ = [
     "Mask",
     "MaskGenerator",
     "MixedMask",
+    "OnlineTokenizerConfig",
     "OptimConfig",
     "PatchGrid",
     "Quantized",
@@ -180,6 +192,7 @@ __all__ = [
     "__version__",
     "attention_maps",
     "code_gallery",
+    "code_information",
     "codebook_health",
     "export_onnx",
     "export_program",
@@ -188,6 +201,7 @@ __all__ = [
     "fit",
     "from_dict",
     "knn",
+    "linear_information",
     "linear_probe",
     "load_encoder",
     "load_tokenizer",

@@ -17,6 +17,7 @@ from vision.config.model import (
     Attention,
     CodebookConfig,
     Position,
+    RelativePosition,
     Scope,
     ViTConfig,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "OptimConfig",
     "PretrainConfig",
     "Position",
+    "RelativePosition",
     "Scope",
     "SimMIMConfig",
     "VQKDConfig",

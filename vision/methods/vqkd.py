@@ -91,6 +91,7 @@ class VQKD(Method):
             scope=encoder.scope,
             row_position=encoder.row_position,
             column_position=encoder.column_position,
+            relative_position=encoder.relative_position,
             max_rows=encoder.max_rows,
             max_columns=encoder.max_columns,
             mlp_ratio=encoder.mlp_ratio,

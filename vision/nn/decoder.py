@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vision.config import Attention, Position, Scope, ViTConfig
+from vision.config import Attention, Position, RelativePosition, Scope, ViTConfig
 from vision.nn.grid import PatchGrid
 from vision.nn.vit import VisionTransformer, init_weights
 
@@ -29,6 +29,7 @@ class TokenDecoder(nn.Module):
         scope: Scope = "window",
         row_position: Position = "sincos",
         column_position: Position = "sincos",
+        relative_position: RelativePosition = "none",
         max_rows: int = 14,
         max_columns: int = 14,
         mlp_ratio: float = 4.0,
@@ -47,6 +48,7 @@ class TokenDecoder(nn.Module):
                 scope=scope,
                 row_position=row_position,
                 column_position=column_position,
+                relative_position=relative_position,
                 max_rows=max_rows,
                 max_columns=max_columns,
                 has_cls=has_cls,

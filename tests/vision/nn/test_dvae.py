@@ -138,6 +138,16 @@ def test_pixels_that_were_not_observed_have_no_say():
     assert torch.equal(vae.reconstruct(images, valid)[:, :, rows], vae.reconstruct(other, valid)[:, :, rows])
 
 
+def test_the_decoder_has_the_encoders_positions_relative_ones_too():
+    nothing_else = {"row_position": "none", "column_position": "none"}
+    vae = _vae(relative_position="shared", **nothing_else)
+    assert vae.decoder.vit.relative is not None
+    vectors, grid = torch.randn(1, 12, 8), vae.encoder.grid(torch.randn(1, 2, 3, 20))
+    torch.nn.init.normal_(vae.decoder.vit.relative.table)
+    order = torch.randperm(12)
+    assert not torch.allclose(vae.decode(vectors[:, order], grid), vae.decode(vectors, grid)[:, order], atol=1e-4)
+
+
 def test_in_the_patch_scope_code_and_picture_are_functions_of_the_patch_alone():
     positions = {"row_position": "none", "column_position": "none"}
     vae, images = _vae(scope="patch", has_cls=False, **positions), torch.randn(1, 2, 2, 15)

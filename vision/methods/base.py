@@ -153,6 +153,19 @@ class MaskedCodeModel(nn.Module):
     forward = logits
 
 
+def init_cut_normal(model: nn.Module, std: float) -> None:
+    """Matrices, CLS and mask tokens from a normal cut at ± one std, biases 0 (``_trunc_normal_`` of BEiT, SimMIM)."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=std, a=-std, b=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, MaskToken):
+            nn.init.trunc_normal_(module.weight, std=std, a=-std, b=std)
+        elif isinstance(module, VisionTransformer) and module.cls_token is not None:
+            nn.init.trunc_normal_(module.cls_token, std=std, a=-std, b=std)
+
+
 def rescale_outputs(block: nn.Module, number: int) -> None:
     """Divide the weights that write to the residual stream by √(2 · number) (BEiT, ``fix_init_weight``)."""
     with torch.no_grad():

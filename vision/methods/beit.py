@@ -16,7 +16,7 @@ keys have a bias, which changes nothing; a patch that was not observed is neithe
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision.batch import Batch
 from vision.config import BEiTConfig, ViTConfig
@@ -29,6 +29,7 @@ from vision.methods.base import (
     check_tokenizer,
     code_entropy,
     hidden_codes,
+    init_cut_normal,
     mask_of,
     rescale_outputs,
     take,
@@ -58,7 +59,7 @@ class BEiT(Method):
         self.config = config
         self.tokenizer = Frozen(tokenizer)
         self.model = MaskedCodeModel(encoder, tokenizer.num_codes)
-        _initialise(self.model, config.initial_std)
+        init_cut_normal(self.model, config.initial_std)
         for number, block in enumerate(self.model.encoder.blocks, start=1):
             rescale_outputs(block, number)
         self._last: tuple[Tensor, Tensor] | None = None  # codes and weight of the last batch, for the figures
@@ -88,15 +89,3 @@ class BEiT(Method):
     def metrics(self) -> dict[str, Tensor]:
         """Entropy (nats) of the tokens asked for in the last batch: the loss of a model that sees nothing."""
         return {} if self._last is None else {"code_entropy": code_entropy(*self._last, self.model.num_codes)}
-
-
-def _initialise(model: MaskedCodeModel, std: float) -> None:
-    """Matrices, CLS and mask token from a normal cut at ± one std (``trunc_normal_`` of the official code)."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=std, a=-std, b=std)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    for token in (model.mask_token.weight, model.encoder.cls_token):
-        if token is not None:
-            nn.init.trunc_normal_(token, std=std, a=-std, b=std)

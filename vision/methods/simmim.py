@@ -5,10 +5,11 @@ one linear layer predicts the pixels of the hidden ones, as they are, under an l
 
     L = Σ_hidden |x̂ − x| / number of hidden pixels and channels
 
-one ratio for the whole batch. The paper hides 60 % in cells of 32 pixels (``GridMask``, §3.2). Differences:
-pixels are in the order of our PatchGrid, not PixelShuffle's, which permutes the rows of the linear layer; the
-official 10⁻⁵ in the denominator is left out; a patch that was not observed is neither seen nor predicted, nor
-are pixels that were not.
+one ratio for the whole batch. The paper hides 60 % in cells of 32 pixels (``GridMask``, §3.2); its ViT is BEiT's
+(``relative_position: shared``, no other position, ``layer_scale`` .1) and starts like it. Differences: pixels are
+in the order of our PatchGrid, not PixelShuffle's, which permutes the rows of the linear layer; the official 10⁻⁵
+in the denominator is left out; a patch that was not observed is neither seen nor predicted, nor are pixels that
+were not.
 """
 
 import torch
@@ -17,8 +18,19 @@ from torch import Tensor, nn
 from vision.batch import Batch
 from vision.config import SimMIMConfig, ViTConfig
 from vision.losses import masked_l1
-from vision.methods.base import HiddenPixels, MaskToken, Method, hidden_pixels, mask_of, observed_patches, take
-from vision.nn.vit import VisionTransformer, init_weights
+from vision.methods.base import (
+    HiddenPixels,
+    MaskToken,
+    Method,
+    check_global_tokens,
+    hidden_pixels,
+    init_cut_normal,
+    mask_of,
+    observed_patches,
+    rescale_outputs,
+    take,
+)
+from vision.nn.vit import VisionTransformer
 from vision.targets import normalise_patches
 
 
@@ -27,7 +39,7 @@ class SimMIM(Method):
 
     Parameters
     ----------
-    encoder : any; the paper's ViT is BEiT's, with a relative position bias.
+    encoder : any in which patches see one another.
     config : knobs of the method.
 
     Raises
@@ -39,14 +51,16 @@ class SimMIM(Method):
         super().__init__()
         if encoder.scope == "patch":
             raise ValueError("in scope 'patch' a hidden patch sees no other: set scope 'window' or 'causal'")
-        if encoder.scope == "causal" and encoder.num_global_tokens:
-            raise ValueError("no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0")
+        check_global_tokens(encoder)
         self.config = config
         rows, columns = encoder.patch_size
         self.encoder = VisionTransformer(encoder)
         self.mask_token = MaskToken(encoder.dim, std=0.02)
         self.head = nn.Linear(encoder.dim, encoder.in_channels * rows * columns)
-        self.head.apply(init_weights)
+        for part in (self.encoder, self.mask_token):  # the head keeps PyTorch's default, as in the official code
+            init_cut_normal(part, std=0.02)
+        for number, block in enumerate(self.encoder.blocks, start=1):
+            rescale_outputs(block, number)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> HiddenPixels:

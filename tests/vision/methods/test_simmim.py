@@ -147,6 +147,15 @@ def test_state_loads_into_a_new_method_and_gives_the_same_numbers(build, make_ba
     assert torch.equal(loss_of(method, batch), loss_of(other, batch))
 
 
+def test_the_encoder_starts_as_in_beit(build):
+    """A normal of std .02 cut at ± one std has a std of .0108; outputs of block i are divided by √(2i)."""
+    encoder = build(dim=96, mlp_ratio=8.0).encoder
+    for index, block in enumerate(encoder.blocks):
+        assert block.mlp[0].weight.std().item() == pytest.approx(0.0108, rel=0.03)
+        assert block.mlp[2].weight.std().item() == pytest.approx(0.0108 / math.sqrt(2 * (index + 1)), rel=0.03)
+    assert max(p.abs().max().item() for p in (encoder.patch_embed.projection.weight, encoder.cls_token)) <= 0.02
+
+
 def test_a_batch_without_mask_and_a_scope_in_which_nothing_can_be_learned_are_refused(build, make_batch):
     with pytest.raises(ValueError, match="give its views a mask generator"):
         build().predict(make_batch(2))

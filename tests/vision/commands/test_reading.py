@@ -106,6 +106,6 @@ def test_masking_is_measured_without_a_model(tmp_path, refuse):
     words = ["evaluate", "--data", tmp_path / "x.npy", "--task", "masking"]
     call(*words, "--patch-size", "1", "2", "--out", tmp_path / "e")
     results = json.loads((tmp_path / "e" / "results.json").read_text())
-    assert 0.1 <= results["masking"]["best_ratio"] <= 0.9
+    assert 0 < results["masking"]["best_ratio"] < 1
     assert "--patch-size 4 4" in refuse(*words, "--out", tmp_path / "f")
     assert "needs --model" in refuse(*words, "knn", "--out", tmp_path / "f")

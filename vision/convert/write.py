@@ -31,6 +31,9 @@ def write_encoder(encoder: VisionTransformer, path: str | Path, form: str) -> No
     it is not there. What is there is written over. The position of CLS, which is part of the token here, is
     zero, sin-cos positions are written out on the grid of ``max_rows`` × ``max_columns``, and BEiT's keys lose
     their bias, which changes no feature. Raises ConvertError when the form has no place for what the encoder has.
+
+    In a Hugging Face folder an encoder with sin-cos positions is a ``vit_mae``, whose model hides and shuffles patches:
+    ``ViTModel.from_pretrained`` reads the same folder and gives the features.
     """
     target = Path(path)
     if form == HUGGING_FACE_FORM:

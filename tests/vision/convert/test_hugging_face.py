@@ -79,12 +79,14 @@ def test_an_encoder_of_mae_becomes_vit_mae(make_encoder, transformers, images, t
     encoder = make_encoder(row_position="sincos", column_position="sincos")
     write_encoder(encoder, tmp_path, "huggingface")
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "vit_mae"
-    model = transformers.AutoModel.from_pretrained(tmp_path, mask_ratio=0.0)
-    cls, patches = _features(model, images)
     with torch.no_grad():
         encoded = encoder(images)
-    assert torch.allclose(encoded.cls, cls, atol=1e-5)
-    assert torch.allclose(encoded.patches, patches, atol=1e-5)
+    masked = transformers.AutoModel.from_pretrained(tmp_path, mask_ratio=0.0)
+    assert type(masked).__name__ == "ViTMAEModel"
+    for model in (masked, transformers.ViTModel.from_pretrained(tmp_path, add_pooling_layer=False)):
+        cls, patches = _features(model, images)
+        assert torch.allclose(encoded.cls, cls, atol=1e-5)
+        assert torch.allclose(encoded.patches, patches, atol=1e-5)
 
 
 def test_a_whole_pretraining_model_is_read_and_its_decoder_reported(transformers, randomise, tmp_path):

@@ -58,6 +58,8 @@ class DINOv2Network(nn.Module):
     def __init__(self, encoder: ViTConfig, config: DINOv2Config) -> None:
         super().__init__()
         self.encoder = VisionTransformer(encoder)
+        if self.encoder.cls_token is not None:
+            nn.init.normal_(self.encoder.cls_token, std=1e-6)  # official ``init_weights``; DINO and iBOT: .02
         self.head = _head(encoder, config, config.num_prototypes, config.bottleneck_dim)
         self.patch_head = (
             None if config.shared_head else _head(encoder, config, config.patch_prototypes, config.patch_bottleneck_dim)

@@ -206,9 +206,10 @@ def test_teacher_and_local_views_are_never_masked_and_hidden_pixels_are_not_seen
     assert not torch.allclose(method.predict(moved).cls[2], first.cls[2])
 
 
-def test_mask_token_starts_at_zero_and_the_last_layers_are_held_still_at_first(build, make_batch, loss_of):
+def test_tokens_start_at_zero_or_near_it_and_the_last_layers_are_held_still_at_first(build, make_batch, loss_of):
     method = build(dataclasses.replace(CONFIG, freeze_last_layer=0.5))
     assert not method.mask_token.weight.any()
+    assert 0 < method.student.encoder.cls_token.abs().max() < 1e-5
     batch = make_batch(2, num_global=2, mask_ratio=0.4)
     for progress, is_free in ((0.0, False), (0.5, True)):
         method.zero_grad()

@@ -18,7 +18,7 @@ How this reads here, where the description leaves it open:
 - The *validation mask* is an additional block mask on what the tokenizer reads, and L_momentum counts at its hidden
   patches. Without it the answer is trivial: tokenizer and copy are nearly one network, and on the same pixels they
   agree whatever the codes mean. With it a code has to be foreseeable from its surroundings. The additional mask is
-  that of the next image of the batch, so it has the same kind and size and is independent of M.
+  M turned by half a turn: blocks of the same sizes elsewhere, whatever the batch, and no second draw.
 - All codes in use: the divergence from equal use, KL(mean_i p(· | f_i) ‖ uniform), over the patches of all
   processes, is a loss (a code that is foreseeable and evenly used says most about the image); and a code that no
   target had for some steps is put on the feature of a random patch, in the tokenizer and its copy. All codes start
@@ -187,8 +187,8 @@ class OnlineTokenizer(Method):
 
 
 def validation_mask(mask: Mask) -> Mask:
-    """For each image the mask of the next one; weights 1 where it hides, whether or not that was observed."""
-    hidden, index = mask.hidden.roll(1, 0), mask.index.roll(1, 0)
+    """Each image's mask turned by half a turn; weights 1 where it hides, whether or not that was observed."""
+    hidden, index = mask.hidden.flip(1), mask.hidden.shape[1] - 1 - mask.index
     return Mask(hidden, index, hidden.gather(1, index).float())
 
 

@@ -45,7 +45,7 @@ def test_terms_are_what_the_formulas_say(build, make_batch):
     mask, codebook = batch.masks[0], method.tokenizer.codebook.detach()
     recon, momentum, distance, mean = [], [], [], torch.zeros(16)
     for b in range(4):
-        held_out = mask.hidden[(b - 1) % 4]
+        held_out = mask.hidden[b].flip(0)
         for place, n in enumerate(mask.index[b].tolist()):
             if mask.hidden[b, n] and valid[b, n]:
                 recon.append(-F.log_softmax(predictions.logits[b, place], -1)[codes[b, n]])
@@ -64,12 +64,13 @@ def test_terms_are_what_the_formulas_say(build, make_batch):
     torch.testing.assert_close(terms["usage"], 2 * ((mean * mean.log()).sum() + math.log(16)))
 
 
-def test_the_validation_mask_is_another_images_and_hides_its_patches_from_the_tokenizer(build, make_batch):
+def test_the_validation_mask_is_the_mask_turned_and_hides_its_patches_from_the_tokenizer(build, make_batch):
     method, batch = build(), make_batch(4, mask_ratio=0.4)
     method.eval()
     held_out = validation_mask(batch.masks[0])
-    assert torch.equal(held_out.hidden[1], batch.masks[0].hidden[0])
-    assert not torch.equal(held_out.hidden, batch.masks[0].hidden)
+    assert torch.equal(held_out.hidden.view(4, 4, 5), batch.masks[0].hidden.view(4, 4, 5).rot90(2, (1, 2)))
+    assert held_out.hidden.gather(1, held_out.index).all()
+    assert (held_out.hidden != batch.masks[0].hidden).any(1).all()
     hidden = held_out.hidden.view(4, 4, 5).repeat_interleave(2, 1).repeat_interleave(3, 2)
     other = batch._replace(views=(torch.where(hidden[:, None], 5.0, batch.views[0]),))
     torch.testing.assert_close(method.predict(other).features, method.predict(batch).features)

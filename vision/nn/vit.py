@@ -102,7 +102,7 @@ class VisionTransformer(nn.Module):
         return self._through_blocks([placed], [segment], ())[0]
 
     def _through_blocks(
-        self, placed: Sequence[Tensor], segments: Sequence[Segment], layers: tuple[int, ...]
+        self, placed: Sequence[Tensor], segments: Sequence[Segment], layers: Sequence[int]
     ) -> list[Encoded]:
         """Tokens that have their positions, per segment (B_i, N_i, D) -> what the blocks make of them."""
         num_global = self.config.num_global_tokens

@@ -18,12 +18,15 @@ import sys
 from pathlib import Path
 import torch
 from vision.config import (
-    BEiT2Config, CodebookConfig, IBOTConfig, OnlineTokenizerConfig, OptimConfig, ViTConfig, VQKDConfig)
+    BEiT2Config, CodebookConfig, IBOTConfig, MAEConfig, OnlineTokenizerConfig, OptimConfig, SimMIMConfig, ViTConfig,
+    VQKDConfig)
 from vision.data.views import MultiCrop, SingleView
 from vision.masks import RandomMask
 from vision.methods.beit2 import BEiT2
 from vision.methods.ibot import IBOT
+from vision.methods.mae import MAE
 from vision.methods.online_tokenizer import OnlineTokenizer
+from vision.methods.simmim import SimMIM
 from vision.methods.vqkd import VQKD
 from vision.nn.tokenizer import Tokenizer
 from vision.train.fit import fit
@@ -32,9 +35,11 @@ torch.set_num_threads(1)
 out, devices = Path(sys.argv[1]), int(sys.argv[2])
 
 class Images:
-    images = torch.randn(24, 1, 4, 9, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(24, 1, 4, 9, generator=generator)
+    observed = torch.rand(24, 4, 9, generator=generator) > torch.rand(24, 1, 1, generator=generator)
     def __len__(self): return 24
-    def __getitem__(self, index): return self.images[index], None
+    def __getitem__(self, index): return self.images[index], self.observed[index]
 
 torch.manual_seed(0)
 encoder = ViTConfig(patch_size=(2, 3), in_channels=1, dim=16, depth=2, heads=2)
@@ -42,12 +47,14 @@ codebook = CodebookConfig(num_codes=8, dim=4, revive_after=3)
 online = OnlineTokenizerConfig(num_codes=8, code_dim=4, tokenizer_depth=1, revive_after=3)
 mask = RandomMask(0.4)
 crops = MultiCrop((2, 3), (4, 9), (2, 6), num_local=1, global_scale=(0.5, 1.0), mask=mask)
+view = SingleView((4, 9), (2, 3), mask)
 runs = {
+    "mae": (MAE(encoder, MAEConfig(decoder_dim=16, decoder_depth=1, decoder_heads=2)), view),
+    "simmim": (SimMIM(encoder, SimMIMConfig()), view),
     "ibot": (IBOT(encoder, IBOTConfig(num_prototypes=16, hidden_dim=16, bottleneck_dim=8)), crops),
     "vqkd": (VQKD(encoder, VQKDConfig(codebook=codebook, target="patches")), SingleView((4, 9), (2, 3))),
-    "beit2": (BEiT2(encoder, BEiT2Config(early_layer=1), Tokenizer(encoder, codebook)),
-              SingleView((4, 9), (2, 3), mask)),
-    "online_tokenizer": (OnlineTokenizer(encoder, online), SingleView((4, 9), (2, 3), mask)),
+    "beit2": (BEiT2(encoder, BEiT2Config(early_layer=1), Tokenizer(encoder, codebook)), view),
+    "online_tokenizer": (OnlineTokenizer(encoder, online), view),
 }
 for name, (method, views) in runs.items():
     config = OptimConfig(steps=8, batch_size=8 // devices, learning_rate=2e-3, warmup_steps=2, clip_norm=1.0)
@@ -65,13 +72,13 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
     for prefix, devices in ((launch, 2), ([sys.executable], 1)):
         command = [*prefix, str(script), str(tmp_path / str(devices)), str(devices)]
         subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True, timeout=240)
-    for name in ("ibot", "vqkd", "beit2", "online_tokenizer"):
+    for name in ("mae", "simmim", "ibot", "vqkd", "beit2", "online_tokenizer"):
         two, one = (read_metrics(tmp_path / str(devices) / f"{name}.csv") for devices in (2, 1))
         losses = [[row["loss"] for row in rows] for rows in (two, one)]
         assert len(losses[0]) == 8
         assert losses[0] == pytest.approx(losses[1], rel=1e-3), name
         states = [load_training_state(tmp_path / d / f"{name}.ckpt")["method"] for d in ("2", "1")]
         for key in states[0]:
-            if "center" in key or "codebook.weight" in key or key.endswith(".codebook"):
+            if states[0][key].is_floating_point():
                 difference = (states[0][key] - states[1][key]).abs().max()
-                assert difference < 1e-3, (name, key)
+                assert difference < 2e-3, (name, key)

@@ -31,7 +31,7 @@ class Fault(NamedTuple):
     kind: str  # one of KINDS
     row: int  # of its first wrong return
     days: int  # rows with a wrong return, from `row` on
-    assets: tuple[int, ...]  # columns: one, or two that are swapped
+    assets: tuple[int, ...]  # columns: one, or two that are swapped or have become the same
 
 
 class FaultyPanel(NamedTuple):
@@ -125,14 +125,14 @@ def _swap(place: Place, rng: np.random.Generator) -> dict[int, Array]:
 
 
 def _peer(place: Place, rng: np.random.Generator) -> dict[int, Array]:
-    """The returns of the asset that was most like it, at its own volatility."""
+    """The returns of the asset that was most like it, at its own volatility; nothing tells which is the copy."""
     rows = slice(place.row, place.row + place.days)
     there = np.flatnonzero(np.isfinite(place.returns[place.row - _HISTORY : place.row + place.days]).all(axis=0))
     columns = there[there != place.asset]
     likeness = np.corrcoef(place.past[:, place.asset], place.past[:, columns], rowvar=False)[0, 1:]
     peer = columns[np.argmax(np.nan_to_num(likeness))]
-    deviation = place.deviation[place.row]
-    return {place.asset: place.returns[rows, peer] * deviation[place.asset] / deviation[peer]}
+    shown, deviation = place.returns[rows, peer], place.deviation[place.row]
+    return {place.asset: shown * deviation[place.asset] / deviation[peer], int(peer): shown.copy()}
 
 
 def _decoupled(place: Place, rng: np.random.Generator) -> dict[int, Array]:

@@ -1,13 +1,16 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from vision.batch import Batch, Mask
 from vision.config import BEiTConfig, CodebookConfig, ViTConfig
+from vision.masks import BlockMask
 from vision.methods.beit import BEiT
+from vision.nn.grid import PatchGrid
 from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 
 NUM_CODES = 16
@@ -35,6 +38,20 @@ def test_first_loss_is_ln_k(build, make_batch):
     method, batch = build(), make_batch(8, mask_ratio=0.4)
     (loss,) = method.loss(method.predict(batch), method.targets(batch), batch).values()
     assert loss.item() == pytest.approx(math.log(NUM_CODES), rel=0.05)
+
+
+def test_the_papers_task_75_of_196_patches_in_blocks_named_among_8192_codes():
+    """At the start the loss is ln 8192 = 9.01."""
+    config = ViTConfig(patch_size=(1, 1), in_channels=1, dim=8, heads=2, depth=1, relative_position="shared")
+    torch.manual_seed(0)
+    method = BEiT(config, BEiTConfig(), Tokenizer(config, CodebookConfig(num_codes=8192, dim=4)))
+    mask, grid = BlockMask(75 / 196, min_patches=16), PatchGrid(14, 14, 1, 1)
+    hidden = torch.from_numpy(mask(grid, np.random.default_rng(0))).flatten()[None]
+    batch = Batch((torch.randn(1, 1, 14, 14),), (Mask.from_hidden(hidden, mask.count(grid)),), (None,), 1)
+    predicted, codes = method.predict(batch), method.targets(batch)
+    assert predicted.shape == (1, 75, 8192)
+    assert codes.shape == (1, 75)
+    assert method.loss(predicted, codes, batch)["code"].item() == pytest.approx(math.log(8192), abs=0.02)
 
 
 @pytest.mark.parametrize("relative_position", ["none", "shared"])

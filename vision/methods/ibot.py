@@ -1,11 +1,17 @@
 """iBOT: image BERT pre-training with an online tokenizer (Zhou et al., ICLR 2022, arXiv 2111.07832).
 
 The teacher is a momentum copy of the student and sees whole views; the student sees masked views and local
-crops. It learns the teacher's distribution over prototypes: on CLS across views (DINO's loss), and on
-every masked patch of the same view. As in the official code, the last layer's centre for patches follows
-all patches, not the masked ones; the patch loss is a mean per image, then over all images, those without a
-mask included; schedules run per step. Differences: a patch that was not observed is neither seen, nor
-predicted, nor counted in the centre.
+crops. It learns the teacher's distribution over prototypes: on CLS across views, and on every masked patch of the
+same view. With g teacher and h student logits, of CLS or of a patch, and no gradient into the teacher,
+
+    P_t = softmax((g − c) / τ_t),  P_s = softmax(h / τ_s),  c ← m c + (1 − m) · mean of g
+    L_CLS = mean of −P_t(u) · log P_s(v) over global views u and all views v ≠ u      (DINO's loss)
+    L_MIM = mean over images of the mean over their masked patches of −P_t · log P_s  (eq. 2)
+    θ_t ← λ θ_t + (1 − λ) θ_s,  λ on a cosine from .996 to 1
+
+CLS and patches have a centre each. As in the official code, that of patches follows all of them, not the masked
+ones; L_MIM is a mean per image, then over all images, those without a mask included. Differences: schedules run
+per step; a patch that was not observed is neither seen, nor predicted, nor counted in the centre.
 """
 
 from collections.abc import Mapping

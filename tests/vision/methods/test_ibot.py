@@ -28,6 +28,39 @@ def test_first_loss_is_ln_k_on_cls_and_share_of_masked_images_times_ln_k_on_patc
     assert terms["patch"].item() == pytest.approx(masked * math.log(256), rel=0.1)
 
 
+def test_terms_and_centres_are_the_loops_of_the_docstring_over_several_steps(method, make_batch):
+    centre, patch_centre = torch.zeros(64), torch.zeros(64)
+    student, teacher = method.student, method.teacher.module
+    for step in range(2):
+        batch = make_batch(3, num_global=2, num_local=1, mask_ratio=0.4, share_unmasked=0.4, seed=3 + step)
+        hidden = batch.masks[0].hidden
+        seen = teacher.encoder(batch.views[0])
+        g_cls, g_patches = teacher.head(seen.cls).view(2, 3, 64), teacher.head(seen.patches)
+        tokens = torch.where(hidden[..., None], method.mask_token.weight, student.encoder.embed(batch.views[0]))
+        masked = student.encoder.encode([tokens], [student.encoder.grid(batch.views[0])])[0]
+        local = student.encoder(batch.views[1])
+        h_cls = student.head(torch.cat([masked.cls, local.cls])).view(3, 3, 64)
+        h_patches = student.head(masked.patches)
+        cls, patch = 0.0, 0.0
+        for u in range(2):
+            for v in range(3):
+                if v != u:
+                    p_t = ((g_cls[u] - centre) / 0.04).softmax(-1)
+                    cls += -(p_t * (h_cls[v] / 0.1).log_softmax(-1)).sum(-1).mean().item() / 4
+        for image in range(6):
+            places = hidden[image].nonzero().flatten().tolist()
+            for place in places:
+                p_t = ((g_patches[image, place] - patch_centre) / 0.04).softmax(-1)
+                patch += -(p_t * (h_patches[image, place] / 0.1).log_softmax(-1)).sum().item() / len(places) / 6
+        terms = method.loss(method.predict(batch), method.targets(batch), batch)
+        assert terms["cls"].item() == pytest.approx(cls, rel=1e-4)
+        assert terms["patch"].item() == pytest.approx(patch, rel=1e-4)
+        centre = 0.9 * centre + 0.1 * g_cls.flatten(0, 1).mean(0)
+        patch_centre = 0.9 * patch_centre + 0.1 * g_patches.flatten(0, 1).mean(0)
+        torch.testing.assert_close(method.cls_centering.center, centre)
+        torch.testing.assert_close(method.patch_centering.center, patch_centre)
+
+
 def test_loss_falls(method, make_batch, train):
     batch = make_batch(8, num_global=2, num_local=2, mask_ratio=0.4)
     method.train()

@@ -59,7 +59,7 @@ def feature_std(features: Tensor) -> Tensor:
 
 
 def rankme(features: Tensor, eps: float = 1e-7) -> Tensor:
-    """Effective rank of features (n, D) (RankMe, Garrido et al. 2023, eq. 3): exp of the entropy of their singular
+    """Effective rank of features (n, D) (RankMe, Garrido et al. 2023): exp of the entropy of their singular
     values as shares; from 1 to min(n, D).
     """
     values = torch.linalg.svdvals(features.float())

@@ -22,7 +22,7 @@ VIT_SIZES: Mapping[str, Mapping[str, int]] = {
     "base": {"dim": 768, "depth": 12, "heads": 12},  # ViT (Dosovitskiy et al. 2021), table 1
     "large": {"dim": 1024, "depth": 24, "heads": 16},
     "huge": {"dim": 1280, "depth": 32, "heads": 16},
-    "giant": {"dim": 1536, "depth": 40, "heads": 24},  # DINOv2 (Oquab et al. 2023), table 16; with swiglu
+    "giant": {"dim": 1536, "depth": 40, "heads": 24},  # DINOv2, official ``vit_giant2``; with swiglu
 }
 """Name -> width, blocks and heads."""
 

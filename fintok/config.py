@@ -31,7 +31,7 @@ class ImagingConfig:
     """Channels of the image, see fintok.imaging.ReturnImager."""
     patch_days: int = 5
     """Days of a patch: one token."""
-    window_days: int = 45
+    window_days: int = 25
     """Days that a model sees at once, a multiple of patch_days."""
     fast_days: float = 10.0
     """Half-life of the fast volatility, days."""
@@ -103,7 +103,7 @@ class TeacherConfig:
     )
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=300, batch_size=8, learning_rate=1e-3, warmup_steps=50, weight_decay=0.04, clip_norm=3.0
+            steps=300, batch_size=24, learning_rate=1e-3, warmup_steps=50, weight_decay=0.04, clip_norm=3.0
         )
     )
     num_local_crops: int = 4
@@ -125,7 +125,7 @@ class TokenizerConfig:
     )
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=600, batch_size=16, learning_rate=2e-3, warmup_steps=50, weight_decay=1e-4, betas=(0.9, 0.99)
+            steps=600, batch_size=48, learning_rate=2e-3, warmup_steps=50, weight_decay=1e-4, betas=(0.9, 0.99)
         )
     )
     num_words: int = 64
@@ -142,17 +142,19 @@ class PredictorConfig:
     """Stage 3: masked modelling of the tokens, p(code | what is visible)."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    method: BEiT2Config = field(default_factory=lambda: BEiT2Config(early_layer=3, aggregation_depth=0))
+    method: BEiT2Config = field(
+        default_factory=lambda: BEiT2Config(early_layer=3, aggregation_depth=0, codebook_head=True)
+    )
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=2000, batch_size=40, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
+            steps=2000, batch_size=144, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
         )
     )
     asset_share: float = 0.25
     """Share of training windows in which a quarter of the assets is hidden for the last two patches."""
-    forecast_share: float = 0.5
+    forecast_share: float = 0.65
     """Share in which the last patch of all assets is hidden."""
-    block_share: float = 0.25
+    block_share: float = 0.1
     """Share in which blocks of assets x days are hidden."""
 
     def __post_init__(self) -> None:
@@ -166,7 +168,7 @@ class PretrainConfig:
 
     seed: int = 0
     """Of weights, crops, masks and order: the same seed gives the same bundle."""
-    max_assets: int = 12
+    max_assets: int = 6
     """Assets drawn per training window from a larger panel; reading takes them all."""
     level_jitter: float = 0.35
     """Standard deviation of the log factor by which a training window's returns are scaled as a whole."""

@@ -12,6 +12,7 @@ from fintok.errors import InputError
 from fintok.panel import Panel
 
 CHANNELS = ("return", "volatility", "slow_volatility", "market", "market_volatility", "rank", "residual")
+CROSS_SECTIONAL = ("market", "market_volatility", "rank", "residual")  # each asset's numbers tell of the others
 BAR_CHANNELS = {  # what they need beside prices
     "range": ("high", "low"),
     "gap": ("open", "close"),

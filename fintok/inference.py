@@ -50,8 +50,6 @@ class Surprise(NamedTuple):
     expected: Array  # its mean under p: the entropy of p, nats
     deviation: Array  # its standard deviation under p, nats
     distance: Array  # mean squared distance of the patch to its code over the code's own variance; about 1
-    residual_energy: Array  # mean squared residual against the expected patch over the mixture's variance; about 1
-    residual: Array  # signed residual of the newest day, standard deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,28 +154,16 @@ def asset_groups(assets: tuple[str, ...]) -> list[Tensor]:
 
 
 def _judge(logits: Tensor, code: Tensor, patch: Tensor, seen: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """Logits (B, A, K), code (B, A), patch and seen (B, A, P) -> the six numbers of Surprise (6, B, A)."""
+    """Logits (B, A, K), code (B, A), patch and seen (B, A, P) -> the numbers of Surprise (4, B, A)."""
     log_p = logits.log_softmax(-1)
     p = log_p.exp()
     known = code.clamp(min=0).unsqueeze(-1)
     entropy = -(p * log_p).sum(-1)
     deviation = ((p * log_p**2).sum(-1) - entropy**2).clamp(min=1e-6).sqrt()
     days = seen.sum(-1).clamp(min=1)
-    expected = p @ mean
-    spread = (p @ (mean**2 + variance) - expected**2).clamp(min=1e-4)
-    residual = (patch - expected) / spread.sqrt() * seen
     own = known.squeeze(-1)
     distance = ((patch - mean[own]) ** 2 / variance[own] * seen).sum(-1) / days
-    return torch.stack(
-        [
-            -log_p.gather(-1, known).squeeze(-1),
-            entropy,
-            deviation,
-            distance,
-            (residual**2).sum(-1) / days,
-            residual[..., -1],
-        ]
-    )
+    return torch.stack([-log_p.gather(-1, known).squeeze(-1), entropy, deviation, distance])
 
 
 def _hide(group: Tensor, num_assets: int) -> Tensor:
@@ -193,6 +179,8 @@ def _last_column(
     """Logits (B, Q, K) of the newest patch of each question's assets."""
     encoder, grid = model.encoder, model.encoder.grid(values)
     if can_read_last_column(encoder.config):
+        in_question = torch.arange(grid.columns) >= grid.columns - questions[0].hidden.shape[1]
+        values = model.conceal(values, in_question[None])
         tokens, seen = encoder.embed(values, observed), grid.pool_any(observed)
         states = read_last_column(encoder, tokens, grid, seen, model.mask_token.weight, questions)
         return [model.head(state) for state in states]

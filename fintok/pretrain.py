@@ -23,7 +23,7 @@ from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDat
 from fintok.bundle import HEADER, Bundle, describe_panel, imager
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
-from fintok.imaging import ReturnImages
+from fintok.imaging import CROSS_SECTIONAL, ReturnImages
 from fintok.moves import moves_of
 from fintok.panel import DateLike, Panel
 from fintok.recipes import recipe_path
@@ -190,7 +190,8 @@ class _Run:
         config, window = self.config.predictor, self.config.imaging
         has_cls = config.method.aggregation_depth > 0
         encoder = self._window_encoder(config.encoder, has_cls=has_cls)
-        method = self._build(2, lambda: BEiT2(encoder, config.method, tokenizer))
+        mixed = tuple(place for place, name in enumerate(window.channels) if name in CROSS_SECTIONAL)
+        method = self._build(2, lambda: BEiT2(encoder, config.method, tokenizer, mixed))
         masks: tuple[MaskGenerator, ...] = (
             AxisMask("rows", 0.25, last=inference.HIDDEN_COLUMNS),
             ForecastMask(1),
@@ -198,7 +199,8 @@ class _Run:
         )
         mask = MixedMask(masks, (config.asset_share, config.forecast_share, config.block_share))
         view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, self.jitter, mask)
-        return method.artifact().eval(), self._fit(method, view, config.optim, "predictor", resume)
+        figures = self._fit(method, view, config.optim, "predictor", resume)
+        return method.artifact().eval(), figures
 
     def _window_encoder(self, encoder: Any, *, has_cls: bool) -> Any:
         return encoder.window(self.config.imaging, len(self.config.imaging.channels), has_cls=has_cls)

@@ -37,7 +37,7 @@ class Yardstick(NamedTuple):
     asset_factor: float  # of the linear factor model on the same tokens
     forecast: float  # the last patch of all assets hidden
     forecast_marginal: float
-    block: float  # blocks of assets x days hidden
+    block: float  # blocks of assets x days hidden; volatilities of the days after them still tell of their size
     block_marginal: float
 
     def summary(self) -> str:

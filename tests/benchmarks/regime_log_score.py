@@ -1,19 +1,26 @@
-"""How much a day's regime tells of the next day's returns: fintok beside quantiles of volatility.
+"""How much a day's regime tells of the next day's returns: fintok beside the usual rivals.
 
     python tests/benchmarks/regime_log_score.py RUN [PANEL]
 
 Log score in nats per asset-day, higher is better: a Student t per regime is fitted to next-day returns up to
 the run's train_end, pooled over assets, and judged on the days after it. Beside it stands how often the labels
-switch a year. PANEL is the bundled one where none is given.
+switch a year. PANEL is the bundled one where none is given. Quantiles of volatility are always there; with
+hmmlearn, scikit-learn and jumpmodels (`pip install "fintok[peers]"`) also a filtered Gaussian HMM on the day's log
+mean |return|, and a Gaussian mixture and an online jump model on that mean smoothed over 5, 20 and 60 days. All
+learn from the rows up to train_end, and label each day from days up to it.
 """
 
 import platform
 import sys
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.special import gammaln, logsumexp
 
 import fintok
 from fintok.channels import decayed_mean, scaled_returns
@@ -60,6 +67,51 @@ def log_score(labels: NDArray[np.integer], returns: NDArray, first: int, cut: in
     return total / count
 
 
+def filtered_states(model, observations: NDArray) -> NDArray[np.integer]:
+    """The likeliest state of an HMM on each day given the days up to it: hmmlearn's own `predict` looks ahead."""
+    log_likelihood = model._compute_log_likelihood(observations)
+    with np.errstate(divide="ignore"):
+        transition, state = np.log(model.transmat_), np.log(model.startprob_) + log_likelihood[0]
+    path = [state.argmax()]
+    for row in log_likelihood[1:]:
+        state = logsumexp(state[:, None] - logsumexp(state) + transition, axis=0) + row
+        path.append(state.argmax())
+    return np.array(path)
+
+
+def rivals(returns: NDArray, dates: NDArray, first: int, cut: int) -> Iterator[tuple[str, int, NDArray[np.integer]]]:
+    """(name, number of regimes, label of each day), for the libraries that are installed."""
+    size = pd.Series(np.nanmean(np.abs(returns), axis=1), index=pd.DatetimeIndex(dates)).ffill()
+    smooth = pd.DataFrame({days: np.log(size.ewm(halflife=days).mean()) for days in (5, 20, 60)}).iloc[first:]
+    smooth = (smooth - smooth[: cut - first].mean()) / smooth[: cut - first].std()
+    raw = np.log(size.to_numpy()[first:, None] + 1e-4)
+    training = slice(0, cut - first)
+
+    def whole(labels: NDArray) -> NDArray[np.integer]:
+        return np.concatenate([np.zeros(first, int), np.asarray(labels, int)])
+
+    for num_regimes in (2, 3, 4, 6):
+        if find_spec("hmmlearn"):
+            from hmmlearn.hmm import GaussianHMM
+
+            starts = [GaussianHMM(num_regimes, "full", n_iter=100, random_state=seed) for seed in range(3)]
+            fits = [start.fit(raw[training]) for start in starts]
+            best = max(fits, key=lambda fit: fit.score(raw[training]))
+            yield "HMM, filtered (hmmlearn)", num_regimes, whole(filtered_states(best, raw))
+        if find_spec("sklearn"):
+            from sklearn.mixture import GaussianMixture
+
+            mixture = GaussianMixture(num_regimes, n_init=3, random_state=0).fit(smooth.to_numpy()[training])
+            yield "Gaussian mixture (sklearn)", num_regimes, whole(mixture.predict(smooth.to_numpy()))
+        if find_spec("jumpmodels"):
+            from jumpmodels.jump import JumpModel
+
+            for penalty in (1.0, 10.0):
+                model = JumpModel(num_regimes, jump_penalty=penalty, random_state=0, n_init=5)
+                labels = model.fit(smooth[training], size[first:cut], sort_by="vol").predict_online(smooth)
+                yield f"jump model, penalty {penalty:g}", num_regimes, whole(labels)
+
+
 def main(run: str, source: str | None = None) -> None:
     panel = load_us20() if source is None else fintok.read_panel(source)
     bundle = fintok.load(run)
@@ -82,10 +134,13 @@ def main(run: str, source: str | None = None) -> None:
     for num_regimes in (2, 3, 4, 6):
         bounds = np.quantile(volatility[first:cut], np.arange(1, num_regimes) / num_regimes)
         show("quantiles of volatility", num_regimes, np.searchsorted(bounds, volatility))
-        for target in (2.0, 4.0, 12.0):
+        for target in (2.0, 4.0, 12.0, 25.0):
             labeler.set_params(n_regimes=num_regimes, switches_per_year=target).fit(panel)
             labels = labeler.predict(panel).to_numpy(dtype=int, na_value=0)
             show(f"fintok, {target:g} switches asked for", num_regimes, labels)
+    warnings.filterwarnings("ignore")  # of libraries that fit and do not converge
+    for name, num_regimes, labels in rivals(panel.returns, panel.dates, first, cut):
+        show(name, num_regimes, labels)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ class FakeSurprise(NamedTuple):
     expected: np.ndarray
     deviation: np.ndarray
     distance: np.ndarray
-    residual_energy: np.ndarray
-    residual: np.ndarray
 
 
 def fake_forecast(panel: Panel) -> np.ndarray:
@@ -65,13 +63,9 @@ class FakeBundle:
         scale = trailing_moments(np.abs(residual), half_life=60, min_count=HISTORY).mean
         residual = residual / np.where(scale > 0, scale, np.nan)
         squares = np.nan_to_num(residual) ** 2
-        energy = np.zeros_like(squares)
-        for lag in range(5):
-            energy[lag:] += squares[: len(squares) - lag]
-        energy = np.where(np.isfinite(residual), energy, np.nan)
         surprise = np.where(np.isfinite(residual), 2.0 + 0.5 * squares, np.nan)
         known = np.where(np.isfinite(residual), 1.0, np.nan)
-        arrays = (surprise, 2.5 * known, known, np.abs(residual) + 0.1, energy, residual)
+        arrays = (surprise, 2.5 * known, known, np.abs(residual) + 0.1)
         return FakeSurprise(*(a.astype(np.float32) for a in arrays))
 
 

@@ -8,7 +8,7 @@ import torch
 
 from fintok import inference
 from fintok.config import EncoderConfig, ImagingConfig
-from fintok.imaging import ReturnImager, ReturnImages
+from fintok.imaging import CROSS_SECTIONAL, ReturnImager, ReturnImages
 from fintok.inference import Vocabulary, read_forecast, read_surprise
 from vision.methods.beit2 import MaskedCodeModel
 
@@ -25,7 +25,8 @@ def model() -> MaskedCodeModel:
     torch.manual_seed(0)
     imaging = ImagingConfig(window_days=WINDOW)
     encoder = EncoderConfig(dim=16, heads=2).window(imaging, len(imaging.channels), has_cls=False)
-    model = MaskedCodeModel(encoder, NUM_CODES)
+    mixed = tuple(imaging.channels.index(name) for name in CROSS_SECTIONAL)
+    model = MaskedCodeModel(encoder, NUM_CODES, mixed)
     for parameter in model.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
     return model
@@ -62,3 +63,21 @@ def test_rows_to_come_change_no_bit_of_a_reading(model, images, whole, row):
     for changed in (part, replace(images, values=noise)):
         for name, values in read(model, changed).items():
             np.testing.assert_array_equal(values[:row], whole[name][:row], err_msg=name)
+
+
+@pytest.mark.parametrize("is_short", [True, False])
+def test_the_other_assets_tell_nothing_of_what_is_hidden(model, small_panel, monkeypatch, is_short):
+    if not is_short:
+        monkeypatch.setattr(inference, "can_read_last_column", lambda config: False)
+    panel = small_panel[:160]
+    group = inference.asset_groups(panel.assets)[0]
+    returns = panel.returns.copy()
+    returns[-PATCH:, group.numpy()] *= 3.0
+    question = inference.Question(inference._hide(group, panel.num_assets), None)
+    answers = []
+    for version in (panel, replace(panel, returns=returns)):
+        images = ReturnImager(ImagingConfig().channels).transform(version)
+        values, observed = torch.from_numpy(images.values[None, ..., -WINDOW:]), torch.from_numpy(images.observed)
+        with inference.reading(model):
+            answers.append(inference._last_column(model, values, observed[None, :, -WINDOW:], [question])[0])
+    assert torch.equal(answers[0], answers[1])

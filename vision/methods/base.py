@@ -122,11 +122,14 @@ class MaskedCodeModel(nn.Module):
     ----------
     encoder : its final norm is the head's norm.
     num_codes : K.
+    mixed_channels : places of channels that mix the rows of a column, as a mean over them does. They would tell
+        of what is hidden at patches that are seen, so they are 0 in columns where a patch is hidden.
     """
 
-    def __init__(self, encoder: ViTConfig, num_codes: int) -> None:
+    def __init__(self, encoder: ViTConfig, num_codes: int, mixed_channels: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.num_codes = num_codes
+        self.mixed_channels = mixed_channels
         self.encoder = VisionTransformer(encoder)
         self.mask_token = MaskToken(encoder.dim, std=0.02)
         self.head = nn.Linear(encoder.dim, num_codes)
@@ -140,8 +143,18 @@ class MaskedCodeModel(nn.Module):
         encoding.
         """
         grid = self.encoder.grid(images)
+        images = self.conceal(images, hidden.unflatten(1, (grid.rows, grid.columns)).any(dim=1))
         tokens = self.mask_token(self.encoder.embed(images, valid), hidden)
         return self.encoder.encode([tokens], [grid], [observed_patches(valid, grid)], layers)[0]
+
+    def conceal(self, images: Tensor, columns: Tensor) -> Tensor:
+        """Images (B, C, H, W) without their mixed channels in the patch columns that are True, (B or 1, columns)."""
+        if not self.mixed_channels:
+            return images
+        shown = ~columns.repeat_interleave(self.encoder.config.patch_size[1], dim=1)[:, None, None]
+        mixed = torch.zeros(images.shape[1], 1, 1, dtype=torch.bool, device=images.device)
+        mixed[list(self.mixed_channels)] = True
+        return torch.where(~mixed | shown, images, 0.0)
 
     def logits(self, images: Tensor, valid: Tensor | None, hidden: Tensor) -> Tensor:
         """Logits (B, N, K) of every patch's code, where the patches of ``hidden`` (B, N) bool are not seen.

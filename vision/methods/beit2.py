@@ -55,14 +55,21 @@ class BEiT2(Method):
     ----------
     encoder : needs a CLS token when ``config.aggregation_depth`` is above 0.
     config : knobs of the method.
-    tokenizer : copied and frozen; of several levels the first is predicted.
+    tokenizer : copied and frozen; of several levels the first is predicted. It sees all channels.
+    mixed_channels : see :class:`MaskedCodeModel`.
 
     Raises
     ------
     ValueError : encoder, tokenizer and aggregation do not fit together.
     """
 
-    def __init__(self, encoder: ViTConfig, config: BEiT2Config, tokenizer: VisualTokenizer) -> None:
+    def __init__(
+        self,
+        encoder: ViTConfig,
+        config: BEiT2Config,
+        tokenizer: VisualTokenizer,
+        mixed_channels: tuple[int, ...] = (),
+    ) -> None:
         super().__init__()
         is_aggregated = config.aggregation_depth > 0
         if is_aggregated and (not encoder.has_cls or config.early_layer > encoder.depth):
@@ -75,7 +82,7 @@ class BEiT2(Method):
         check_tokenizer(encoder, tokenizer)
         self.config = config
         self.tokenizer = Frozen(tokenizer)
-        self.model = MaskedCodeModel(encoder, tokenizer.num_codes)
+        self.model = MaskedCodeModel(encoder, tokenizer.num_codes, mixed_channels)
         last = encoder.depth - 1
         self.extra_blocks = nn.ModuleList(
             Block(encoder, index, drop_path=encoder.drop_path * min(index, last) / max(last, 1))

@@ -244,3 +244,22 @@ def test_codebook_head_needs_a_codebook(encoder):
 
     with pytest.raises(ValueError, match="codebook_head false"):
         BEiT2(encoder, dataclasses.replace(MAIN, codebook_head=True), Plain())
+
+
+def test_mixed_channels_are_not_shown_beside_what_is_hidden(encoder, tokenizer, make_batch):
+    batch = make_batch(4, mask_ratio=0.4)
+    method = BEiT2(encoder, MAIN, tokenizer, mixed_channels=(1,)).eval()
+    images, hidden = batch.views[0], batch.masks[0].hidden.clone()
+    grid = method.model.encoder.grid(images)
+    hidden = hidden.unflatten(1, (grid.rows, grid.columns))
+    hidden[:, :, 0], hidden[:, 0, 1:] = False, True
+    hidden, width = hidden.flatten(1), grid.patch_width
+    before = method.model(images, None, hidden)
+    changed = images.clone()
+    changed[:, 1, :, width:] += 1.0
+    assert torch.equal(method.model(changed, None, hidden), before)
+    changed[:, 1, :, :width] += 1.0  # a column in which all is seen
+    assert not torch.equal(method.model(changed, None, hidden), before)
+    codes = method.targets(batch)
+    changed = batch._replace(views=(changed,))
+    assert not torch.equal(method.targets(changed), codes)  # the tokenizer sees them everywhere

@@ -114,7 +114,8 @@ def koleo(features: Tensor) -> Tensor:
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of ``values`` (B, N) or (B, N, P) under ``weight`` (B, N) or (B, N, P); 0 when no place counts.
 
-    With several processes: of the places of all of them, once the processes' results are averaged.
+    With several processes: of the places of all of them, once the processes' results are averaged; ``weight`` is
+    None in all of them or in none.
     """
     if weight is None:
         return values.mean()

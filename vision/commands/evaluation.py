@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vision.batch import Batch, Mask
 from vision.commands.reading import labels_of, tracked
+from vision.convert.resize import resize_positions
 from vision.data.augment import crop
 from vision.data.images import EncodedImages
 from vision.data.shown import ShownImages
@@ -165,8 +166,9 @@ def run_segment(on: Evaluation) -> dict[str, float]:
     parts = [_with_masks(shown, on.encoder.config.patch_size) for shown in (on.train, on.test)]
     counted = torch.cat([masks[masks != on.ignore] for _, masks in parts])
     (train, train_masks), (test, test_masks) = parts
+    rows, columns = (side // patch for side, patch in zip(train.size, on.patch_size, strict=True))
     result = segment(
-        on.encoder,
+        resize_positions(on.encoder, rows, columns),
         train,
         train_masks,
         test,

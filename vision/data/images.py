@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from vision.data.sources import FolderSource, ImageSource, Labels, ParquetSource, TarSource, name_labels
 from vision.errors import InputError
+
+Track: TypeAlias = Callable[[range, str], Iterable[int]]
 
 MEMORY_BYTES = 2 * 1024**3  # decoded images of one size are kept up to this; more are decoded as they come
 SHOWN = 5  # unreadable images that are named one by one
@@ -49,6 +52,7 @@ def open_images(
     shortest: int | None = None,
     label_column: str | None = None,
     max_unreadable: float = 0.01,
+    track: Track | None = None,
 ) -> ImageSet:
     """Open a data set by what it is: a folder (of images, of Parquet tables, of tars) or a file.
 
@@ -58,6 +62,7 @@ def open_images(
     shortest : encoded images whose shorter side has more pixels are scaled down to it; None = never.
     label_column : of a Parquet table, or key of the ``.json`` of a tar or of the ``.npz``; None = ``label``.
     max_unreadable : share of the images that may be unreadable and are left out.
+    track : iterates over numbers and shows how far a long reading is; None = silent.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def open_images(
         source = _open_folder(path, label_column)
     else:
         raise InputError(f"{path}: expected a folder of images, .parquet, .tar, .npy or .npz, not {ending!r}")
-    return EncodedImages(source, str(path), shortest, max_unreadable)
+    return EncodedImages(source, str(path), shortest, max_unreadable, track)
 
 
 def _open_folder(path: Path, label_column: str | None) -> ImageSource:
@@ -95,13 +100,18 @@ class EncodedImages:
     ----------
     source : the encoded images.
     name : of the set, for messages.
-    shortest, max_unreadable : as in :func:`open_images`.
+    shortest, max_unreadable, track : as in :func:`open_images`.
     """
 
     is_encoded, channels = True, 3
 
     def __init__(
-        self, source: ImageSource, name: str, shortest: int | None = None, max_unreadable: float = 0.01
+        self,
+        source: ImageSource,
+        name: str,
+        shortest: int | None = None,
+        max_unreadable: float = 0.01,
+        track: Track | None = None,
     ) -> None:
         self.source, self.name, self.shortest, self.max_unreadable = source, name, shortest, max_unreadable
         self.labels, self._kept = source.labels, None
@@ -112,7 +122,7 @@ class EncodedImages:
         shapes = {(probe.shape[-2], probe.shape[-1]) for probe in probes}
         self.size: tuple[int, int] | None = next(iter(shapes)) if len(shapes) == 1 else None
         if self.size is not None and len(source) * probes[0].numel() <= MEMORY_BYTES:
-            self._keep(probes[0])
+            self._keep(probes[0], track)
 
     def __len__(self) -> int:
         return len(self.source) if self._kept is None else len(self._kept)
@@ -128,11 +138,12 @@ class EncodedImages:
             return None
         return torch.from_numpy(np.array(Image.open(io.BytesIO(content)))).long()
 
-    def _keep(self, probe: Tensor) -> None:
+    def _keep(self, probe: Tensor, track: Track | None) -> None:
         """Decode everything into one tensor, if all images have the size of ``probe``."""
         kept = torch.empty(len(self.source), *probe.shape, dtype=torch.uint8)
         places = []
-        for index in range(len(self.source)):
+        numbers = range(len(self.source))
+        for index in numbers if track is None else track(numbers, "reading"):
             image = self._decode(index)
             if image is None:
                 continue
@@ -179,7 +190,9 @@ class EncodedImages:
 class ArrayImages:
     """Arrays (N, C, H, W), or (N, H, W) of one channel, from ``.npy`` or ``.npz``; NaN = not observed.
 
-    uint8 is read as images are, from 0 to 255; everything else as it is. ``.npy`` files are mapped, not read.
+    uint8 is read as images are, from 0 to 255; everything else as it is. ``.npy`` files are mapped, not read. Where
+    any value of the set is NaN, every image comes with its observed pixels, so that no batch differs in kind from
+    another; else none does.
 
     Raises
     ------
@@ -207,6 +220,7 @@ class ArrayImages:
         self.channels: int = array.shape[1]
         self.size: tuple[int, int] | None = (array.shape[2], array.shape[3])
         self.is_encoded = array.dtype == np.uint8 and self.channels == 3
+        self.has_gaps = array.dtype.kind == "f" and any(bool(np.isnan(image).any()) for image in array)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -216,8 +230,10 @@ class ArrayImages:
         if values.dtype == np.uint8:
             return torch.from_numpy(values), None
         image = torch.from_numpy(values.astype(np.float32))
+        if not self.has_gaps:
+            return image, None
         observed = ~image.isnan().any(dim=0)
-        return (image, None) if bool(observed.all()) else (torch.where(observed, image, 0.0), observed)
+        return torch.where(observed, image, 0.0), observed
 
 
 def decode(content: bytes, shortest: int | None = None) -> Tensor:

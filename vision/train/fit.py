@@ -24,6 +24,7 @@ from vision.train.state import load_training_state
 
 EXPECTED_WARNINGS = (  # of Lightning, about what is so on purpose
     ".*does not have many workers.*",
+    ".*broadcast_buffers.*",  # its successor still copies buffers at the start
     ".*GPU available but not used.*",
     ".*in eval mode at the start of training.*",  # teachers and tokenizers are frozen
     ".*isinstance\\(treespec, LeafSpec\\).*",

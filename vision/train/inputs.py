@@ -13,6 +13,7 @@ from vision.data.images import ImageSet, open_images
 from vision.errors import InputError
 from vision.masks import BlockMask, GridMask, MaskGenerator, RandomMask, StratifiedBlockMask
 from vision.nn.grid import PatchGrid
+from vision.train.progress import track
 
 NUM_MEASURED = 512  # images that mean and standard deviation are measured on
 
@@ -30,7 +31,9 @@ class Inputs:
 def open_data(path: Path, config: ImagesConfig) -> ImageSet:
     """The images of a run. Raises InputError."""
     shortest = None if config.size is None else canvas_side(config.size)
-    return open_images(path, shortest=shortest, label_column=config.label_column, max_unreadable=config.max_unreadable)
+    return open_images(
+        path, shortest=shortest, label_column=config.label_column, max_unreadable=config.max_unreadable, track=track
+    )
 
 
 def decide_inputs(images: ImageSet, config: ImagesConfig, parent: Inputs | None = None) -> Inputs:

@@ -103,7 +103,7 @@ class TeacherConfig:
     )
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=300, batch_size=24, learning_rate=1e-3, warmup_steps=50, weight_decay=0.04, clip_norm=3.0
+            steps=300, batch_size=16, learning_rate=1e-3, warmup_steps=50, weight_decay=0.04, clip_norm=3.0
         )
     )
     num_local_crops: int = 4
@@ -125,7 +125,7 @@ class TokenizerConfig:
     )
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=600, batch_size=48, learning_rate=2e-3, warmup_steps=50, weight_decay=1e-4, betas=(0.9, 0.99)
+            steps=600, batch_size=32, learning_rate=2e-3, warmup_steps=50, weight_decay=1e-4, betas=(0.9, 0.99)
         )
     )
     num_words: int = 64
@@ -147,7 +147,7 @@ class PredictorConfig:
     )
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=2000, batch_size=144, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
+            steps=2000, batch_size=72, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
         )
     )
     asset_share: float = 0.25
@@ -168,7 +168,7 @@ class PretrainConfig:
 
     seed: int = 0
     """Of weights, crops, masks and order: the same seed gives the same bundle."""
-    max_assets: int = 6
+    max_assets: int = 12
     """Assets drawn per training window from a larger panel; reading takes them all."""
     level_jitter: float = 0.35
     """Standard deviation of the log factor by which a training window's returns are scaled as a whole."""

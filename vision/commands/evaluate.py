@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from vision.commands.features import default_pooling
-from vision.commands.options import CONFIGURATION, DataPath, LabelColumn, Overwrite, RunPath, say_wrote
+from vision.commands.options import DataPath, LabelColumn, Overwrite, RunPath, say_wrote
 from vision.commands.reading import BatchSize, Device, inputs_of, open_shown, pick_device
 from vision.config import ImagesConfig
 from vision.errors import InputError
 from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
 
 Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
+PROTOCOLS = Group("Protocols", sort_key=20)
 EVERY = 5  # without test images, every fifth image is one
 
 
@@ -54,7 +55,7 @@ def evaluate(
     batch_size: BatchSize = 256,
     device: Device = "auto",
     overwrite: Overwrite = False,
-    config: Annotated[EvaluateConfig, Parameter(name="*", group=CONFIGURATION)] = EvaluateConfig(),
+    config: Annotated[EvaluateConfig, Parameter(name="*", group=PROTOCOLS)] = EvaluateConfig(),
 ) -> None:
     """What a trained encoder is worth: k-NN, linear probe, fine-tuning, segmentation, codebook, pictures.
 

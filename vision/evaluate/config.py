@@ -22,8 +22,8 @@ class LinearConfig:
     """A linear probe on features that were extracted once: one head per learning rate, all trained together.
 
     The sweep of DINOv2 (Oquab et al. 2023, ``eval/linear.py``: SGD with momentum .9, no decay, cosine), its 13
-    rates and four above. As in MAE (He et al. 2022, §A.1) each feature is standardised over the training images, without
-    affine parameters. Different from both: no augmentation, and the rate is chosen on images held out of the
+    rates and four above. As in MAE (He et al. 2022, §A.1) each feature is standardised over the training images,
+    without affine parameters. Different from both: no augmentation, and the rate is chosen on images held out of the
     training set, not on the test set.
     """
 

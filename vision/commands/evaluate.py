@@ -66,7 +66,8 @@ def evaluate(
         raise InputError(f"{results} exists: choose another --out, or allow it with --overwrite")
     import torch
 
-    from vision.commands.evaluation import TASKS, Evaluation
+    from vision.commands.evaluation import Evaluation
+    from vision.commands.tasks import TASKS
     from vision.nn.vit import VisionTransformer
     from vision.train.artifacts import open_encoder
     from vision.train.checkpoint import write_atomically

@@ -15,19 +15,17 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from vision.data.sources import FolderSource, ImageSource, Labels, ParquetSource, TarSource, name_labels
+from vision.data.arrays import ArrayImages
+from vision.data.sources import FolderSource, ImageSource, Labels, ParquetSource, TarSource
 from vision.errors import InputError
 
 Track: TypeAlias = Callable[[range, str], Iterable[int]]
 
 MEMORY_BYTES = 2 * 1024**3  # decoded images of one size are kept up to this; more are decoded as they come
 SHOWN = 5  # unreadable images that are named one by one
-ARRAY_KEYS = ("images", "image", "x", "X", "arr_0", "data")
-LABEL_KEYS = ("labels", "label", "y", "targets")
 
 
 class ImageSet(Protocol):
@@ -187,55 +185,6 @@ class EncodedImages:
         return None
 
 
-class ArrayImages:
-    """Arrays (N, C, H, W), or (N, H, W) of one channel, from ``.npy`` or ``.npz``; NaN = not observed.
-
-    uint8 is read as images are, from 0 to 255; everything else as it is. ``.npy`` files are mapped, not read. Where
-    any value of the set is NaN, every image comes with its observed pixels, so that no batch differs in kind from
-    another; else none does.
-
-    Raises
-    ------
-    InputError : it is no such array, or has not the label key.
-    """
-
-    def __init__(self, path: Path, label_key: str | None = None) -> None:
-        self.name = str(path)
-        array, labels = _load_arrays(path, label_key)
-        if array.ndim == 3:
-            array = array[:, None]
-        if array.ndim != 4 or array.dtype.kind not in "fiub" or 0 in array.shape:
-            raise InputError(
-                f"{path} holds an array of shape {array.shape} and type {array.dtype}, expected numbers of shape "
-                "(images, channels, height, width), or (images, height, width)"
-            )
-        if array.shape[-1] in (1, 3, 4) and array.shape[1] not in (1, 3, 4):
-            raise InputError(
-                f"{path} has shape {array.shape}: channels come second, as (images, channels, height, width)"
-            )
-        if labels is not None and len(labels) != len(array):
-            raise InputError(f"{path} has {len(labels)} labels for {len(array)} images")
-        self._array = array
-        self.labels = None if labels is None else name_labels(labels.tolist())
-        self.channels: int = array.shape[1]
-        self.size: tuple[int, int] | None = (array.shape[2], array.shape[3])
-        self.is_encoded = array.dtype == np.uint8 and self.channels == 3
-        self.has_gaps = array.dtype.kind == "f" and any(bool(np.isnan(image).any()) for image in array)
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | None]:
-        values = np.array(self._array[index])
-        if values.dtype == np.uint8:
-            return torch.from_numpy(values), None
-        image = torch.from_numpy(values.astype(np.float32))
-        if not self.has_gaps:
-            return image, None
-        observed = ~image.isnan().any(dim=0)
-        return torch.where(observed, image, 0.0), observed
-
-
 def decode(content: bytes, shortest: int | None = None) -> Tensor:
     """An encoded image -> (3, H, W) uint8, its shorter side scaled down to ``shortest`` pixels.
 
@@ -252,26 +201,3 @@ def decode(content: bytes, shortest: int | None = None) -> Tensor:
             image.draft("RGB", (width, height))
             image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
-
-
-def _load_arrays(path: Path, label_key: str | None) -> tuple[NDArray, NDArray | None]:
-    """(array, labels or None) of an ``.npy`` or ``.npz`` file."""
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            if label_key is not None:
-                raise InputError(f"{path} holds no labels; put them beside the images, as {label_key!r} of an .npz")
-            return loaded, None
-        with loaded:
-            key = next((key for key in ARRAY_KEYS if key in loaded), None)
-            if key is None:
-                raise InputError(f"{path} holds {', '.join(loaded.files)}; name the array of the images 'images'")
-            wanted = (label_key,) if label_key is not None else LABEL_KEYS
-            found = next((name for name in wanted if name in loaded), None)
-            if label_key is not None and found is None:
-                raise InputError(f"{path} has no {label_key!r}; it holds: {', '.join(loaded.files)}")
-            return loaded[key], None if found is None else loaded[found]
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as a NumPy array: {' '.join(str(error).split())}") from None

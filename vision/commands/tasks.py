@@ -1,0 +1,216 @@
+"""The tasks of ``fintok vision evaluate``: each reads with a trained encoder and gives figures, or pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision.batch import Batch, Mask
+from vision.commands.evaluation import Evaluation
+from vision.commands.reading import tracked
+from vision.convert.resize import resize_positions
+from vision.data.augment import crop
+from vision.data.images import EncodedImages
+from vision.data.shown import ShownImages
+from vision.data.views import draw_crop
+from vision.errors import InputError
+from vision.evaluate.attention import attention_picture
+from vision.evaluate.codebook import codebook_health
+from vision.evaluate.finetune import finetune
+from vision.evaluate.gallery import code_gallery
+from vision.evaluate.knn import knn
+from vision.evaluate.linear import linear_probe
+from vision.evaluate.masking import linear_information
+from vision.evaluate.reconstruct import fill_in, reconstruction_picture
+from vision.evaluate.segment import segment
+from vision.methods.dvae import DVAE
+from vision.methods.mae import MAE
+from vision.methods.simmim import SimMIM
+from vision.train.artifacts import open_tokenizer
+from vision.train.inputs import Inputs
+from vision.train.run import load_method
+
+IN_GALLERY = 2000  # images
+IN_STUDY = 5000
+
+
+def run_knn(on: Evaluation) -> dict[str, float]:
+    """k-NN on features: cosine, votes by similarity (DINO)."""
+    train_labels, test_labels = on.labels()
+    result = knn(*_interleave(on.features(), (train_labels, test_labels)), device=on.device)
+    on.say(result.summary())
+    return {f"k = {k}": accuracy for k, accuracy in result.accuracies.items()}
+
+
+def run_pixels(on: Evaluation) -> dict[str, float]:
+    """k-NN on the pixels themselves: what no network has to add to."""
+    pixels = [torch.cat([b.flatten(1) for b in tracked(s, on.batch_size, "pixels")]) for s in (on.train, on.test)]
+    result = knn(*_interleave((pixels[0], pixels[1]), on.labels()), device=on.device)
+    on.say(f"On raw pixels. {result.summary()}")
+    return {f"k = {k}": accuracy for k, accuracy in result.accuracies.items()}
+
+
+def run_linear(on: Evaluation) -> dict[str, float]:
+    """A linear probe on features."""
+    result = linear_probe(*_interleave(on.features(), on.labels()), on.linear, device=on.device)
+    on.say(result.summary())
+    return {"accuracy": result.accuracy, "learning_rate": result.learning_rate}
+
+
+def run_finetune(on: Evaluation) -> dict[str, float]:
+    """Encoder and classifier trained together; RGB images are cropped and mirrored at random."""
+    train_labels, test_labels = on.labels()
+    result = finetune(
+        on.encoder,
+        on.train,
+        train_labels,
+        on.test,
+        test_labels,
+        on.finetune,
+        augment=RandomCrops(on.finetune.seed) if on.train.images.is_encoded else None,
+        device=on.device,
+        on_epoch=lambda epoch, loss: on.say(f"fine-tuning, epoch {epoch} of {on.finetune.epochs}: loss {loss:.4f}"),
+    )
+    on.say(result.summary())
+    return {"accuracy": result.accuracy, "loss": result.losses[-1]}
+
+
+def run_segment(on: Evaluation) -> dict[str, float]:
+    """A segmentation head; the masks are the column ``mask`` of Parquet tables."""
+    parts = [_with_masks(shown, on.encoder.config.patch_size) for shown in (on.train, on.test)]
+    counted = torch.cat([masks[masks != on.ignore] for _, masks in parts])
+    (train, train_masks), (test, test_masks) = parts
+    rows, columns = (side // patch for side, patch in zip(train.size, on.patch_size, strict=True))
+    result = segment(
+        resize_positions(on.encoder, rows, columns),
+        train,
+        train_masks,
+        test,
+        test_masks,
+        int(counted.max()) + 1,
+        on.segment,
+        ignore=on.ignore,
+        device=on.device,
+    )
+    on.say(result.summary())
+    return {"mean_iou": result.mean_iou, "pixel_accuracy": result.pixel_accuracy}
+
+
+def run_codebook(on: Evaluation) -> dict[str, float]:
+    """Use of the codes on the test images, and a page of what each stands for."""
+    tokenizer, _ = open_tokenizer(on.model)
+    tokenizer.to(on.device)
+    health = codebook_health(tokenizer, tracked(on.test, on.batch_size, "codes"))
+    on.say(health.summary())
+    images = on.test[torch.arange(min(IN_GALLERY, len(on.test)))]
+    mean, std = _scale(on.inputs)
+    code_gallery(tokenizer, images, mean=mean, std=std).save(on.out / "codebook.html")
+    on.written.append(on.out / "codebook.html")
+    return {"usage": health.usage, "perplexity": health.perplexity, "largest_share": health.largest_share}
+
+
+def run_attention(on: Evaluation) -> dict[str, float]:
+    """What the last block looks at, as a picture."""
+    mean, std = _scale(on.inputs)
+    picture = attention_picture(on.encoder.cpu(), on.shown(), mean=mean, std=std)
+    on.save(picture, "attention.png", on.encoder.config.heads + 2)
+    return {}
+
+
+def run_reconstruction(on: Evaluation) -> dict[str, float]:
+    """What MAE, SimMIM or dVAE saw, what it made of it, and what was there."""
+    method, views, inputs = load_method(on.model)
+    images, grid = on.shown(), views.grid
+    mean, std = _scale(inputs)
+    hidden = None
+    with torch.no_grad():
+        if isinstance(method, DVAE):
+            rebuilt = method.tokenizer.reconstruct(images)
+        elif isinstance(method, (MAE, SimMIM)) and views.mask is not None:
+            rng = np.random.default_rng(0)
+            drawn = np.stack([views.mask(grid, rng) for _ in images]).reshape(len(images), -1)
+            mask = Mask.from_hidden(torch.from_numpy(drawn), views.num_masked[0])
+            hidden = mask.hidden
+            predicted = method.predict(Batch((images,), (mask,), (None,), len(images)))
+            rebuilt = fill_in(images, predicted, mask.index, grid, is_normalised=method.config.normalise_pixels)
+        else:
+            name = type(method).__name__
+            raise InputError(f"{on.model} is a run of {name}, which rebuilds no pixels; mae, simmim and dvae do")
+    picture = reconstruction_picture(images, rebuilt, hidden, grid, mean=mean, std=std)
+    on.save(picture, "reconstruction.png", 2 if hidden is None else 3)
+    return {}
+
+
+def run_masking(on: Evaluation) -> dict[str, float]:
+    """How much to hide: information between hidden and visible patches by ratio, and r* = argmax r I(r)."""
+    count = min(IN_STUDY, len(on.train))
+    images, observed = zip(*(on.train.read(place) for place in range(count)), strict=True)
+    whole = torch.ones(on.inputs.image_size, dtype=torch.bool)
+    valid = torch.stack([whole if seen is None else seen for seen in observed])
+    study = linear_information(torch.stack(images), on.patch_size, valid=valid)
+    on.say(study.summary())
+    figures = {f"I({r:.3f})": value for r, value in zip(study.ratios, study.information, strict=True)}
+    return {"best_ratio": study.best_ratio, "initial": study.decay.initial, "rate": study.decay.rate, **figures}
+
+
+TASKS: Mapping[str, Callable[[Evaluation], dict[str, float]]] = {
+    "knn": run_knn,
+    "linear": run_linear,
+    "pixels": run_pixels,
+    "finetune": run_finetune,
+    "segment": run_segment,
+    "codebook": run_codebook,
+    "attention": run_attention,
+    "reconstruction": run_reconstruction,
+    "masking": run_masking,
+}
+
+
+class RandomCrops:
+    """Random resized crops and flips of a batch, on its device: fine-tuning's augmentation, without RandAugment.
+
+    Parameters
+    ----------
+    seed : of the crops.
+    scale : share of the image's area; the papers use (.08, 1), which is for large images.
+    """
+
+    def __init__(self, seed: int, scale: tuple[float, float] = (0.5, 1.0)) -> None:
+        self.rng, self.scale = np.random.default_rng(seed), scale
+
+    def __call__(self, images: Tensor) -> Tensor:
+        size = (images.shape[-2], images.shape[-1])
+        drawn = [draw_crop(size, self.scale, (3 / 4, 4 / 3), self.rng) for _ in images]
+        boxes = torch.tensor(drawn, dtype=torch.float32, device=images.device)
+        flips = torch.from_numpy(self.rng.random(len(images)) < 0.5).to(images.device)
+        return crop(images, None, boxes, flips, size)[0]
+
+
+def _interleave(
+    features: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return features[0], labels[0], features[1], labels[1]
+
+
+def _scale(inputs: Inputs) -> tuple[Any, Any]:
+    """Mean and std to undo for a picture: of RGB; other images are stretched, each by itself."""
+    return (inputs.mean, inputs.std) if inputs.channels == 3 else (None, None)
+
+
+def _with_masks(shown: ShownImages, patch_size: tuple[int, int]) -> tuple[ShownImages, Tensor]:
+    """Whole images with their label maps (n, H, W). Raises InputError where there are none, or sizes do not fit."""
+    images = shown.images
+    if not isinstance(images, EncodedImages) or images.segmentation(0) is None:
+        raise InputError(f"{images.name} has no label maps: a Parquet table with the columns image and mask has")
+    if images.size is None or any(side % patch for side, patch in zip(images.size, patch_size, strict=True)):
+        raise InputError(
+            f"patches of {' x '.join(map(str, patch_size))} do not fill the images of {images.name} "
+            f"({'several sizes' if images.size is None else ' x '.join(map(str, images.size))})"
+        )
+    masks = torch.stack([images.segmentation(int(number)) for number in shown.numbers])  # type: ignore[misc]
+    whole = ShownImages(images, images.size, shown.mean.flatten().tolist(), shown.std.flatten().tolist(), shown.numbers)
+    return whole, masks

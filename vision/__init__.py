@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MAEConfig,
         OnlineTokenizerConfig,
         OptimConfig,
+        PretrainConfig,
         SimMIMConfig,
         ViTConfig,
         VQKDConfig,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from vision.evaluate.linear import linear_probe
     from vision.evaluate.masking import code_information, linear_information
     from vision.evaluate.segment import segment
+    from vision.data.images import open_images
     from vision.masks import (
         AxisMask,
         BlockMask,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from vision.schedule import CosineSchedule, LinearSchedule, Scheduled
     from vision.train.checkpoint import load_encoder, load_tokenizer, save_module
     from vision.train.fit import fit
+    from vision.train.run import load_method, pretrain
 
 __version__ = "0.1.0"
 
@@ -98,6 +101,7 @@ _HOME = {  # name -> module that defines it
     "MixedMask": "masks",
     "OnlineTokenizerConfig": "config",
     "OptimConfig": "config",
+    "PretrainConfig": "config",
     "PatchGrid": "nn.grid",
     "Quantized": "nn.codebook",
     "RandomMask": "masks",
@@ -124,10 +128,13 @@ _HOME = {  # name -> module that defines it
     "linear_information": "evaluate.masking",
     "linear_probe": "evaluate.linear",
     "load_encoder": "train.checkpoint",
+    "load_method": "train.run",
     "load_tokenizer": "train.checkpoint",
     "load_yaml": "config",
     "read_encoder": "convert.read",
     "read_tokenizer": "convert.tokenizer",
+    "open_images": "data.images",
+    "pretrain": "train.run",
     "save_module": "train.checkpoint",
     "segment": "evaluate.segment",
     "to_dict": "config",
@@ -177,6 +184,7 @@ __all__ = [
     "MixedMask",
     "OnlineTokenizerConfig",
     "OptimConfig",
+    "PretrainConfig",
     "PatchGrid",
     "Quantized",
     "RandomMask",
@@ -204,10 +212,13 @@ __all__ = [
     "linear_information",
     "linear_probe",
     "load_encoder",
+    "load_method",
     "load_tokenizer",
     "load_yaml",
     "read_encoder",
     "read_tokenizer",
+    "open_images",
+    "pretrain",
     "save_module",
     "segment",
     "to_dict",

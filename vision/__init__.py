@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vision.convert.read import read_encoder
     from vision.convert.tokenizer import read_tokenizer
     from vision.convert.write import write_encoder
+    from vision.data.images import open_images
     from vision.evaluate.attention import attention_maps
     from vision.evaluate.codebook import codebook_health
     from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from vision.evaluate.linear import linear_probe
     from vision.evaluate.masking import code_information, linear_information
     from vision.evaluate.segment import segment
-    from vision.data.images import open_images
     from vision.masks import (
         AxisMask,
         BlockMask,

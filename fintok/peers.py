@@ -27,6 +27,7 @@ _PRIOR_ROWS, _PRIOR_CORRELATION = 60.0, 0.3  # what a pair is taken for before i
 _SHRINKAGE = 0.1  # of the correlations towards none
 _LEAST_LEVEL = 0.1  # of the day's level, so that a day on which nobody moves is not infinitely strict
 _SWAP_ROWS = 15
+_PAIRS = 65_536  # of assets judged at a time: memory stays small in large universes
 _SWAP_DEGREES = 4.0  # of freedom of the Student-t: one day tells only so much for or against a swap
 
 
@@ -154,36 +155,56 @@ class _SwapTally:
 
     def __init__(self, num_assets: int) -> None:
         self.num_assets = num_assets
-        self.pairs = np.triu_indices(num_assets, 1)  # (2, pairs)
-        self.before = np.zeros((2, _SWAP_ROWS - 1, len(self.pairs[0])), dtype=np.float32)
+        one, other = np.triu_indices(num_assets, 1)
+        cuts = range(_PAIRS, len(one), _PAIRS)
+        self.parts = list(zip(np.split(one, cuts), np.split(other, cuts), strict=True))  # pairs (a, b), in parts
+        self.before = [np.zeros((2, _SWAP_ROWS - 1, len(part)), dtype=np.float32) for part, _ in self.parts]
 
     def add(self, scaled: Array, size: Array, level: Array, precision: Array) -> Array:
         """The largest sum over all others, (days, A), for the next block of days."""
-        one, other = self.pairs
-        own = np.diag(precision).astype(np.float32)
-        own_a, own_b, shared = own[one], own[other], precision[self.pairs].astype(np.float32)
-        determinant = own_a * own_b - shared**2
-        z = np.clip(scaled, -_MOST, _MOST).astype(np.float32)
-        pull, sizes, levels = (x.astype(np.float32) for x in (z @ precision, size, level**2))
-        z_a, z_b, pull_a, pull_b = z[:, one], z[:, other], pull[:, one], pull[:, other]  # (days, pairs) from here
-        ratio = sizes[:, other] / sizes[:, one]
-        days = np.stack(
-            [
-                _told(own_b * pull_a - shared * pull_b, z_b * ratio - z_a, own_b, determinant, levels[:, one]),
-                _told(own_a * pull_b - shared * pull_a, z_a / ratio - z_b, own_a, determinant, levels[:, other]),
-            ]
-        )
-        days = np.concatenate([self.before, days], axis=1)
-        self.before = days[:, -(_SWAP_ROWS - 1) :]
-        total = np.cumsum(days, axis=1)
-        sums = total[:, _SWAP_ROWS - 1 :]
-        sums[:, 1:] -= total[:, :-_SWAP_ROWS]
+        z = np.clip(scaled, -_MOST, _MOST)
+        known = tuple(x.astype(np.float32) for x in (z, z @ precision, size, level**2, precision))
         table = np.full((len(z), self.num_assets, self.num_assets), -np.inf, dtype=np.float32)
-        table[:, one, other] = table[:, other, one] = sums.min(axis=0)
+        for number, (one, other) in enumerate(self.parts):
+            days = np.concatenate([self.before[number], _told_by_pairs(one, other, *known)], axis=1)
+            self.before[number] = days[:, -(_SWAP_ROWS - 1) :]
+            total = np.cumsum(days, axis=1)
+            sums = total[:, _SWAP_ROWS - 1 :]
+            sums[:, 1:] -= total[:, :-_SWAP_ROWS]
+            table[:, one, other] = table[:, other, one] = sums.min(axis=0)
         return table.max(axis=2).astype(np.float64) - np.log(max(self.num_assets - 1, 1))  # of many, one fits by chance
 
 
-def _told(left: NDArray, move: NDArray, weight: NDArray, determinant: NDArray, level: NDArray) -> NDArray:
+def _told_by_pairs(
+    one: NDArray[np.intp],
+    other: NDArray[np.intp],
+    z: NDArray[np.floating],
+    pull: NDArray[np.floating],
+    size: NDArray[np.floating],
+    level: NDArray[np.floating],
+    precision: NDArray[np.floating],
+) -> NDArray[np.floating]:
+    """What each day tells for "a in b's place" and for "b in a's place": (2, days, pairs)."""
+    own = np.diag(precision)
+    own_a, own_b, shared = own[one], own[other], precision[one, other]
+    determinant = own_a * own_b - shared**2
+    z_a, z_b, pull_a, pull_b = z[:, one], z[:, other], pull[:, one], pull[:, other]  # (days, pairs)
+    ratio = size[:, other] / size[:, one]
+    return np.stack(
+        [
+            _told(own_b * pull_a - shared * pull_b, z_b * ratio - z_a, own_b, determinant, level[:, one]),
+            _told(own_a * pull_b - shared * pull_a, z_a / ratio - z_b, own_a, determinant, level[:, other]),
+        ]
+    )
+
+
+def _told(
+    left: NDArray[np.floating],
+    move: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    determinant: NDArray[np.floating],
+    level: NDArray[np.floating],
+) -> NDArray[np.floating]:
     """Log-likelihood ratio (days, pairs) of an asset's return after its `move` to the other's against before.
 
     left / determinant is its distance from its mean given all others but the two, weight / determinant the variance.

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fintok import peers
 from fintok.peers import PeerView, peer_view
 from tests.fintok.fake_bundle import simulate_returns
 
@@ -98,6 +99,11 @@ def test_a_swap_is_noticed_on_both_and_one_strange_asset_accuses_nobody():
     assert sorted(np.argsort(reading)[-2:]) == [1, 4]
     assert reading[[1, 4]].min() > 4.0
     assert peer_view(frozen).swapped[714, [0, 2, 3, 4, 5]].max() < 0.0
+
+
+def test_pairs_judged_in_parts_are_judged_alike(returns, view, monkeypatch):
+    monkeypatch.setattr(peers, "_PAIRS", 4)
+    np.testing.assert_array_equal(peer_view(returns).swapped, view.swapped)
 
 
 def test_residuals_have_about_unit_size_and_a_planted_one_stands_out():

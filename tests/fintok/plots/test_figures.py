@@ -99,9 +99,9 @@ def test_heat_map_pools_by_maximum_so_that_no_alert_vanishes(scores):
 
 
 def test_heat_map_of_a_wide_panel_stays_small():
-    returns, _ = simulate_returns(1200, 300)
+    returns, _ = simulate_returns(400, 300)
     panel = make_panel(returns)
-    scores = AnomalyScorer(FakeBundle(panel[:600])).fit().score(panel)
+    scores = AnomalyScorer(FakeBundle(panel[:200])).fit().score(panel)
     figure = score_heat_map(scores)
     assert np.asarray(figure.data[0].z).size <= MAX_CELLS
     assert "60 assets" in figure.layout.title.text

@@ -22,6 +22,7 @@ from fintok.regime_result import Regimes
 from fintok.signature import (
     mean_durations,
     regime_names,
+    rows_per_year,
     signature_table,
     transition_matrix,
     years_spanned,
@@ -66,10 +67,11 @@ class RegimeLabeler(Estimator):
     `RegimeLabeler(bundle).fit(panel).predict(panel)` learns the regimes on the panel's own training rows,
     `RegimeLabeler(bundle).fit().predict(panel)`, which `fintok label` runs, on the bundle's; see `fit`.
 
-    The bundle forecasts a distribution over codes for the coming week at every date. Its square roots,
-    smoothed over `half_life` rows, are clustered on training rows (k-means). A jump-model decoder then
-    follows the hardly smoothed roots and makes the states persistent: it waits only as long as the evidence
-    is weak, where smoothing is late for every change alike. Its penalty is the smallest at which the training
+    The bundle forecasts a distribution over codes for the coming week at every date. Its square roots, of the
+    last days (half-life one row) side by side with those of half a usual spell (a year over twice
+    `switches_per_year`), are clustered on training rows (k-means): the longer a regime is to last, the more
+    of the past it is a regime of. A jump-model decoder then makes the states persistent: it waits only as
+    long as the evidence is weak. Its penalty is the smallest at which the training
     path switches at most `switches_per_year` times per calendar year, and it rises, causally, while labels
     switch more often than that, so that they persist as asked on days and panels that the model has not seen.
     Regimes are numbered by the volatility of the market return in them: 0 is calmest.
@@ -82,16 +84,12 @@ class RegimeLabeler(Estimator):
         Number of regimes, at least 2.
     switches_per_year
         Persistence: the number of switches per calendar year that labels may have on average, at most.
-    half_life
-        Half-life in rows of the panel (days for daily data) of the smoothing before clustering.
     seed
         Seeds the k-means starts.
-    decoding_half_life
-        Half-life in rows of the smoothing before decoding; 0 for none.
 
     Attributes learned by `fit`
     ---------------------------
-    centres_ (K, C), penalty_ (the smallest), distance_scale_, temperature_, names_ (K,),
+    centres_ (K, 2 C), half_spell_ in rows, penalty_ (the smallest), distance_scale_, temperature_, names_ (K,),
     transition_matrix_ (K, K) day to day, durations_ (K,) mean spell in rows, signature_ (a DataFrame, one row
     per regime, over the training rows; correlation and dispersion are NaN when fitted without a panel),
     fitted_on_ ("panel" or "bundle").
@@ -102,16 +100,12 @@ class RegimeLabeler(Estimator):
         bundle: Forecaster,
         n_regimes: int = 4,
         switches_per_year: float = 4.0,
-        half_life: float = 8.0,
         seed: int = 0,
-        decoding_half_life: float = 1.0,
     ) -> None:
         self.bundle = bundle
         self.n_regimes = n_regimes
         self.switches_per_year = switches_per_year
-        self.half_life = half_life
         self.seed = seed
-        self.decoding_half_life = decoding_half_life
 
     def fit(self, panel: "Panel | None" = None, y: object = None) -> Self:
         """Learn the regimes from rows up to the bundle's `train_end`; later rows are not looked at.
@@ -132,11 +126,13 @@ class RegimeLabeler(Estimator):
                 f"{len(training.roots)} training days are too few for {self.n_regimes} regimes: "
                 f"30 days a regime are the least"
             )
-        smooth = causal_average(training.roots, self.half_life)
-        clusters = kmeans(smooth, self.n_regimes, np.random.default_rng(self.seed))
-        distances = self._distances(training.roots, clusters.centres)
+        num_years = years_spanned(training.dates)
+        self.half_spell_ = rows_per_year(training.dates) / max(self.switches_per_year, 1.0 / num_years) / 2.0
+        points = self._points(training.roots)
+        clusters = kmeans(points, self.n_regimes, np.random.default_rng(self.seed))
+        distances = squared_distances(points, clusters.centres)
         self.distance_scale_ = float((distances - distances.min(axis=1, keepdims=True)).mean())
-        max_switches = self.switches_per_year * years_spanned(training.dates)
+        max_switches = self.switches_per_year * num_years
         smallest = max(1e-3 * self.distance_scale_, 1e-12)  # from zero the penalty could not adapt
         self.penalty_ = max(penalty_for_switches(distances, max_switches), smallest)
         labels = self._decode(distances, training.dates).labels
@@ -172,7 +168,7 @@ class RegimeLabeler(Estimator):
         rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
         if len(roots):
-            distances = self._distances(roots, self.centres_)
+            distances = self._distances(roots)
             penalties = self._decode(distances, panel.dates[rows]).penalties
             labels[rows] = decode_with_hindsight(distances, float(np.median(penalties)))
         return self._result(panel, labels, np.full((len(rows), self.n_regimes), np.nan)).to_series()
@@ -184,7 +180,7 @@ class RegimeLabeler(Estimator):
         labels = np.full(len(rows), -1)
         probabilities = np.full((len(rows), len(self.centres_)), np.nan)
         if len(roots):
-            decoded = self._decode(self._distances(roots, self.centres_), panel.dates[rows])
+            decoded = self._decode(self._distances(roots), panel.dates[rows])
             labels[rows] = decoded.labels
             likelihood = np.exp(-self._costs(decoded) / self.temperature_)
             probabilities[rows] = likelihood / likelihood.sum(axis=1, keepdims=True)
@@ -195,8 +191,12 @@ class RegimeLabeler(Estimator):
             panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.bundle.train_end
         )
 
-    def _distances(self, roots: NDArray[np.float32], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-        return squared_distances(causal_average(roots, self.decoding_half_life), centres)
+    def _points(self, roots: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Roots (N, C) -> what is clustered (N, 2 C): the last days, and half a spell, as they were on each day."""
+        return np.concatenate([causal_average(roots, 1.0), causal_average(roots, self.half_spell_)], axis=1)
+
+    def _distances(self, roots: NDArray[np.float32]) -> NDArray[np.float64]:
+        return squared_distances(self._points(roots), self.centres_)
 
     def _decode(self, distances: NDArray[np.float64], dates: NDArray[np.datetime64]) -> Decoded:
         return decode_online(distances, self.penalty_, allowed_switches(dates, self.switches_per_year))
@@ -242,10 +242,6 @@ class RegimeLabeler(Estimator):
     def _check_parameters(self) -> None:
         if isinstance(self.n_regimes, bool) or int(self.n_regimes) != self.n_regimes or self.n_regimes < 2:
             raise InputError(f"n_regimes must be a whole number from 2 on, got {self.n_regimes!r}")
-        if not self.half_life > 0:
-            raise InputError(f"half_life must be a positive number of rows, got {self.half_life!r}")
-        if not self.decoding_half_life >= 0:
-            raise InputError(f"decoding_half_life must not be negative, got {self.decoding_half_life!r}")
         if not self.switches_per_year >= 0:
             raise InputError(f"switches_per_year must not be negative, got {self.switches_per_year!r}")
 

@@ -229,8 +229,6 @@ def test_the_same_seed_gives_the_same_labels_and_pickling_keeps_them(bundle, lab
     [
         ({"n_regimes": 1}, "n_regimes"),
         ({"n_regimes": 2.5}, "n_regimes"),
-        ({"half_life": 0.0}, "half_life"),
-        ({"decoding_half_life": -1.0}, "decoding_half_life"),
         ({"switches_per_year": -1.0}, "switches_per_year"),
         ({"n_regimes": 60}, "too few"),
     ],

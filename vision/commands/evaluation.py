@@ -79,7 +79,10 @@ class Evaluation:
     def labels(self) -> tuple[Tensor, Tensor]:
         """Of training and test images; the same name has the same number. Raises InputError."""
         train, test = labels_of(self.train), labels_of(self.test)
-        known, names = (shown.images.labels.names for shown in (self.train, self.test))  # type: ignore[union-attr]
+        classes = (self.train.images.labels, self.test.images.labels)
+        assert classes[0] is not None  # labels_of has looked
+        assert classes[1] is not None
+        known, names = classes[0].names, classes[1].names
         strange = [name for name in names if name not in known]
         if strange:
             raise InputError(

@@ -211,6 +211,10 @@ def _with_masks(shown: ShownImages, patch_size: tuple[int, int]) -> tuple[ShownI
             f"patches of {' x '.join(map(str, patch_size))} do not fill the images of {images.name} "
             f"({'several sizes' if images.size is None else ' x '.join(map(str, images.size))})"
         )
-    masks = torch.stack([images.segmentation(int(number)) for number in shown.numbers])  # type: ignore[misc]
+    maps = {int(number): images.segmentation(int(number)) for number in shown.numbers}
+    without = [number for number, label_map in maps.items() if label_map is None]
+    if without:
+        raise InputError(f"{images.name}: image {without[0]} has no label map; fill the column mask, or drop the row")
+    masks = torch.stack([label_map for label_map in maps.values() if label_map is not None])
     whole = ShownImages(images, images.size, shown.mean.flatten().tolist(), shown.std.flatten().tolist(), shown.numbers)
     return whole, masks

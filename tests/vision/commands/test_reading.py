@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fintok.cli import run
@@ -109,3 +111,15 @@ def test_masking_is_measured_without_a_model(tmp_path, refuse):
     assert 0 < results["masking"]["best_ratio"] < 1
     assert "--patch-size 4 4" in refuse(*words, "--out", tmp_path / "f")
     assert "needs --model" in refuse(*words, "knn", "--out", tmp_path / "f")
+
+
+def test_an_image_without_its_label_map_is_named(train, data, tmp_path, capsys):
+    table = pq.read_table(data / "images.parquet")
+    masks = [None if row == 7 else mask for row, mask in enumerate(table["mask"].to_pylist())]
+    damaged = tmp_path / "damaged.parquet"
+    pq.write_table(table.set_column(2, "mask", pa.array(masks)), damaged)
+    words = ("--model", train("dvae"), "--data", damaged, "--test", damaged, "--out", tmp_path / "e")
+    assert run(["vision", "evaluate", *map(str, words), "--task", "segment", "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert "image 7 has no label map" in error
+    assert "Traceback" not in error

@@ -56,7 +56,9 @@ class BlockMask:
 
     As BEiT v2 it then tops up at random to exactly the number (v1 may stop short). BEiT hides 75 of 196 with
     blocks of at least 16; iBOT's least block is ``(min(rows, columns) // 3) ** 2``, DINOv2's 4. A side of a
-    block is shorter than the grid's, as in the official code, except where that is 1.
+    block is shorter than the grid's, as in the official code, except where that is 1. Areas run from the least
+    block to what is missing, either way round: once less than a least block is missing, the areas tried lie
+    above it, and what fits is what overlaps earlier blocks, as in the code of BEiT v2 and iBOT.
     """
 
     ratio: float
@@ -88,7 +90,7 @@ class BlockMask:
         """Hide one block of at most ``missing`` new patches; False when no attempt fits."""
         rows, columns = hidden.shape
         for _ in range(self.attempts):
-            area = rng.uniform(min(self.min_patches, missing), missing)
+            area = self.min_patches + (missing - self.min_patches) * rng.random()
             aspect = math.exp(rng.uniform(math.log(self.min_aspect), -math.log(self.min_aspect)))
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if not (1 <= height < max(rows, 2) and 1 <= width < max(columns, 2)):

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fintok.anomaly import AnomalyScorer
+    from fintok.audit import audit
     from fintok.bundle import Bundle, load
     from fintok.errors import InputError
+    from fintok.health import check_panel
+    from fintok.moves import moves_of
     from fintok.panel import Panel
     from fintok.pretrain import pretrain
     from fintok.regimes import RegimeLabeler
@@ -23,19 +26,24 @@ __version__ = "0.1.0"
 
 __all__ = [
     "read_panel",
+    "check_panel",
     "Panel",
+    "moves_of",
     "simulate_panel",
     "pretrain",
     "load",
     "Bundle",
     "RegimeLabeler",
     "AnomalyScorer",
+    "audit",
     "InputError",
     "__version__",
 ]
 
 _HOME = {
     "read_panel": "fintok.sources",
+    "check_panel": "fintok.health",
+    "moves_of": "fintok.moves",
     "Panel": "fintok.panel",
     "simulate_panel": "fintok.sample",
     "pretrain": "fintok.pretrain",
@@ -43,6 +51,7 @@ _HOME = {
     "Bundle": "fintok.bundle",
     "RegimeLabeler": "fintok.regimes",
     "AnomalyScorer": "fintok.anomaly",
+    "audit": "fintok.audit",
     "InputError": "fintok.errors",
 }
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from fintok.errors import InputError
-from fintok.faults import KINDS, plant_faults
+from fintok.fault_kinds import BAR_KINDS, KINDS, LADDERS, RUNGS
+from fintok.faults import kinds_for, plant_faults
 from fintok.panel import Panel
 from tests.fintok.fake_bundle import make_panel, simulate_returns
 
@@ -109,11 +110,63 @@ def test_faults_keep_away_from_missing_prices():
     assert all(asset % 2 or fault.row >= 951 for fault in faults for asset in fault.assets)
 
 
+def test_every_rung_of_a_ladder_is_a_kind_that_can_be_planted(panel):
+    names = [name for rungs in LADDERS.values() for name in rungs]
+    assert set(names) <= {*KINDS, *RUNGS}
+    assert set(RUNGS) <= set(names)
+    faults = plant_faults(panel, list(RUNGS), ROWS, seed=0).faults
+    assert {fault.kind for fault in faults} == set(RUNGS)
+
+
+@pytest.fixture(scope="module")
+def bars(panel):
+    close = panel.prices
+    fields = {"open": close, "high": 1.01 * close, "low": 0.98 * close, "close": close}
+    fields["volume"] = np.full_like(close, 1e6)
+    return Panel.from_arrays(close, panel.dates, panel.assets, fields=fields)
+
+
+def test_bars_follow_a_wrong_price_and_volume_stays(bars):
+    faulty = plant_faults(bars, ["unit x100", "missed split"], ROWS, seed=0).panel
+    ratio = faulty.prices / bars.prices
+    assert ratio.max() > 50
+    for name in ("open", "high", "low", "close"):
+        np.testing.assert_allclose(faulty.fields[name], bars.fields[name] * ratio, rtol=1e-6)
+    np.testing.assert_array_equal(faulty.fields["volume"], bars.fields["volume"])
+
+
+def test_faults_of_bars_leave_returns_alone(bars):
+    faulty, faults = plant_faults(bars, list(BAR_KINDS), ROWS, seed=0)
+    np.testing.assert_array_equal(faulty.returns, bars.returns)
+    wrong = {"high below close": 0, "volume x1000": 0, "no volume": 0}
+    for kind, row, days, (asset,) in faults:
+        high, close = (faulty.fields[name][row : row + days, asset] for name in ("high", "close"))
+        volume = faulty.fields["volume"][row : row + days, asset]
+        spoilt = {"high below close": high < close, "volume x1000": volume == 1e9, "no volume": volume == 0}
+        assert spoilt[kind].all()
+        wrong[kind] += days
+    assert (faulty.fields["high"] < faulty.fields["close"]).sum() == wrong["high below close"]
+    assert (faulty.fields["volume"] != 1e6).sum() == wrong["volume x1000"] + wrong["no volume"]
+
+
+def test_a_panel_is_asked_only_for_what_it_can_have(panel, bars):
+    assert kinds_for(panel) == tuple(KINDS)
+    assert kinds_for(bars) == (*KINDS, *BAR_KINDS)
+    returns = Panel.from_arrays(panel.returns, panel.dates, panel.assets, values="returns")
+    assert "drift" in kinds_for(returns)
+    assert not {"swap", "missed split", "FX leg slip", "no volume"} & set(kinds_for(returns))
+    faulty, faults = plant_faults(returns, kinds_for(returns), ROWS, seed=0)
+    assert faulty.prices is None
+    assert {fault.kind for fault in faults} == set(kinds_for(returns))
+
+
 def test_what_cannot_be_planted_is_refused(panel):
     with pytest.raises(InputError, match="no fault 'gremlin'"):
         plant_faults(panel, ["gremlin"], ROWS, seed=0)
     with pytest.raises(InputError, match="no room"):
         plant_faults(panel, ["spike 8"], range(10, 40), seed=0)
+    with pytest.raises(InputError, match="'no volume' is planted in 'volume' and 'close'"):
+        plant_faults(panel, ["no volume"], ROWS, seed=0)
     returns = Panel.from_arrays(panel.returns, panel.dates, panel.assets, values="returns")
-    with pytest.raises(InputError, match="planted in prices"):
-        plant_faults(returns, ["spike 8"], ROWS, seed=0)
+    with pytest.raises(InputError, match="'missed split' is planted in prices"):
+        plant_faults(returns, ["missed split"], ROWS, seed=0)

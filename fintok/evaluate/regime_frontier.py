@@ -1,0 +1,62 @@
+"""Log score against switches a year: who tells more of tomorrow at the same persistence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fintok.evaluate.log_score import ahead_by
+from fintok.evaluate.market import Market
+from fintok.evaluate.regime_scores import OURS, Scored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUDGETS = (2.5, 5.0, 10.0, 25.0, float("inf"))  # switches a year
+CLEAR = 2.0  # standard errors from which a difference is one
+
+
+def best(scored: Sequence[Scored], budget: float) -> Scored | None:
+    """The highest score at no more than ``budget`` switches a year; None where nothing is so persistent."""
+    return max((one for one in scored if one.path.switches_a_year <= budget), key=lambda one: one.score, default=None)
+
+
+def frontier_table(scored: Sequence[Scored]) -> pd.DataFrame:
+    """A row a method: its best log score at each budget of switches a year; NaN where it switches more."""
+    import pandas as pd
+
+    rows = []
+    for method in dict.fromkeys(one.method for one in scored):
+        own = [one for one in scored if one.method == method]
+        bests = {_heading(budget): best(own, budget) for budget in BUDGETS}
+        rows.append({"method": method, **{name: one.score if one else np.nan for name, one in bests.items()}})
+    return pd.DataFrame(rows)
+
+
+def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
+    """A sentence a budget: fintok's best beside the rivals' best, the difference with its standard error."""
+    ours = [one for one in scored if one.method == OURS]
+    rivals = [one for one in scored if one.method != OURS]
+    sentences, counts = [], np.isfinite(market.returns[market.cut :]).sum(axis=1)
+    for budget in BUDGETS:
+        own, other = best(ours, budget), best(rivals, budget)
+        if own is None or other is None:
+            continue
+        difference, error = ahead_by(own.daily, other.daily, counts)
+        verdict = "level with" if abs(difference) < CLEAR * error else "ahead of" if difference > 0 else "behind"
+        sentences.append(
+            f"Log score {_words(budget)}: fintok {own.score:.4f} nats ({own.num_regimes} regimes, {own.setting}, "
+            f"{own.path.switches_a_year:.1f} switches), {verdict} the best rival, {other.description}, "
+            f"{other.score:.4f} at {other.path.switches_a_year:.1f}; difference {difference:+.4f} ± {error:.4f}."
+        )
+    return sentences
+
+
+def _heading(budget: float) -> str:
+    return f"at most {budget:g} a year" if np.isfinite(budget) else "at any"
+
+
+def _words(budget: float) -> str:
+    return f"at no more than {budget:g} switches a year" if np.isfinite(budget) else "at any persistence"

@@ -1,0 +1,179 @@
+"""Regimes beside the usual rivals: all learn from the same rows up to train_end, all are judged on those after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.errors import InputError
+from fintok.evaluate.future import foresight, targets
+from fintok.evaluate.label_paths import DELAYS, strategy
+from fintok.evaluate.market import Market
+from fintok.evaluate.regime_frontier import frontier_table, frontier_verdicts
+from fintok.evaluate.regime_rivals import RIVALS, Method
+from fintok.evaluate.regime_scores import OURS, Scored, score_methods, score_table
+from fintok.evaluate.result import Findings, Progress, left_out
+from fintok.evaluate.stability import stability_table, stability_verdicts
+from fintok.progress import track
+from fintok.regimes import RegimeLabeler
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fintok.bundle import Bundle
+    from fintok.panel import Panel
+
+SWITCHES = (2.0, 4.0, 12.0, 25.0)  # a year, asked of the labeler
+USUAL_SWITCHES = 4.0  # its default
+STRATEGY_NUMBERS = (2, 4)  # of regimes
+FEWEST_TRAINING, FEWEST_JUDGED = 500, 250  # rows
+
+
+class KnownForecast:
+    """A bundle whose forecast of one panel has been read: a labeler can be fitted on it again and again.
+
+    ``train_end`` may be another date than the bundle's, for refits of the regimes on more rows.
+    """
+
+    def __init__(self, bundle: Bundle, forecast: NDArray[np.floating], train_end: np.datetime64) -> None:
+        self.train_end = train_end
+        self.training_forecast = bundle.training_forecast
+        self.training_dates = bundle.training_dates
+        self.training_returns_market = bundle.training_returns_market
+        self._forecast = forecast
+
+    def forecast(self, panel: Panel) -> NDArray[np.floating]:
+        """(T, C) of the one panel."""
+        return self._forecast
+
+
+def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track) -> Findings:
+    """Judge the regimes of a bundle on a panel beside the rivals that are installed.
+
+    Raises InputError for fewer than 500 labelled rows up to the bundle's train_end, or 250 after it.
+    """
+    forecast = bundle.forecast(panel)
+    market = open_market(bundle, panel, forecast)
+    rivals = [rival for rival in RIVALS if rival.package is None or find_spec(rival.package)]
+    methods = [*_own_methods(bundle, forecast), *rivals]
+    scored, failures = score_methods(methods, market, seed, progress)
+    stability = stability_table(methods, market, seed, progress)
+    usual = {method.name: method.usual for method in methods if method.usual}
+    needs = {rival.name: rival.package for rival in RIVALS if rival.package}
+    tables = {
+        "frontier": frontier_table(scored),
+        "log score": score_table(scored),
+        "future": _future(scored, market),
+        "stability": stability,
+        "strategy": _strategies(scored, usual, market),
+    }
+    verdicts = [
+        *frontier_verdicts(scored, market),
+        *_future_verdicts(tables["future"]),
+        *stability_verdicts(stability),
+        *failures,
+        *left_out(needs),
+    ]
+    from fintok.plots.comparison import agreement_bars, frontier
+
+    figures = {
+        "Up and to the left is better: more said of the next day with fewer switches. Points are labellings, lines "
+        "each method's best at that many switches or fewer.": frontier(
+            tables["log score"], "log_score", "Log score of next-day returns, nats per asset-day"
+        ),
+        "The same for the volatility of the next 20 days: 1 would be known exactly, 0 is no better than its mean.": (
+            frontier(tables["future"], "r2 volatility 20", "R² of the log volatility of the next 20 days")
+        ),
+        "Share of days that keep their regime when it is learned anew on more rows: mean, and the worst refit.": (
+            agreement_bars(stability)
+        ),
+    }
+    return Findings(tables, figures, verdicts)
+
+
+def open_market(bundle: Bundle, panel: Panel, forecast: NDArray[np.floating]) -> Market:
+    """What the rivals see. Raises InputError where there is too little to learn from or to judge."""
+    labelled = np.flatnonzero(np.isfinite(forecast).all(axis=1))
+    cut = int((panel.dates <= bundle.train_end).sum())
+    date = np.datetime_as_string(bundle.train_end, unit="D")
+    num_training = int((labelled < cut).sum())
+    if num_training < FEWEST_TRAINING:
+        raise InputError(
+            f"{panel.source}: {num_training} labelled rows up to the model's train_end, {date}; the rivals learn from "
+            f"these and need {FEWEST_TRAINING}: give a panel with a longer past"
+        )
+    if panel.num_days - cut < FEWEST_JUDGED:
+        raise InputError(
+            f"{panel.source}: {panel.num_days - cut} rows after the model's train_end, {date}; {FEWEST_JUDGED} are "
+            "the least to judge by: train with an earlier --train-end, or give a panel that goes on longer"
+        )
+    return Market(panel, int(labelled[0]), cut)
+
+
+def _own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
+    def asked(switches: float) -> Callable[[Market, int, int, int], dict[str, NDArray[np.int64]]]:
+        def label(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, NDArray[np.int64]]:
+            panel = market.panel
+            end = bundle.train_end if rows == market.cut else panel.dates[rows - 1]
+            known = KnownForecast(bundle, forecast, end)
+            labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
+            labels = labeler.fit(panel).predict(panel).to_numpy(dtype=np.int64, na_value=0)
+            return {f"{switches:g} switches asked for": labels}
+
+        return label
+
+    return [
+        Method(OURS, None, asked(switches), f"{switches:g} switches asked for" if switches == USUAL_SWITCHES else None)
+        for switches in SWITCHES
+    ]
+
+
+def _future(scored: Sequence[Scored], market: Market) -> pd.DataFrame:
+    """R² and rank correlation of each target, a row a labelling."""
+    import pandas as pd
+
+    aims = targets(market)
+    rows = []
+    for one in scored:
+        row: dict[str, Any] = {**one.name, "switches_a_year": one.path.switches_a_year}
+        found = {name: foresight(one.labels, aim, int(name.split()[-1]), market) for name, aim in aims.items()}
+        row |= {f"r2 {name}": one.r_squared for name, one in found.items()}
+        row |= {f"rank {name}": one.rank_correlation for name, one in found.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _future_verdicts(future: pd.DataFrame) -> list[str]:
+    """A sentence a target, for 20 days: the best of fintok beside the best rival."""
+    rows, sentences = future.to_dict("records"), []
+    for target in ("volatility", "dispersion", "drawdown"):
+        column = f"r2 {target} 20"
+        own = max((row for row in rows if row["method"] == OURS), key=itemgetter(column))
+        other = max((row for row in rows if row["method"] != OURS), key=itemgetter(column))
+        verdict = "ahead of" if own[column] > other[column] else "behind"
+        log = "" if target == "drawdown" else "log "
+        sentences.append(
+            f"R² of the {log}{target} of the next 20 days: fintok {own[column]:.3f} ({own['regimes']} regimes, "
+            f"{own['setting']}), {verdict} the best rival, {other['method']} ({other['regimes']} regimes, "
+            f"{other['setting']}), {other[column]:.3f}."
+        )
+    return sentences
+
+
+def _strategies(scored: Sequence[Scored], usual: dict[str, str], market: Market) -> pd.DataFrame:
+    """Out of the market in the most volatile regime, each method's usual setting; and always in it."""
+    import pandas as pd
+
+    always = np.ones(market.panel.num_days, dtype=bool)
+    name = {"method": "always invested", "setting": "", "regimes": 1, "delay": 1}
+    rows = [{**name, **strategy(always, 1, market)._asdict()}]
+    for one in scored:
+        if usual.get(one.method) == one.setting and one.num_regimes in STRATEGY_NUMBERS:
+            is_held = one.labels < one.num_regimes - 1
+            rows += [{**one.name, "delay": days, **strategy(is_held, days, market)._asdict()} for days in DELAYS]
+    return pd.DataFrame(rows)

@@ -1,0 +1,88 @@
+"""Do regimes mean the same after a refit on more rows, and from another random start?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.evaluate.market import Market
+from fintok.evaluate.regime_rivals import Method, calm_to_stressed
+from fintok.evaluate.regime_scores import OURS
+from fintok.evaluate.result import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBERS = (2, 4)  # of regimes
+NUM_REFITS = 8  # evenly spaced over the judged rows
+SEEDS = 3
+
+
+def stability_table(methods: Sequence[Method], market: Market, seed: int, progress: Progress) -> pd.DataFrame:
+    """A row for each method's usual setting: agreement, mean and minimum, over refits and over seeds.
+
+    Refits learn from all rows up to dates spaced evenly over the judged rows; neighbours are compared on the rows
+    that both have learned from. Seeds are compared in pairs, on the judged rows. Regimes are matched by their
+    place in volatility.
+    """
+    import pandas as pd
+
+    ends = np.linspace(market.cut, market.panel.num_days, NUM_REFITS).astype(int)
+    usual = [(method, k) for method in methods if method.usual for k in NUMBERS]
+    rows = []
+    for method, num_regimes in progress(usual, "refits"):
+        try:
+            refits = [_labels(method, market, num_regimes, int(end), seed) for end in ends]
+            starts = [refits[0], *(_labels(method, market, num_regimes, market.cut, seed + k) for k in range(1, SEEDS))]
+        except (ValueError, KeyError, np.linalg.LinAlgError):  # no such number of regimes, or the fit failed
+            continue
+        kept = [
+            _agreement(one[market.first : end], other[market.first : end])
+            for (one, other), end in zip(pairwise(refits), ends, strict=False)
+        ]
+        alike = [_agreement(one[market.cut :], other[market.cut :]) for one, other in combinations(starts, 2)]
+        rows.append(
+            {
+                "method": method.name,
+                "setting": method.usual,
+                "regimes": num_regimes,
+                "refits_mean": np.mean(kept),
+                "refits_min": np.min(kept),
+                "seeds_mean": np.mean(alike),
+                "seeds_min": np.min(alike),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def stability_verdicts(table: pd.DataFrame) -> list[str]:
+    """A sentence a number of regimes."""
+    rows, sentences = table.to_dict("records"), []
+    for num_regimes in NUMBERS:
+        part = [row for row in rows if row["regimes"] == num_regimes]
+        ours, rivals = [row for row in part if row["method"] == OURS], [row for row in part if row["method"] != OURS]
+        if not ours or not rivals:
+            continue
+        own, other = ours[0], max(rivals, key=itemgetter("refits_min"))
+        verdict = "ahead of" if own["refits_min"] > other["refits_min"] else "not ahead of"
+        sentences.append(
+            f"{num_regimes} regimes keep {own['refits_mean']:.3f} of their days in a refit on more rows, "
+            f"{own['refits_min']:.3f} in the worst of {NUM_REFITS - 1}, {verdict} the steadiest rival, "
+            f"{other['method']}, {other['refits_mean']:.3f} and {other['refits_min']:.3f}."
+        )
+    return sentences
+
+
+def _labels(method: Method, market: Market, num_regimes: int, rows: int, seed: int) -> NDArray[np.int64]:
+    labels = method.label(market, num_regimes, rows, seed)[str(method.usual)]
+    return calm_to_stressed(labels, market, rows)
+
+
+def _agreement(one: NDArray[np.integer], other: NDArray[np.integer]) -> float:
+    """Share of days with the same regime."""
+    return float((one == other).mean())

@@ -124,14 +124,25 @@ class MaskedCodeModel(nn.Module):
     num_codes : K.
     mixed_channels : places of channels that mix the rows of a column, as a mean over them does. They would tell
         of what is hidden at patches that are seen, so they are 0 in columns where a patch is hidden.
+    hint_channels : channels that images have after the encoder's own. At hidden patches they hold what a simpler
+        model expects there; their linear embedding is added to the mask token. At visible patches they do not count.
     """
 
-    def __init__(self, encoder: ViTConfig, num_codes: int, mixed_channels: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        encoder: ViTConfig,
+        num_codes: int,
+        mixed_channels: tuple[int, ...] = (),
+        hint_channels: int = 0,
+    ) -> None:
         super().__init__()
         self.num_codes = num_codes
         self.mixed_channels = mixed_channels
+        self.hint_channels = hint_channels
         self.encoder = VisionTransformer(encoder)
         self.mask_token = MaskToken(encoder.dim, std=0.02)
+        height, width = encoder.patch_size
+        self.hint = nn.Linear(hint_channels * height * width, encoder.dim, bias=False) if hint_channels else None
         self.head = nn.Linear(encoder.dim, num_codes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
@@ -139,13 +150,26 @@ class MaskedCodeModel(nn.Module):
     def encode(
         self, images: Tensor, valid: Tensor | None, hidden: Tensor, layers: tuple[int, ...] = ()
     ) -> Encoded:
-        """Images (B, C, H, W), observed pixels (B, H, W) or None, hidden patches (B, N) bool -> their
-        encoding.
+        """Images (B, C, H, W), the hints' channels included, observed pixels (B, H, W) or None, hidden patches
+        (B, N) bool -> their encoding.
         """
         grid = self.encoder.grid(images)
-        images = self.conceal(images, hidden.unflatten(1, (grid.rows, grid.columns)).any(dim=1))
-        tokens = self.mask_token(self.encoder.embed(images, valid), hidden)
+        shown = self.conceal(self.without_hints(images), hidden.unflatten(1, (grid.rows, grid.columns)).any(dim=1))
+        tokens = torch.where(hidden.unsqueeze(-1), self.stand_ins(images), self.encoder.embed(shown, valid))
         return self.encoder.encode([tokens], [grid], [observed_patches(valid, grid)], layers)[0]
+
+    def without_hints(self, images: Tensor) -> Tensor:
+        """The encoder's own channels of images (B, C, H, W), a view."""
+        return images[:, : images.shape[1] - self.hint_channels]
+
+    def stand_ins(self, images: Tensor) -> Tensor:
+        """What takes the place of a patch that is hidden, (B, N, D) or, without hints, (1, D): the mask token and
+        the hint.
+        """
+        if self.hint is None:
+            return self.mask_token.weight
+        hints = images[:, images.shape[1] - self.hint_channels :]
+        return self.mask_token.weight + self.hint(self.encoder.grid(images).patchify(hints))
 
     def conceal(self, images: Tensor, columns: Tensor) -> Tensor:
         """Images (B, C, H, W) without their mixed channels in the patch columns that are True, (B or 1, columns)."""

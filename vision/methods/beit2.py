@@ -8,7 +8,7 @@ and the blocks are then thrown away. Differences: the head's mean runs over mask
 observed; positions and initial weights are those of our VisionTransformer, with BEiT's division of each
 block's output weights by √(2i); ``codebook_head`` adds to the head's weight W the term E P, with E the code
 vectors, so that codes that lie close share what is learned (where data are few; what the run leaves is the
-sum, a linear head).
+sum, a linear head); ``hint_channels`` show at hidden patches what a simpler model expects there.
 """
 
 import copy
@@ -56,7 +56,7 @@ class BEiT2(Method):
     encoder : needs a CLS token when ``config.aggregation_depth`` is above 0.
     config : knobs of the method.
     tokenizer : copied and frozen; of several levels the first is predicted. It sees all channels.
-    mixed_channels : see :class:`MaskedCodeModel`.
+    mixed_channels, hint_channels : see :class:`MaskedCodeModel`.
 
     Raises
     ------
@@ -69,6 +69,7 @@ class BEiT2(Method):
         config: BEiT2Config,
         tokenizer: VisualTokenizer,
         mixed_channels: tuple[int, ...] = (),
+        hint_channels: int = 0,
     ) -> None:
         super().__init__()
         is_aggregated = config.aggregation_depth > 0
@@ -82,7 +83,7 @@ class BEiT2(Method):
         check_tokenizer(encoder, tokenizer)
         self.config = config
         self.tokenizer = Frozen(tokenizer)
-        self.model = MaskedCodeModel(encoder, tokenizer.num_codes, mixed_channels)
+        self.model = MaskedCodeModel(encoder, tokenizer.num_codes, mixed_channels, hint_channels)
         last = encoder.depth - 1
         self.extra_blocks = nn.ModuleList(
             Block(encoder, index, drop_path=encoder.drop_path * min(index, last) / max(last, 1))
@@ -105,7 +106,8 @@ class BEiT2(Method):
     def targets(self, batch: Batch) -> Tensor:
         """Codes (B, M) long at the masked places, from the whole image."""
         mask = mask_of(batch, "BEiT v2")
-        codes = hidden_codes(self.tokenizer.module, batch, mask)
+        images = self.model.without_hints(batch.views[0])
+        codes = hidden_codes(self.tokenizer.module, batch._replace(views=(images,)), mask)
         self._last = (codes, mask.weight)
         return codes
 

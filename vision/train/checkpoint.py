@@ -196,6 +196,7 @@ class MaskedCodeConfig:
     encoder: ViTConfig
     num_codes: int
     mixed_channels: tuple[int, ...] = ()
+    hint_channels: int = 0
 
 
 def save_encoder(folder: str | Path, encoder: VisionTransformer, extra: Extra = None) -> None:
@@ -262,7 +263,10 @@ TOKENIZERS: Mapping[str, Callable[[Mapping[str, Any]], VisualTokenizer]] = {
 def save_masked_model(folder: str | Path, model: MaskedCodeModel, extra: Extra = None) -> None:
     """Write the folder of a masked code model; ``extra`` as in :func:`save_module`."""
     config = MaskedCodeConfig(
-        encoder=model.encoder.config, num_codes=model.num_codes, mixed_channels=model.mixed_channels
+        encoder=model.encoder.config,
+        num_codes=model.num_codes,
+        mixed_channels=model.mixed_channels,
+        hint_channels=model.hint_channels,
     )
     save_module(Path(folder), model, to_dict(config), "masked_code_model", extra)
 
@@ -272,6 +276,6 @@ def load_masked_model(folder: str | Path) -> MaskedCodeModel:
 
     def build(mapping: Mapping[str, Any]) -> MaskedCodeModel:
         config = from_dict(MaskedCodeConfig, mapping)
-        return MaskedCodeModel(config.encoder, config.num_codes, config.mixed_channels)
+        return MaskedCodeModel(config.encoder, config.num_codes, config.mixed_channels, config.hint_channels)
 
     return load_module(Path(folder), "masked_code_model", build)

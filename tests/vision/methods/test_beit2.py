@@ -263,3 +263,23 @@ def test_mixed_channels_are_not_shown_beside_what_is_hidden(encoder, tokenizer, 
     codes = method.targets(batch)
     changed = batch._replace(views=(changed,))
     assert not torch.equal(method.targets(changed), codes)  # the tokenizer sees them everywhere
+
+
+def test_hints_tell_of_hidden_patches_alone(encoder, tokenizer, make_batch):
+    batch = make_batch(4, mask_ratio=0.4)
+    method = BEiT2(encoder, MAIN, tokenizer, hint_channels=2).eval()
+    images, hidden = batch.views[0], batch.masks[0].hidden
+    grid = method.model.encoder.grid(images)
+    hints = torch.randn(len(images), 2, *images.shape[-2:])
+    hinted = torch.cat([images, hints], dim=1)
+    before = method.model(hinted, None, hidden)
+    where = hidden.unflatten(1, (grid.rows, grid.columns)).repeat_interleave(grid.patch_height, 1)
+    where = where.repeat_interleave(grid.patch_width, 2)[:, None]  # pixels of hidden patches
+    elsewhere = torch.cat([images, torch.where(where, hints, hints + 1.0)], dim=1)
+    assert torch.equal(method.model(elsewhere, None, hidden), before)
+    there = torch.cat([images, torch.where(where, hints + 1.0, hints)], dim=1)
+    assert not torch.equal(method.model(there, None, hidden), before)
+    whole = batch._replace(views=(hinted,))
+    plain = BEiT2(encoder, MAIN, tokenizer)
+    assert torch.equal(method.targets(whole), plain.targets(batch))  # the tokenizer does not see them
+    assert method.predict(whole).patches.shape == plain.predict(batch).patches.shape

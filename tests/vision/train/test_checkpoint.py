@@ -78,9 +78,9 @@ def test_every_kind_of_tokenizer_comes_back_with_its_codes(tmp_path):
 
 
 def test_masked_model_comes_back_with_the_same_logits(tmp_path):
-    model = MaskedCodeModel(VIT, 8)
+    model = MaskedCodeModel(VIT, 8, hint_channels=1)
     save_masked_model(tmp_path, model)
-    images, hidden = torch.randn(2, 1, 4, 9), torch.rand(2, 6) < 0.5
+    images, hidden = torch.randn(2, 2, 4, 9), torch.rand(2, 6) < 0.5
     assert torch.equal(
         load_masked_model(tmp_path).logits(images, None, hidden), model.logits(images, None, hidden)
     )

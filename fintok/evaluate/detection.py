@@ -83,7 +83,8 @@ class Truth:
 
 def thresholds(calm: Array) -> Array:
     """(budgets,) what the scores of ordinary asset-days, of any shape, pass as often as the budgets allow."""
-    return np.quantile(calm[np.isfinite(calm)], 1.0 - np.array(BUDGETS) / 1000.0)
+    shares = 1.0 - np.array(BUDGETS) / 1000.0
+    return np.asarray(np.quantile(calm[np.isfinite(calm)], shares), dtype=np.float64)
 
 
 def detect(limits: Array, scores: Sequence[Array], truths: Sequence[Truth]) -> Detection:

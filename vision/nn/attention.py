@@ -66,7 +66,7 @@ class JointAttention(nn.Module):
 
     def _attend(self, qkv: Tensor, segment: Segment) -> Tensor:
         query, key, value = self._query_key_value(qkv, segment)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=self._mask(segment, query))
+        attended = attend(query, key, value, self._mask(segment, query))
         return attended.transpose(1, 2).flatten(2)  # (B, L, D)
 
     def _query_key_value(self, qkv: Tensor, segment: Segment) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,9 +140,7 @@ class AxialAttention(nn.Module):
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, G + N, d)
         keys = key_mask(segment)
         mask = None if keys is None else keys[:, None, None]
-        attended = F.scaled_dot_product_attention(
-            query[:, :, : segment.num_global_tokens], key, value, attn_mask=mask
-        )
+        attended = attend(query[:, :, : segment.num_global_tokens], key, value, mask)
         return attended.transpose(1, 2).flatten(2)
 
     def _along_lines(self, heads: Tensor, segment: Segment) -> Tensor:
@@ -160,9 +158,7 @@ class AxialAttention(nn.Module):
             shared = shared.unsqueeze(2).expand(-1, -1, num_lines, -1, -1, -1).flatten(1, 2)
             key, value = torch.cat([shared[0], key], dim=2), torch.cat([shared[1], value], dim=2)
         mask = self._line_mask(segment, length, num_global if sees_global else 0, heads.device)
-        attended = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask
-        )  # (B·lines, heads, length, d)
+        attended = attend(query, key, value, mask)  # (B·lines, heads, length, d)
         cells = attended.unflatten(0, (batch, num_lines))
         cells = cells.permute((0, 3, 1, 2, 4) if along_rows else (0, 1, 3, 2, 4))  # (B, R, C, heads, d)
         return cells.flatten(3).flatten(1, 2)
@@ -204,6 +200,19 @@ def build_attention(config: ViTConfig, index: int) -> nn.Module:
     if config.attention == "joint":
         return JointAttention(config)
     return AxialAttention(config, "rows" if index % 2 == 0 else "columns")
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention, (..., L, d); the mask is bool, True = may attend, or added to the scores.
+
+    On a CPU in fp32 even where all else is bf16: PyTorch's gradient of the bf16 kernel is four times slower there.
+    """
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    mask = mask if mask is None or mask.dtype == torch.bool else mask.float()
+    with torch.autocast("cpu", enabled=False):
+        attended = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=mask)
+    return attended.to(query.dtype)
 
 
 def key_mask(segment: Segment) -> Tensor | None:

@@ -33,6 +33,7 @@ _COMMANDS = {
     "tokenize": (READ, "Tokens of every asset and date: code, word, surprise."),
     "label": (READ, "Market regime of every date, from that date and earlier ones only."),
     "score": (READ, "Anomaly score of every asset and date, with calibrated alerts and their reasons."),
+    "audit": (READ, "Does any token, label or score change when the future does? None may."),
     "report": (READ, "One self-contained HTML page: regimes, anomalies, tokens."),
 }
 _RESUMABLE = ("pretrain", "demo", "vision pretrain")
@@ -41,7 +42,10 @@ _INPUT_ERRORS = (  # by name: importing them here would import torch
     ("vision.strict", "ConfigError"),
     ("vision.train.checkpoint", "CheckpointError"),
 )
-_RUN_ERRORS = (("vision.train.guard", "DivergedError"),)  # they say themselves what to do
+_RUN_ERRORS = (  # they say themselves what to do
+    ("vision.train.guard", "DivergedError"),
+    ("fintok.audit_result", "LookAheadError"),
+)
 
 app = App(
     name="fintok",

@@ -34,6 +34,7 @@ _COMMANDS = {
     "label": (READ, "Market regime of every date, from that date and earlier ones only."),
     "score": (READ, "Anomaly score of every asset and date, with calibrated alerts and their reasons."),
     "audit": (READ, "Does any token, label or score change when the future does? None may."),
+    "evaluate": (READ, "Regimes, anomaly scores and tokens beside the usual rivals, after train_end."),
     "report": (READ, "One self-contained HTML page: regimes, anomalies, tokens."),
 }
 _RESUMABLE = ("pretrain", "demo", "vision pretrain")

@@ -34,6 +34,7 @@ table { border-collapse:collapse; font-size:14px; font-variant-numeric:tabular-n
 th, td { padding:6px 18px 6px 0; text-align:left; border-bottom:1px solid var(--line); vertical-align:top; }
 th { color:var(--soft); font-weight:600; vertical-align:bottom; } td:first-child { white-space:nowrap; }
 td.number, th.number { text-align:right; white-space:nowrap; }
+ul { max-width:860px; padding-left:20px; } li { margin:6px 0; }
 dl { max-width:860px; } dt { font-weight:600; margin-top:12px; } dd { margin:2px 0 0; color:var(--soft); }
 footer { margin-top:48px; padding-bottom:40px; color:var(--soft); font-size:13px; }
 @media print { nav { display:none; } section { break-inside:avoid; } }
@@ -98,6 +99,10 @@ class Page:
     def paragraph(self, text: str) -> None:
         if text:
             self._body.append(f"<p>{_text(text)}</p>")
+
+    def sentences(self, texts: Iterable[str]) -> None:
+        """A list, a sentence an entry."""
+        self._body.append(f"<ul>{''.join(f'<li>{_text(text)}</li>' for text in texts)}</ul>")
 
     def definitions(self, entries: Iterable[tuple[str, str]]) -> None:
         """Terms with their explanations."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-PENALTIES = (1.0, 3.0, 10.0, 30.0)  # of the jump model
+PENALTIES = (1.0, 0.3, 3.0, 10.0)  # of the jump model, the usual one first
 VOLATILITY_HALF_LIVES = (10.0, 30.0, 90.0)  # rows
 SMOOTHINGS = (0.0, 5.0, 20.0)  # half-lives of an HMM's filtered probabilities, rows
 TURBULENCE_HALF_LIVES = (5.0, 20.0, 60.0)

@@ -60,18 +60,19 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
     forecast = bundle.forecast(panel)
     market = open_market(bundle, panel, forecast)
     rivals = [rival for rival in RIVALS if rival.package is None or find_spec(rival.package)]
-    methods = [*_own_methods(bundle, forecast), *rivals]
+    methods = [*own_methods(bundle, forecast), *rivals]
     scored, failures = score_methods(methods, market, seed, progress)
     stability = stability_table(methods, market, seed, progress)
     usual = {method.name: method.usual for method in methods if method.usual}
     needs = {rival.name: rival.package for rival in RIVALS if rival.package}
     tables = {
         "frontier": frontier_table(scored),
+        "stability": stability,
         "log score": score_table(scored),
         "future": _future(scored, market),
-        "stability": stability,
-        "strategy": _strategies(scored, usual, market),
     }
+    if market.is_relative:  # deviations are not money
+        tables["strategy"] = _strategies(scored, usual, market)
     verdicts = [
         *frontier_verdicts(scored, market),
         *_future_verdicts(tables["future"]),
@@ -115,7 +116,7 @@ def open_market(bundle: Bundle, panel: Panel, forecast: NDArray[np.floating]) ->
     return Market(panel, int(labelled[0]), cut)
 
 
-def _own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
+def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
     def asked(switches: float) -> Callable[[Market, int, int, int], dict[str, NDArray[np.int64]]]:
         def label(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, NDArray[np.int64]]:
             panel = market.panel

@@ -1,0 +1,63 @@
+"""``fintok evaluate``."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from fintok.commands.options import (
+    ModelPath,
+    Overwrite,
+    PanelPath,
+    PanelReader,
+    ReaderOptions,
+    say_next,
+    say_wrote,
+)
+
+Part = Literal["regimes", "anomalies", "tokens", "simulation"]
+
+
+def _parts(kind: type, tokens: tuple) -> tuple[str, ...]:
+    """``regimes,tokens`` and ``regimes tokens`` alike."""
+    return tuple(word for token in tokens for word in token.value.split(",") if word)
+
+
+def evaluate(
+    *,
+    model: ModelPath,
+    panel: PanelPath,
+    out: Annotated[Path, Parameter(help="Folder for the page, evaluation.html, and the tables.")],
+    only: Annotated[
+        tuple[Part, ...],
+        Parameter(help="Parts to judge, as regimes,tokens.", converter=_parts, negative=(), consume_multiple=True),
+    ] = ("regimes", "anomalies", "tokens"),
+    seed: Annotated[int, Parameter(help="Of the planted faults, and of every method's random start.")] = 0,
+    overwrite: Overwrite = False,
+    reader: ReaderOptions = PanelReader(),
+) -> None:
+    """Regimes, anomaly scores and tokens beside the usual rivals, on the rows after train_end only.
+
+    The rivals learn from the panel's rows up to the model's train_end. Most need `pip install "fintok[peers]"`;
+    those that are not there are named and left out. The part simulation, on request, has markets whose true states
+    are known.
+    """
+    from fintok.evaluate.runner import check_request
+    from fintok.evaluate.runner import evaluate as judge
+
+    check_request(out, only, overwrite=overwrite)
+    prices = reader.read(panel)
+    from fintok.bundle import load
+
+    began = time.monotonic()
+    result = judge(load(model), prices, out, parts=only, seed=seed, overwrite=overwrite)
+    for sentence in result.verdicts:
+        print(textwrap.fill(sentence, width=110, initial_indent="- ", subsequent_indent="  "))
+    say_wrote(result.page)
+    print(f"       and {len(result.tables)} tables beside it")
+    print(f"took  {time.monotonic() - began:.0f} s")
+    say_next("report", "--model", model, "--panel", panel, *reader.words(), "--out", "report.html")

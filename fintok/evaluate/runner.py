@@ -1,0 +1,109 @@
+"""All parts of an evaluation, one after another, and what they leave: tables, one page, verdicts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fintok.errors import InputError
+from fintok.evaluate.page import render
+from fintok.evaluate.result import Findings, Progress
+from fintok.files import write_table, write_text
+from fintok.progress import track
+from vision.files import explain_write_error
+
+if TYPE_CHECKING:
+    from fintok.bundle import Bundle
+    from fintok.panel import Panel
+
+PARTS = ("regimes", "anomalies", "tokens", "simulation")
+USUAL_PARTS = PARTS[:3]
+PAGE = "evaluation.html"
+
+Evaluate = Callable[..., Findings]
+
+
+class Evaluation(NamedTuple):
+    """What was found, by part, and the files that hold it."""
+
+    findings: dict[str, Findings]
+    page: Path
+    tables: list[Path]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """All sentences, in the order of the parts."""
+        return [sentence for found in self.findings.values() for sentence in found.verdicts]
+
+
+def evaluate(
+    bundle: Bundle,
+    panel: Panel,
+    out: str | Path,
+    *,
+    parts: Sequence[str] = USUAL_PARTS,
+    seed: int = 0,
+    progress: Progress = track,
+    overwrite: bool = False,
+) -> Evaluation:
+    """Judge a bundle on a panel beside the usual rivals, on rows after its train_end; write tables and a page.
+
+    ``out`` is a folder: ``evaluation.html``, and a Parquet file a table. A part that has too little to judge by says
+    so in its verdict. Raises InputError where no row of the panel lies after train_end, for an unknown part, and
+    where ``out`` holds something and ``overwrite`` is False; nothing is written before the last part has ended.
+    """
+    folder = check_request(out, parts, overwrite=overwrite)
+    if not (panel.dates > bundle.train_end).any():
+        date = np.datetime_as_string(bundle.train_end, unit="D")
+        raise InputError(
+            f"{panel.source}: no row lies after the model's train_end, {date}; give a panel that goes on longer, or "
+            "a model that was trained with an earlier --train-end"
+        )
+    findings = {}
+    for part in parts:
+        try:
+            findings[part] = _evaluator(part)(bundle, panel, seed=seed, progress=progress)
+        except InputError as error:
+            findings[part] = Findings({}, {}, [f"{part.capitalize()} were not judged: {error}."])
+    return write(findings, bundle, panel, folder)
+
+
+def write(findings: Mapping[str, Findings], bundle: Bundle, panel: Panel, folder: Path) -> Evaluation:
+    """Write the tables of all parts, then the page, over what is there."""
+    import polars as pl
+
+    tables = []
+    for part, found in findings.items():
+        for name, table in found.tables.items():
+            path = folder / f"{part}_{name.replace(' ', '_')}.parquet"
+            tables.append(write_table(pl.from_pandas(table), path, overwrite=True))
+    page = write_text(render(findings, bundle, panel), folder / PAGE, overwrite=True)
+    return Evaluation(dict(findings), page, tables)
+
+
+def check_request(out: str | Path, parts: Sequence[str], *, overwrite: bool) -> Path:
+    """The folder, made where it is missing. Raises InputError where it cannot be, and for a part that is not one."""
+    folder = Path(out)
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown or not parts:
+        raise InputError(f"there is no part {', '.join(unknown) or 'named'}; the parts are {', '.join(PARTS)}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder for the evaluation")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise InputError(f"{folder} exists; name another --out, or allow it with --overwrite")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise explain_write_error(error, folder) or error from error
+    return folder
+
+
+def _evaluator(part: str) -> Evaluate:
+    return getattr(import_module(f"fintok.evaluate.{part}"), f"evaluate_{part}")

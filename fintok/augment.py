@@ -13,23 +13,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fintok.hints import TrainingHints
 from fintok.imaging import ReturnImages
 from vision.data.loader import View
 from vision.masks import MaskGenerator
 from vision.nn.grid import PatchGrid
 
-_SIZES = ("return", "market", "residual", "gap")  # asinh of something in units of the scale
+_SIZES = ("return", "market", "residual", "gap", "expected")  # asinh of something in units of the scale
 _LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range")  # log of something over the scale
 
 
 class WindowDataset:
     """Windows of an image, one for each last row in ``end_rows``: (C, A, W) values and (A, W) observed.
 
-    Both are views of the image: nothing is copied.
+    Both are views: nothing is copied. With hints the image has their channels, 2 R of them, after its own.
     """
 
-    def __init__(self, images: ReturnImages, days: int, end_rows: NDArray[np.integer]) -> None:
-        self.values, self.observed = torch.from_numpy(images.values), torch.from_numpy(images.observed)
+    def __init__(
+        self,
+        images: ReturnImages,
+        days: int,
+        end_rows: NDArray[np.integer],
+        hints: TrainingHints | None = None,
+    ) -> None:
+        values = images.values
+        if hints is not None:
+            values = np.concatenate([values, hints.values.reshape(-1, *values.shape[1:])])
+        self.values, self.observed = torch.from_numpy(values), torch.from_numpy(images.observed)
         self.days, self.end_rows = days, end_rows
 
     def __len__(self) -> int:
@@ -78,12 +88,20 @@ class MaskedWindow:
     days, patch_days : columns of the view, and of a patch.
     jitter : of the level.
     mask : what hides patches; None = nothing is hidden.
+    hints : the windows have the channels of these hints, of which the view keeps two, see `_choose_hidden`.
     """
 
     def __init__(
-        self, num_assets: int, days: int, patch_days: int, jitter: LevelJitter, mask: MaskGenerator | None = None
+        self,
+        num_assets: int,
+        days: int,
+        patch_days: int,
+        jitter: LevelJitter,
+        mask: MaskGenerator | None = None,
+        hints: TrainingHints | None = None,
     ) -> None:
         self.num_assets, self.days, self.jitter, self.mask = num_assets, days, jitter, mask
+        self.group_of = None if hints is None else hints.group_of
         self.grid = PatchGrid.of(num_assets, days, (1, patch_days))
         self.num_masked = (0 if mask is None else mask.count(self.grid),)
 
@@ -91,10 +109,46 @@ class MaskedWindow:
         self, image: Tensor, observed: Tensor | None, rng: np.random.Generator
     ) -> Sequence[Sequence[View]]:
         assert observed is not None
-        chosen = draw_assets(observed, self.num_assets, rng)
-        image, observed = image[:, chosen], observed[chosen]
         hidden = None if self.mask is None else self.mask(self.grid, rng)
+        if hidden is None or self.group_of is None:
+            chosen = draw_assets(observed, self.num_assets, rng)
+            image = image[:, chosen]
+        else:
+            image, chosen = self._choose_hidden(image, observed, hidden, self.group_of, rng)
+        observed = observed[chosen]
         return [[(self.jitter(image, observed, rng), observed, hidden)]]
+
+    def _choose_hidden(
+        self,
+        image: Tensor,
+        observed: Tensor,
+        hidden: NDArray[np.bool_],
+        group_of: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Image (C + 2 R, A, W) -> the view's (C + 2, num_assets, W), and the places of its assets.
+
+        Where the same rows are hidden in every column that hides any, but not all rows are, they take assets of one
+        group, and the hint that is told of an asset rests on assets outside the group. Elsewhere hints are 0.
+        """
+        order = draw_assets(observed, len(observed), rng)
+        partition = int(rng.integers(len(group_of)))
+        own = len(image) - 2 * len(group_of)
+        rows, columns = hidden.any(axis=1), hidden.any(axis=0)
+        if rows.all() or not hidden[np.ix_(rows, columns)].all():
+            chosen = order[: self.num_assets]
+            return torch.nn.functional.pad(image[:own, chosen], (0, 0, 0, 0, 0, 2)), chosen
+        group = group_of[partition, int(order[0])]
+        is_member = torch.from_numpy(group_of[partition] == group)[order] & observed[order].any(dim=1)
+        count, is_hidden = int(rows.sum()), torch.from_numpy(rows)
+        ranked = torch.cat([order[is_member], order[~is_member]])  # members first
+        shown = torch.cat([order[~is_member], order[is_member]])
+        shown = shown[~torch.isin(shown, ranked[:count])]
+        chosen = torch.empty(self.num_assets, dtype=torch.long)
+        chosen[is_hidden], chosen[~is_hidden] = ranked[:count], shown[: self.num_assets - count]
+        hints = image[own + 2 * partition : own + 2 * partition + 2, chosen]
+        hints = hints * torch.isin(chosen, order[is_member])[:, None]
+        return torch.cat([image[:own, chosen], hints]), chosen
 
 
 class ReturnMultiCrop:

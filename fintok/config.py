@@ -150,6 +150,8 @@ class PredictorConfig:
             steps=2000, batch_size=72, learning_rate=4e-3, warmup_steps=100, betas=(0.9, 0.98), clip_norm=3.0
         )
     )
+    max_passes: float = 20.0
+    """Times that a training window is drawn, at most: a short history gets fewer steps, before it is known by heart."""
     asset_share: float = 0.25
     """Share of training windows in which a quarter of the assets is hidden for the last two patches."""
     forecast_share: float = 0.65
@@ -158,6 +160,7 @@ class PredictorConfig:
     """Share in which blocks of assets x days are hidden."""
 
     def __post_init__(self) -> None:
+        _require(self.max_passes > 0, self, "max_passes", "a positive number")
         total = self.asset_share + self.forecast_share + self.block_share
         _require(abs(total - 1.0) < 1e-6, self, "block_share", f"the three shares to sum to 1, they sum to {total:g}")
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fintok.hints import group_hints
 from fintok.imaging import ReturnImages
 from fintok.progress import track
 from vision.methods.beit2 import MaskedCodeModel
@@ -58,35 +59,54 @@ class Windows:
 
     values: Tensor  # (T - W + 1, C, A, W)
     observed: Tensor  # (T - W + 1, A, W)
+    hints: Tensor | None  # (T - W + 1, 2, A, W), channels that come after those of the values
     batch_size: int
     ends: NDArray[np.int64] = field(repr=False)  # (T - W + 1,) row of each window's last day
 
     @classmethod
-    def of(cls, images: ReturnImages, days: int, batch_tokens: int) -> Windows:
+    def of(cls, images: ReturnImages, days: int, batch_tokens: int, hints: Array | None = None) -> Windows:
         """Windows of `days` rows; batches of about `batch_tokens` (asset, day) cells."""
         values = torch.from_numpy(images.values).unfold(2, days, 1).permute(2, 0, 1, 3)
         observed = torch.from_numpy(images.observed).unfold(1, days, 1).permute(1, 0, 2)
         batch_size = max(1, batch_tokens // (images.num_assets * days))
-        return cls(values, observed, batch_size, np.arange(days - 1, images.num_days))
+        more = None if hints is None else torch.from_numpy(hints).unfold(2, days, 1).permute(2, 0, 1, 3)
+        return cls(values, observed, more, batch_size, np.arange(days - 1, images.num_days))
 
-    def batches(self, description: str) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """(rows of the answer, images (B, C, A, W), observed (B, A, W)); B is the same for every batch."""
+    def cut(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, C, A, W) and observed (B, A, W) of the chosen windows (B,): a copy."""
+        values = self.values[chosen]
+        if self.hints is not None:
+            values = torch.cat([values, self.hints[chosen]], dim=1)
+        return values, self.observed[chosen]
+
+    def batches(self, description: str, since: int = 0) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """(rows of the answer, images (B, C, A, W), observed (B, A, W)); B is the same for every batch.
+
+        Batches that end before row `since` are left out; the others are those of the whole pass, bit for bit.
+        """
         count = len(self.ends)
-        for first in track(range(0, count, self.batch_size), description):
+        start = max(since - int(self.ends[0]), 0) // self.batch_size * self.batch_size
+        for first in track(range(start, count, self.batch_size), description):
             chosen = torch.arange(first, first + self.batch_size).clamp(max=count - 1)
             rows = slice(int(self.ends[first]), int(self.ends[first]) + min(self.batch_size, count - first))
-            yield rows, self.values[chosen], self.observed[chosen]
+            yield rows, *self.cut(chosen)
 
 
-def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int) -> NDArray[np.int32]:
-    """Code of the patch that ends at each date, (T, A) int32; -1 where the asset is not observed that day."""
+def read_codes(
+    tokenizer: Tokenizer, images: ReturnImages, patch_days: int, since: int = 0
+) -> NDArray[np.int32]:
+    """Code of the patch that ends at each date, (T, A) int32; -1 where the asset is not observed that day.
+
+    Rows before `since` are not read: -1.
+    """
     codes = np.full((images.num_days, images.num_assets), -1, np.int32)
     if images.num_days < patch_days:
         return codes
     windows = Windows.of(images, patch_days, TOKENS_PER_BATCH * patch_days)
     with reading(tokenizer):
-        for rows, values, observed in windows.batches("codes"):
+        for rows, values, observed in windows.batches("codes", since):
             codes[rows] = tokenizer.codes(values, observed)[: rows.stop - rows.start].numpy()
+    codes[:since] = -1
     return np.where(images.observed.T, codes, np.int32(-1))
 
 
@@ -106,7 +126,7 @@ def read_forecast(
     with reading(model):
         for rows, values, observed in windows.batches(description):
             is_there = observed[:, :, -1:]
-            values = torch.nn.functional.pad(values, (0, patch_days))
+            values = torch.nn.functional.pad(values, (0, patch_days, 0, 0, 0, model.hint_channels))  # no hint: 0
             observed = torch.cat([observed, is_there.expand(-1, -1, patch_days)], dim=2)
             probability = _last_column(model, values, observed, [everyone])[0].softmax(-1)
             weight = is_there.float()
@@ -122,19 +142,24 @@ def read_surprise(
     vocabulary: Vocabulary,
     window_days: int,
     patch_days: int,
+    since: int = 0,
 ) -> Surprise:
-    """How strange each asset's newest patch is, given the other assets and its own past (see Surprise)."""
+    """How strange each asset's newest patch is, given the other assets and its own past (see Surprise).
+
+    Rows before `since` are not read: NaN.
+    """
     shape = (images.num_days, images.num_assets)
     answer = np.full((len(Surprise._fields), *shape), np.nan, np.float32)
     if images.num_days < window_days:
         return Surprise(*answer)
-    windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days)
+    groups = asset_groups(images.assets)
+    hints = panel_hints(model, images, window_days, max(since - HIDDEN_COLUMNS * patch_days + 1, 0))
+    windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
     mean, variance = torch.from_numpy(vocabulary.patch_mean), torch.from_numpy(vocabulary.patch_variance)
     channel = images.channel_names.index("return")
-    groups = asset_groups(images.assets)
     questions = [Question(_hide(group, images.num_assets), group) for group in groups]
     with reading(model):
-        for rows, values, observed in windows.batches("surprise"):
+        for rows, values, observed in windows.batches("surprise", since):
             count = rows.stop - rows.start
             code = torch.from_numpy(codes[rows].astype(np.int64))
             code = torch.cat([code, code[-1:].expand(values.shape[0] - count, -1)])
@@ -143,7 +168,31 @@ def read_surprise(
             for group, logits in zip(groups, answers, strict=True):
                 part = _judge(logits, code[:, group], patch[:, group], seen[:, group], mean, variance)
                 answer[:, rows, group.numpy()] = part[:, :count].numpy()
+    answer[:, :since] = np.nan
     return Surprise(*np.where(images.observed.T, answer, np.float32(np.nan)))
+
+
+def read_expectation(
+    model: MaskedCodeModel, images: ReturnImages, row: int, column: int, window_days: int, patch_days: int
+) -> Array:
+    """p(code of one asset's patch that ends at a row | the other assets, its own past), (K,): asked as above.
+
+    The row must have a whole window of days.
+    """
+    hints = panel_hints(model, images, window_days, since=row - HIDDEN_COLUMNS * patch_days + 1)
+    windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
+    values, observed = windows.cut(torch.tensor([row - int(windows.ends[0])]))
+    group = next(group for group in asset_groups(images.assets) if column in group)
+    question = Question(_hide(group, images.num_assets), torch.tensor([column]))
+    with reading(model):
+        return _last_column(model, values, observed, [question])[0][0, 0].softmax(-1).numpy()
+
+
+def panel_hints(model: MaskedCodeModel, images: ReturnImages, window_days: int, since: int = 0) -> Array | None:
+    """Hints (2, A, T) of each of the `asset_groups` by the assets outside it; None for a model that takes none."""
+    if not model.hint_channels:
+        return None
+    return group_hints(images, [group.numpy() for group in asset_groups(images.assets)], window_days, since)
 
 
 def asset_groups(assets: tuple[str, ...]) -> list[Tensor]:
@@ -180,9 +229,9 @@ def _last_column(
     encoder, grid = model.encoder, model.encoder.grid(values)
     if can_read_last_column(encoder.config):
         in_question = torch.arange(grid.columns) >= grid.columns - questions[0].hidden.shape[1]
-        values = model.conceal(values, in_question[None])
-        tokens, seen = encoder.embed(values, observed), grid.pool_any(observed)
-        states = read_last_column(encoder, tokens, grid, seen, model.mask_token.weight, questions)
+        shown = model.conceal(model.without_hints(values), in_question[None])
+        tokens, seen = encoder.embed(shown, observed), grid.pool_any(observed)
+        states = read_last_column(encoder, tokens, grid, seen, model.stand_ins(values), questions)
         return [model.head(state) for state in states]
     answers = []
     for hidden, rows in questions:

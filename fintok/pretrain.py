@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +25,7 @@ from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDat
 from fintok.bundle import HEADER, Bundle, describe_panel, imager
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
+from fintok.hints import HINTS, TrainingHints, draw_hints
 from fintok.imaging import CROSS_SECTIONAL, ReturnImages
 from fintok.moves import moves_of
 from fintok.panel import DateLike, Panel
@@ -109,6 +112,7 @@ class _Run:
         self.training = training
         self.images: ReturnImages = imager(config).fit(training).transform(training)
         self.num_assets = min(config.max_assets, panel.num_assets)
+        self.ends = np.arange(needed - 1, training.num_days)  # last rows of the windows to learn from
         self.jitter = LevelJitter(window.channels, config.level_jitter)
         self.identity: dict[str, Any] = {
             **describe_panel(panel),
@@ -191,15 +195,22 @@ class _Run:
         has_cls = config.method.aggregation_depth > 0
         encoder = self._window_encoder(config.encoder, has_cls=has_cls)
         mixed = tuple(place for place, name in enumerate(window.channels) if name in CROSS_SECTIONAL)
-        method = self._build(2, lambda: BEiT2(encoder, config.method, tokenizer, mixed))
+        method = self._build(2, lambda: BEiT2(encoder, config.method, tokenizer, mixed, len(HINTS)))
         masks: tuple[MaskGenerator, ...] = (
             AxisMask("rows", 0.25, last=inference.HIDDEN_COLUMNS),
             ForecastMask(1),
             BlockMask(0.3, min_patches=4),
         )
         mask = MixedMask(masks, (config.asset_share, config.forecast_share, config.block_share))
-        view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, self.jitter, mask)
-        figures = self._fit(method, view, config.optim, "predictor", resume)
+        num_groups = len(inference.asset_groups(self.panel.assets))
+        rng = np.random.default_rng((self.config.seed, len(STAGES)))
+        hints = draw_hints(self.images, num_groups, window.window_days, rng)
+        jitter = LevelJitter((*window.channels, *HINTS), self.config.level_jitter)
+        view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, jitter, mask, hints)
+        num_steps = math.ceil(config.max_passes * len(self.ends) / config.optim.batch_size)
+        steps = min(config.optim.steps, num_steps)
+        optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps // 10))
+        figures = self._fit(method, view, optim, "predictor", resume, hints)
         return method.artifact().eval(), figures
 
     def _window_encoder(self, encoder: Any, *, has_cls: bool) -> Any:
@@ -211,10 +222,10 @@ class _Run:
             torch.manual_seed(self.config.seed * len(STAGES) + stage)
             return build()
 
-    def _fit(self, method: Method, views: Any, optim: Any, name: str, resume: bool) -> dict[str, float]:
-        window = self.config.imaging
-        first = window.window_days - 1 + window.min_observations
-        dataset = WindowDataset(self.images, window.window_days, np.arange(first, self.training.num_days))
+    def _fit(
+        self, method: Method, views: Any, optim: Any, name: str, resume: bool, hints: TrainingHints | None = None
+    ) -> dict[str, float]:
+        dataset = WindowDataset(self.images, self.config.imaging.window_days, self.ends, hints)
         number = STAGES.index(name) + 1
         if self.progress:
             print(f"stage {number} of {len(STAGES)}: {name}", file=sys.stderr, flush=True)

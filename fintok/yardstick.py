@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fintok.bundle import Bundle
 from fintok.channels import decayed_mean
 from fintok.imaging import ReturnImages
-from fintok.inference import HIDDEN_COLUMNS, asset_groups, reading
+from fintok.inference import HIDDEN_COLUMNS, asset_groups, panel_hints, reading
 from fintok.panel import Panel
 from fintok.progress import track
 from vision.masks import BlockMask
@@ -69,13 +69,18 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
     model: dict[str, list[torch.Tensor]] = {kind: [] for kind in masks}
     plain: dict[str, list[torch.Tensor]] = {kind: [] for kind in masks}
     values, observed = torch.from_numpy(images.values), torch.from_numpy(images.observed)
+    hints = panel_hints(bundle.predictor, images, window.window_days)
     with reading(bundle.predictor):
         for number, end in enumerate(track(list(ends), "yardstick")):
             days = slice(end - window.window_days + 1, end + 1)
             true = codes[end - places].T.flatten()  # (N,)
             for kind, hidden in masks.items():
                 batch = hidden[number] if hidden.dim() == 3 else hidden
-                image = values[None, :, :, days].expand(len(batch), -1, -1, -1)
+                image = values[:, :, days]
+                if hints is not None:
+                    told = torch.from_numpy(hints[:, :, days])
+                    image = torch.cat([image, told if kind == "asset" else torch.zeros_like(told)])
+                image = image.expand(len(batch), -1, -1, -1)
                 seen = observed[None, :, days].expand(len(batch), -1, -1)
                 log_p = bundle.predictor.logits(image, seen, batch).log_softmax(-1)
                 asked = batch & (true >= 0)

@@ -8,6 +8,7 @@ import torch
 
 from fintok import inference
 from fintok.config import EncoderConfig, ImagingConfig
+from fintok.hints import HINTS
 from fintok.imaging import CROSS_SECTIONAL, ReturnImager, ReturnImages
 from fintok.inference import Vocabulary, read_forecast, read_surprise
 from vision.methods.beit2 import MaskedCodeModel
@@ -26,7 +27,7 @@ def model() -> MaskedCodeModel:
     imaging = ImagingConfig(window_days=WINDOW)
     encoder = EncoderConfig(dim=16, heads=2).window(imaging, len(imaging.channels), has_cls=False)
     mixed = tuple(imaging.channels.index(name) for name in CROSS_SECTIONAL)
-    model = MaskedCodeModel(encoder, NUM_CODES, mixed)
+    model = MaskedCodeModel(encoder, NUM_CODES, mixed, len(HINTS))
     for parameter in model.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
     return model
@@ -77,7 +78,10 @@ def test_the_other_assets_tell_nothing_of_what_is_hidden(model, small_panel, mon
     answers = []
     for version in (panel, replace(panel, returns=returns)):
         images = ReturnImager(ImagingConfig().channels).transform(version)
-        values, observed = torch.from_numpy(images.values[None, ..., -WINDOW:]), torch.from_numpy(images.observed)
+        hints = inference.panel_hints(model, images, WINDOW)
+        windows = inference.Windows.of(images, WINDOW, 1, hints)
+        values, observed = windows.cut(torch.tensor([len(windows.ends) - 1]))
+        assert values[0, -2, group].abs().max() > 0.1
         with inference.reading(model):
-            answers.append(inference._last_column(model, values, observed[None, :, -WINDOW:], [question])[0])
+            answers.append(inference._last_column(model, values, observed, [question])[0][:, group])
     assert torch.equal(answers[0], answers[1])

@@ -53,15 +53,17 @@ def read_last_column(
 ) -> list[Tensor]:
     """Normed states (B, Q, D) of the last column's asked rows, for each question.
 
-    Tokens (B, N, D) as embedded, nothing hidden; observed patches ``valid`` (B, N) bool; ``mask_token`` (1, D). For
-    an encoder in evaluation mode of which `can_read_last_column` is true; all questions hide the same number of
-    columns.
+    Tokens (B, N, D) as embedded, nothing hidden; observed patches ``valid`` (B, N) bool; ``mask_token`` (1, D), or
+    (B, N, D), one for each place. For an encoder in evaluation mode of which `can_read_last_column` is true; all
+    questions hide the same number of columns.
     """
     shape = (grid.rows, grid.columns)
     cells = tokens.unflatten(1, shape).transpose(1, 2).contiguous()  # (B, C, R, D)
     seen = valid.unflatten(1, shape).transpose(1, 2)
     place = encoder.positions(torch.zeros_like(tokens[:1]), grid)[0].unflatten(0, shape).transpose(0, 1)
     num_seen = grid.columns - questions[0].hidden.shape[1]
+    if mask_token.dim() == 3:
+        mask_token = mask_token.unflatten(1, shape).transpose(1, 2)[:, num_seen:]
     first, *middle = [block for block in encoder.blocks if isinstance(block, Block)]
     shared = cells[:, :num_seen] + place[:num_seen]
     is_shared = len(middle) > 1  # else the first block is one of the last two

@@ -30,7 +30,7 @@ def config(**changes) -> ViTConfig:
 
 def build(encoder: ViTConfig) -> MaskedCodeModel:
     torch.manual_seed(0)
-    model = MaskedCodeModel(encoder, 11).eval()
+    model = MaskedCodeModel(encoder, 11, hint_channels=1).eval()
     for parameter in model.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
     return model
@@ -47,7 +47,7 @@ def hide(rows: torch.Tensor, num_rows: int, num_columns: int = NUM_HIDDEN) -> to
 @torch.inference_mode()
 def test_the_last_column_is_what_the_whole_pass_gives(depth, num_rows):
     model = build(config(depth=depth))
-    images = torch.randn(3, 3, num_rows, COLUMNS * PATCH)
+    images = torch.randn(3, 4, num_rows, COLUMNS * PATCH)  # the last channel: hints
     observed = torch.rand(3, num_rows, COLUMNS * PATCH) > 0.4
     observed[:, num_rows // 2] = False  # a row that is never seen
     observed[1, :, -2 * PATCH :] = False  # an image whose newest columns are not
@@ -58,8 +58,8 @@ def test_the_last_column_is_what_the_whole_pass_gives(depth, num_rows):
         Question(hide(everyone, num_rows), None),
         Question(hide(some[:0], num_rows), some),
     ]
-    tokens, seen = model.encoder.embed(images, observed), observed_patches(observed, grid)
-    answers = read_last_column(model.encoder, tokens, grid, seen, model.mask_token.weight, questions)
+    tokens, seen = model.encoder.embed(images[:, :3], observed), observed_patches(observed, grid)
+    answers = read_last_column(model.encoder, tokens, grid, seen, model.stand_ins(images), questions)
     for answer, (hidden, rows) in zip(answers, questions, strict=True):
         whole = torch.nn.functional.pad(hidden, (COLUMNS - NUM_HIDDEN, 0))
         patches = model.encode(images, observed, whole.flatten().expand(3, -1)).patches

@@ -1,0 +1,152 @@
+"""What a linear model expects of hidden assets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fintok import hints
+from fintok.augment import LevelJitter, MaskedWindow, WindowDataset
+from fintok.hints import draw_hints, group_hints
+from fintok.imaging import CHANNELS, ReturnImager, ReturnImages
+from fintok.panel import Panel
+from vision.masks import AxisMask, BlockMask, ForecastMask
+
+NUM_DAYS, WINDOW, PATCH = 400, 25, 5
+NAMES = ["A", "B", "AB", "C", "late", "D"]  # AB moves as A and B together
+GROUPS = [np.array([2, 3]), np.array([0, 4]), np.array([1, 5])]
+CHANNEL = CHANNELS.index("return")
+
+
+@pytest.fixture(scope="module")
+def images() -> ReturnImages:
+    rng = np.random.default_rng(0)
+    returns = 0.01 * rng.standard_normal((NUM_DAYS, len(NAMES))) + 0.005 * rng.standard_normal((NUM_DAYS, 1))
+    returns[:, 2] = returns[:, 0] + returns[:, 1]
+    returns[:300, 4] = np.nan
+    dates = np.datetime64("2020-01-01") + np.arange(NUM_DAYS)
+    return ReturnImager(CHANNELS).transform(Panel.from_arrays(returns, dates, NAMES, values="returns"))
+
+
+@pytest.fixture(scope="module")
+def told(images):
+    return group_hints(images, GROUPS, WINDOW)
+
+
+def test_a_hint_is_a_regression_on_the_visible_assets_before_the_window(images, told):
+    day, hidden, visible = 370, [2, 3], [0, 1, 4, 5]
+    last = (day - WINDOW + 1) // 21 * 21  # rows before this one are known
+    x = np.where(images.observed, np.sinh(images.values[CHANNEL].astype(np.float64)), 0.0)
+    products, weights, count = np.zeros((3, 6, 6))
+    for row in range(last):
+        weight = 0.5 ** ((last - 1 - row) / 250.0)
+        held = np.clip(x[:, row], -8, 8)
+        products += weight * np.outer(held, held)
+        there = np.outer(images.observed[:, row], images.observed[:, row])
+        weights += weight * there
+        count += there
+    deviation = np.sqrt(np.diag(products) / np.diag(weights))
+    correlation = products / weights / np.outer(deviation, deviation) * count**2 / (count**2 + 100.0**2)
+    np.fill_diagonal(correlation, 1.003)
+    slopes = correlation[np.ix_(hidden, visible)] @ np.linalg.inv(correlation[np.ix_(visible, visible)])
+    mean = slopes @ (x[visible, day] / deviation[visible]) * deviation[hidden]
+    np.testing.assert_allclose(told[0, hidden, day], np.arcsinh(mean), rtol=1e-4)
+    left = 1.003 - (slopes * correlation[np.ix_(hidden, visible)]).sum(axis=1)
+    np.testing.assert_allclose(told[1, hidden, day], 0.5 * np.log(left), rtol=1e-4)
+
+
+def test_a_sum_of_visible_assets_is_told_nearly_whole_and_an_unknown_asset_not_at_all(images, told):
+    days = slice(200, NUM_DAYS)
+    assert np.corrcoef(told[0, 2, days], images.values[CHANNEL, 2, days])[0, 1] > 0.98
+    assert told[1, 2, -1] < -0.8 < told[1, 2, 100]  # AB is believed as a pair of half-known correlations, so far
+    assert not told[:, 4, :300].any()  # never seen before
+    assert told[:, 4, 360:].any()
+
+
+def test_what_is_hidden_has_no_part_in_its_own_hint(images, told):
+    day = 360
+    values = images.values.copy()
+    values[CHANNEL, GROUPS[0], day - WINDOW + 1 :] += 1.0
+    other = group_hints(replace(images, values=values), GROUPS, WINDOW)
+    np.testing.assert_array_equal(other[:, GROUPS[0], day], told[:, GROUPS[0], day])
+    assert (other[0, GROUPS[1], day] != told[0, GROUPS[1], day]).all()
+
+
+@pytest.mark.parametrize("row", [130, 273, 399])
+def test_rows_to_come_change_no_bit_of_a_hint(images, told, row):
+    values, observed = images.values[:, :, :row], images.observed[:, :row]
+    part = replace(images, values=values, observed=observed, dates=images.dates[:row])
+    np.testing.assert_array_equal(group_hints(part, GROUPS, WINDOW), told[:, :, :row])
+
+
+def test_reading_the_newest_rows_gives_the_hints_of_the_whole_panel(images, told):
+    part = group_hints(images, GROUPS, WINDOW, since=333)
+    np.testing.assert_array_equal(part[:, :, 333:], told[:, :, 333:])
+    assert not part[:, :, :333].any()
+
+
+def test_where_everybody_is_hidden_nothing_is_told(images):
+    assert not group_hints(images, [np.arange(len(NAMES))], WINDOW).any()
+
+
+def test_pairs_without_common_days_still_give_a_regression(images):
+    observed = images.observed.copy()
+    observed[0, ::2], observed[1, 1::2] = False, False
+    observed[2, : NUM_DAYS // 2], observed[3, NUM_DAYS // 2 :] = False, False
+    told = group_hints(replace(images, observed=observed), GROUPS, WINDOW)
+    assert np.isfinite(told).all()
+    assert np.abs(told[0]).max() < 5.0
+
+
+@pytest.fixture(scope="module")
+def drawn(images):
+    return draw_hints(images, 3, WINDOW, np.random.default_rng(0))
+
+
+def view(images, drawn, mask, seed):
+    """The view (C + 2, 4, W), hidden (4, columns), and the places of its assets."""
+    dataset = WindowDataset(images, WINDOW, np.array([380]), drawn)
+    make = MaskedWindow(4, WINDOW, PATCH, LevelJitter((*CHANNELS, *hints.HINTS), 0.0), mask, drawn)
+    [[(image, _, hidden)]] = make(*dataset[0], np.random.default_rng(seed))
+    whole = torch.from_numpy(images.values[:, :, 356:381])
+    places = [int((whole[CHANNEL] == row).all(dim=1).nonzero()[0, 0]) for row in image[CHANNEL]]
+    return image, hidden, np.array(places)
+
+
+def test_partitions_have_groups_of_one_size(drawn):
+    assert drawn.values.shape == (len(drawn.group_of), 2, len(NAMES), NUM_DAYS)
+    assert all(np.array_equal(np.bincount(partition), [2, 2, 2]) for partition in drawn.group_of)
+    assert len({tuple(partition) for partition in drawn.group_of}) > 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_hidden_together_are_of_a_group_and_are_told_of_by_the_others(images, drawn, seed):
+    image, hidden, places = view(images, drawn, AxisMask("rows", 0.5, last=2), seed)
+    rows = hidden.any(axis=1)
+    assert len(set(places)) == 4
+    found = [
+        number
+        for number, partition in enumerate(drawn.group_of)
+        if len(set(partition[places[rows]])) == 1
+        and np.array_equal(image[-2:, rows], drawn.values[number][:, places[rows], 356:381])
+    ]
+    assert found
+
+
+def test_an_asset_from_outside_the_group_is_not_told_of(images, drawn):
+    image, hidden, _ = view(images, drawn, AxisMask("rows", 0.75, last=2), 0)
+    told = image[-2, :, -1].numpy()[hidden.any(axis=1)] != 0
+    assert told.sum() == 2  # a group has two: the third hidden asset is shown to them
+
+
+@pytest.mark.parametrize("mask", [ForecastMask(1), BlockMask(0.4, min_patches=2)])
+def test_other_masks_are_given_no_hints(images, drawn, mask):
+    for seed in range(6):
+        image, hidden, _ = view(images, drawn, mask, seed)
+        rows, columns = hidden.any(axis=1), hidden.any(axis=0)
+        if rows.all() or not hidden[np.ix_(rows, columns)].all():
+            assert image.shape[0] == len(CHANNELS) + 2
+            assert not image[-2:].any()
+            return
+    pytest.fail("no mask of the kind was drawn")

@@ -1,30 +1,26 @@
 """Anomaly scores: how strange each asset's newest days are, given the other assets and its own past."""
 
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fintok.calibration import adaptive_levels, rolling_p_values
+from fintok.calibration import calibrate
+from fintok.cells import marked_cells
 from fintok.checks import CHECKS, run_checks
 from fintok.errors import InputError
 from fintok.estimator import Estimator
-from fintok.evidence import REASONS, Evidence, Surprises, gather, standard_tails
+from fintok.evidence import REASONS, Evidence, gather, standard_tails
+from fintok.groups import group_names
+from fintok.readings import RESTATED, Readings, SurpriseSource
 from fintok.score_result import Scores
 from fintok.tails import MIN_SAMPLE, TailMap, combine, evidence
 
 if TYPE_CHECKING:
     from fintok.panel import Panel
 
+_KEPT = ("_last", "_readings", "_tolerance")  # of the last panel, for the next: not part of what was fitted
 _TAIL_ROWS = 2500  # newest training rows that shape the tails: ten years, since a market's habits change
-
-
-class SurpriseSource(Protocol):
-    """What the scorer needs of a bundle."""
-
-    @property
-    def train_end(self) -> np.datetime64: ...
-
-    def surprise(self, panel: "Panel") -> Surprises: ...
 
 
 class AnomalyScorer(Estimator):
@@ -44,38 +40,59 @@ class AnomalyScorer(Estimator):
         Alarms per 1,000 asset-days that the score may raise on ordinary data, in (0, 500].
     days
         Dates in the trailing calibration window.
+    groups
+        Class of each symbol, a mapping or a pandas Series (`fintok.groups.read_groups` reads a file): p-values and
+        level of an asset come from its own class, so that each keeps to the budget. Symbols without one form the
+        class "other". None: all assets together.
 
     Attributes learned by `fit`
     ---------------------------
     tails_ (a TailMap per statistic), fitted_on_ ("panel", or "standard" without training rows).
     """
 
-    def __init__(self, bundle: SurpriseSource, alarms_per_1000: float = 1.0, days: int = 750) -> None:
+    def __init__(
+        self,
+        bundle: SurpriseSource,
+        alarms_per_1000: float = 1.0,
+        days: int = 750,
+        groups: Mapping[str, object] | None = None,
+    ) -> None:
         self.bundle = bundle
         self.alarms_per_1000 = alarms_per_1000
         self.days = days
+        self.groups = groups
 
-    def fit(self, panel: "Panel | None" = None, y: object = None) -> Self:
+    def fit(self, panel: "Panel | None" = None, y: object = None, *, errors: object = None) -> Self:
         """Learn how each statistic is distributed, from the 2,500 rows up to the bundle's `train_end` only.
 
         A statistic with fewer than 1,000 such values (or no panel) is taken to follow a Student-t that fits it on
         US stocks, so that a bundle scores any panel; the final p-values are calibrated on the scored panel's own
-        past either way. `y` is ignored. Raises InputError for a parameter out of range.
+        past either way. `errors` marks cells that are not learned from (see `score`). `y` is ignored. Raises
+        InputError for a parameter out of range.
         """
         self._check_parameters()
         self.tails_ = standard_tails()
         self.fitted_on_ = "standard"
         num_training = 0 if panel is None else int((panel.dates <= self.bundle.train_end).sum())
         if panel is not None and num_training:
+            rows = slice(max(num_training - _TAIL_ROWS, 0), num_training)
+            is_right = slice(None) if errors is None else ~marked_cells(errors, panel)[rows]
             for name, values in self._evidence(panel).statistics.items():
-                sample = values[max(num_training - _TAIL_ROWS, 0) : num_training]
+                sample = values[rows][is_right]
                 if np.isfinite(sample).sum() >= MIN_SAMPLE:
                     self.tails_[name] = TailMap.fit(sample)
                     self.fitted_on_ = "panel"
         return self
 
-    def score(self, panel: "Panel") -> Scores:
+    def score(self, panel: "Panel", *, errors: object = None) -> Scores:
         """Score every (date, asset) of a panel: see `Scores`.
+
+        `errors` is a table (pandas, polars, pyarrow or a path) of cells known to be wrong, with columns date and
+        symbol, and where there is a column `verdict`, "data error" in it: they are scored, but do not count among
+        the scores that later days are ranked with, nor against the alarm budget.
+
+        A panel that goes on where the last one ended costs what its new days cost: rows that are the same are not
+        read by the network again, and the scores are those of the whole panel scored at once.
 
         Scores are NaN where there is no token (not observed, or too little history); p-values start once the
         window holds 1,000 scores, and nothing alerts by score before that.
@@ -85,9 +102,14 @@ class AnomalyScorer(Estimator):
         statistics = found.statistics
         p_each = np.stack([self.tails_[name](values) for name, values in statistics.items()])
         score = combine(p_each)
-        p_value = rolling_p_values(score, days=self.days)
-        levels = adaptive_levels(p_value, self.alarms_per_1000 / 1000.0)
-        by_score = p_value <= levels[:, None]  # NaN compares as False
+        p_value, levels = calibrate(
+            score,
+            self.alarms_per_1000 / 1000.0,
+            days=self.days,
+            groups=group_names(self.groups, panel.assets),
+            left_out=None if errors is None else marked_cells(errors, panel),
+        )
+        by_score = p_value <= levels  # NaN compares as False
         reason = np.zeros(score.shape, dtype=np.uint8)  # 0 = no alert
         leading = evidence(p_each).argmax(axis=0)
         reason[by_score] = 1 + leading[by_score].astype(np.uint8)
@@ -111,11 +133,28 @@ class AnomalyScorer(Estimator):
             train_end=self.bundle.train_end,
         )
 
+    @property
+    def readings(self) -> "Readings | None":
+        """The bundle's readings of the last panel; None before there is one."""
+        return self.__dict__.get("_readings")
+
+    def go_on_from(self, readings: Readings) -> Self:
+        """Take over readings of an earlier day, from a file (`fintok.readings.open_readings`): what they hold is not
+        read again, where the panel's returns are the same to a thousandth of the asset's mean move."""
+        self._readings, self._tolerance = readings, RESTATED
+        return self
+
     def _evidence(self, panel: "Panel") -> Evidence:
-        """The panel's evidence; the last panel's is kept: it is a pass of the network."""
+        """The panel's evidence, kept with what it was made from: the network reads only rows that are new."""
         cached = self.__dict__.get("_last")
         if cached is None or cached[0] is not panel:
-            cached = (panel, gather(self.bundle.surprise(panel), panel.returns))
+            earlier = self.readings
+            if earlier is None:
+                self._readings = Readings.of(self.bundle, panel)
+            else:
+                self._readings = earlier.extended(self.bundle, panel, self.__dict__.get("_tolerance", 0.0))
+            self._tolerance = 0.0
+            cached = (panel, gather(self._readings, panel.returns))
             self._last = cached
         return cached[1]
 
@@ -129,4 +168,4 @@ class AnomalyScorer(Estimator):
             raise InputError(f"days must be at least 20 dates of calibration, got {self.days!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_last"}
+        return {name: value for name, value in vars(self).items() if name not in _KEPT}

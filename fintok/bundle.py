@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok import __version__, inference
+from fintok.cells import locate
 from fintok.config import PretrainConfig
+from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
 from fintok.imaging import ReturnImager, ReturnImages
 from fintok.inference import Surprise, Vocabulary
-from fintok.panel import Panel
+from fintok.panel import DateLike, Panel
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
 from vision.methods.beit2 import MaskedCodeModel
@@ -99,15 +101,47 @@ class Bundle:
         window = self.config.imaging
         return inference.read_forecast(self.predictor, self.images(panel), window.window_days, window.patch_days)
 
-    def surprise(self, panel: Panel) -> Surprise:
-        """How strange each asset's newest patch is; (T, A) arrays, NaN where there is no token."""
-        return self._codes_and_surprise(panel)[1]
+    def surprise(self, panel: Panel, since: int = 0) -> Surprise:
+        """How strange each asset's newest patch is; (T, A) arrays, NaN where there is no token.
 
-    def _codes_and_surprise(self, panel: Panel) -> tuple[NDArray[np.int32], Surprise]:
+        Rows before `since` are not read: NaN. The others come out as they do in the whole pass, bit for bit.
+        """
+        return self._codes_and_surprise(panel, since)[1]
+
+    def counterfactual(self, panel: Panel, date: DateLike, symbol: str) -> Counterfactual:
+        """The newest patch of an asset at a date beside the one that the model expected there.
+
+        One window is read. Raises InputError for a date or symbol that the panel lacks, and where there is no token.
+        """
+        row, column = locate(panel.dates, panel.assets, date, symbol)
+        window = self.config.imaging
+        images = self.images(panel[: row + 1])
+        if row + 1 < window.window_days or not images.observed[column, row]:
+            raise InputError(
+                f"{symbol} has no token on {date} to compare with: it is not observed that day, its scale is not yet "
+                f"known, or there are not {window.window_days} days before"
+            )
+        days = slice(row + 1 - window.patch_days, row + 1)
+        codes = inference.read_codes(self.tokenizer, images, window.patch_days, since=row)
+        p = inference.read_expectation(
+            self.predictor, images, row, column, window.window_days, window.patch_days
+        )
+        return counterfactual(
+            symbol,
+            panel.dates[days],
+            panel.returns[days, column],
+            images.scale[column, days],
+            p,
+            int(codes[row, column]),
+            self.vocabulary,
+            panel.values,
+        )
+
+    def _codes_and_surprise(self, panel: Panel, since: int = 0) -> tuple[NDArray[np.int32], Surprise]:
         window, images = self.config.imaging, self.images(panel)
-        codes = inference.read_codes(self.tokenizer, images, window.patch_days)
+        codes = inference.read_codes(self.tokenizer, images, window.patch_days, since)
         surprise = inference.read_surprise(
-            self.predictor, images, codes, self.vocabulary, window.window_days, window.patch_days
+            self.predictor, images, codes, self.vocabulary, window.window_days, window.patch_days, since
         )
         return codes, surprise
 

@@ -5,14 +5,59 @@ all scores of the trailing 750 dates, and the level itself gives way when alarms
 Candes, 2021). What this promises is the long-run rate of alarms, not the rate on any one day.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.errors import InputError
+
+MIN_SCORES = 1000  # below which a p-value could not come near one in a thousand
 _BUCKET = 256  # ranks per bucket of the two-level count: the square root of a typical number of scores
 
 
+class Calibration(NamedTuple):
+    """Scores as p-values, and the level that each is held against; (T, A), each row from rows up to it."""
+
+    p_values: NDArray[np.float64]  # NaN where there is no score, or no calibration yet
+    levels: NDArray[np.float64]
+
+
+def calibrate(
+    scores: NDArray[np.floating],
+    level: float,
+    *,
+    days: int,
+    groups: NDArray[np.str_],
+    left_out: NDArray[np.bool_] | None = None,
+) -> Calibration:
+    """Rolling p-values and adaptive levels of scores (T, A), within each group of assets (A,) by itself.
+
+    What is `left_out` (T, A) gets a p-value, but takes no part in those of later dates, and does not move the level.
+    Raises InputError for a group so small that `days` dates never hold the 1,000 scores that a p-value needs.
+    """
+    p_values, levels = np.full(scores.shape, np.nan), np.full(scores.shape, level)
+    left_out = np.zeros(scores.shape, dtype=bool) if left_out is None else left_out
+    names = np.unique(groups)
+    for name in names:
+        columns = np.flatnonzero(groups == name)
+        if len(names) > 1 and len(columns) * days < MIN_SCORES:
+            raise InputError(
+                f"group {str(name)!r} has {len(columns)} assets, {len(columns) * days} scores in {days} dates, and its "
+                f"p-values need {MIN_SCORES:,}: put them into a larger group"
+            )
+        p = rolling_p_values(scores[:, columns], days=days, left_out=left_out[:, columns])
+        p_values[:, columns] = p
+        levels[:, columns] = adaptive_levels(np.where(left_out[:, columns], np.nan, p), level)[:, None]
+    return Calibration(p_values, levels)
+
+
 def rolling_p_values(
-    scores: NDArray[np.floating], *, days: int = 750, min_scores: int = 1000
+    scores: NDArray[np.floating],
+    *,
+    days: int = 750,
+    min_scores: int = MIN_SCORES,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Conformal p-value of every score (T, A) among the scores of all assets on the `days` dates before it.
 
@@ -20,7 +65,8 @@ def rolling_p_values(
     of rows t - days .. t - 1. Ties count as "at least as high", so p never overstates how strange a score
     is; the smallest p is 1 / (1 + number of earlier scores). NaN where the score is NaN, and on dates with
     fewer than `min_scores` earlier scores (with A assets, some min_scores / A dates from the start). Row t
-    depends on rows up to t only, and permuting the assets permutes the p-values.
+    depends on rows up to t only, and permuting the assets permutes the p-values. Scores that are `left_out` (T, A)
+    are ranked on their own day and are no part of any later one.
 
     Days are taken one after the other (the window slides), assets together: counts of ranks are kept in
     buckets of 256, so a day costs one cumulative sum over buckets and one look into a bucket per asset.
@@ -33,6 +79,7 @@ def rolling_p_values(
     ranks = np.zeros((num_days, num_assets), dtype=np.int64)
     ranks[finite] = np.unique(scores[finite], return_inverse=True)[1]
     num_buckets = int(ranks.max(initial=0)) // _BUCKET + 1
+    kept = finite if left_out is None else finite & ~left_out
     counts = np.zeros((num_buckets, _BUCKET), dtype=np.int32)
     flat = counts.reshape(-1)
     totals = np.zeros(num_buckets, dtype=np.int64)
@@ -45,10 +92,11 @@ def rolling_p_values(
             in_higher_buckets = num_scores - np.cumsum(totals)
             in_bucket = np.where(places >= place[:, None], counts[bucket], 0).sum(axis=1)
             p_values[day, finite[day]] = (1.0 + in_higher_buckets[bucket] + in_bucket) / (1.0 + num_scores)
-        np.add.at(flat, today, 1)
-        np.add.at(totals, today // _BUCKET, 1)
+        joins = ranks[day, kept[day]]
+        np.add.at(flat, joins, 1)
+        np.add.at(totals, joins // _BUCKET, 1)
         if day >= days:
-            gone = ranks[day - days, finite[day - days]]
+            gone = ranks[day - days, kept[day - days]]
             np.subtract.at(flat, gone, 1)
             np.subtract.at(totals, gone // _BUCKET, 1)
     return p_values
@@ -76,3 +124,20 @@ def adaptive_levels(
             share = np.count_nonzero(row <= current) / count  # NaN compares as False
             current = min(max(current + rate * (level - share), level / slack), level * slack)
     return levels
+
+
+def adjusted_p_values(p_values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Benjamini and Hochberg's (1995) adjusted p-values within each row of (T, A); NaN stays and does not count.
+
+    With m p-values in a row, that of rank i becomes the least of m p / j over the ranks j >= i: a row's cells with
+    an adjusted p-value of at most q hold a share of false ones of at most q on average.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p_values, axis=1, kind="stable")  # NaN last
+    ordered = np.take_along_axis(p_values, order, axis=1)
+    count = np.isfinite(p_values).sum(axis=1, keepdims=True)
+    scaled = ordered * count / np.arange(1, p_values.shape[1] + 1)
+    least = np.fmin.accumulate(scaled[:, ::-1], axis=1)[:, ::-1]
+    adjusted = np.empty_like(p_values)
+    np.put_along_axis(adjusted, order, np.where(np.isnan(ordered), np.nan, least), axis=1)
+    return adjusted

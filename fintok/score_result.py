@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.calibration import adjusted_p_values
+from fintok.cells import locate
 from fintok.errors import InputError
 from fintok.evidence import REASONS
 from fintok.tails import TailMap, shares
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
-    from fintok.panel import Panel
+    from fintok.panel import DateLike, Panel
 
 _EVENT_GAP = 5  # rows: alerts of one asset no further apart than a week belong to one event
 _ATTRIBUTION_ROWS = 10
@@ -37,7 +39,7 @@ class Scores:
         np.float64
     ]  # (T, A) combined evidence, about -log10 of a tail probability: higher = stranger; NaN = none
     p_value: NDArray[np.float64]  # (T, A) rolling conformal; NaN where not calibrated
-    levels: NDArray[np.float64]  # (T,) the adaptive level of each date
+    levels: NDArray[np.float64]  # (T, A) the adaptive level of each date, that of the asset's own group
     is_alarm: NDArray[np.bool_]  # (T, A) p_value <= level: what the alarm budget counts
     reason_codes: NDArray[np.uint8]  # (T, A) index into `reasons`; 0 = no alert
     reasons: tuple[str, ...]
@@ -139,11 +141,36 @@ class Scores:
         )
         return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
-    def attribution(self, date: object, symbol: str) -> Attribution:
+    def discoveries(self, q: float = 0.1) -> "pd.DataFrame":
+        """Cells that stand out among all assets of their day: of those named, a share of about `q` by chance.
+
+        Benjamini and Hochberg (1995) over the p-values of each day. The p-values of a day share their calibration
+        scores, which leaves the promise as it is (Bates et al., 2023); a day on which the whole market is strange
+        may name many. Columns: date, symbol, score, p_value and q_value, the least `q` at which the cell is named;
+        by date, strangest first. Raises InputError for a q outside (0, 1).
+        """
+        import pandas as pd
+
+        if not 0.0 < q < 1.0:
+            raise InputError(f"q is a share of false discoveries between 0 and 1, got {q!r}")
+        q_value = adjusted_p_values(self.p_value)
+        day, asset = np.nonzero(q_value <= q)  # NaN compares as False
+        table = pd.DataFrame(
+            {
+                "date": self.dates[day],
+                "symbol": pd.Index(self.assets).take(asset),
+                "score": self.score[day, asset],
+                "p_value": self.p_value[day, asset],
+                "q_value": q_value[day, asset],
+            }
+        )
+        return table.sort_values(["date", "score"], ascending=[True, False], kind="stable", ignore_index=True)
+
+    def attribution(self, date: "DateLike", symbol: str) -> Attribution:
         """The statistics and the days behind one score. Raises InputError for an unknown date or symbol."""
         import pandas as pd
 
-        row, column = self._locate(date, symbol)
+        row, column = locate(self.dates, self.assets, date, symbol)
         values = np.array([values[row, column] for values in self.statistics.values()])
         p = np.array(
             [self.tails[name](v[None])[0] for name, v in zip(self.statistics, values, strict=True)]
@@ -218,16 +245,3 @@ class Scores:
     def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         day, asset = np.nonzero(np.isfinite(self.panel.returns) | np.isfinite(self.score) | self.alert)
         return day, asset
-
-    def _locate(self, date: object, symbol: str) -> tuple[int, int]:
-        import pandas as pd
-
-        if symbol not in self.assets:
-            raise InputError(f"no asset {symbol!r} in these scores; the first ones are {self.assets[:5]}")
-        moment = np.datetime64(pd.Timestamp(date), "ns")  # pyright: ignore[reportArgumentType]
-        row = int(np.searchsorted(self.dates, moment))
-        if row == len(self.dates) or self.dates[row] != moment:
-            raise InputError(
-                f"no date {date} in these scores, which run from {self.dates[0]} to {self.dates[-1]}"
-            )
-        return row, self.assets.index(symbol)

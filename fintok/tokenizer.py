@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.cells import locate
+from fintok.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     import polars as pl
+
+    from fintok.panel import DateLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,47 @@ class Tokens:
             }
         )
         return table.sort_values("share", ascending=False)
+
+    def occurrences(self, *, code: int | None = None, word: int | None = None) -> pd.DataFrame:
+        """Where a code or a word occurs: columns date, symbol, code, word, surprise, by date and symbol.
+
+        Raises InputError unless one of the two is given, within its range.
+        """
+        for name, number, count in (("code", code, self.num_codes), ("word", word, self.num_words)):
+            if number is not None and not 0 <= number < count:
+                raise InputError(f"{name} is {number}, expected 0 to {count - 1}")
+        if (code is None) == (word is None):
+            raise InputError("occurrences are those of a code or of a word: give one of the two")
+        return self._table(self.codes == code if word is None else self.words == word)
+
+    def like(self, date: DateLike, symbol: str, n: int = 20, *, same_asset: bool = False) -> pd.DataFrame:
+        """The last `n` times before a date that any asset, or this one alone, had the token that it has there.
+
+        The latest first; columns as in `occurrences`; no rows for a token that is new. Raises InputError for a
+        cell that is not there or has no token.
+        """
+        row, column = locate(self.dates, self.assets, date, symbol)
+        if self.codes[row, column] < 0:
+            raise InputError(f"{symbol} has no token on {date}: not observed that day, or its scale is not yet known")
+        alike = np.zeros(self.codes.shape, dtype=bool)
+        columns = slice(column, column + 1) if same_asset else slice(None)
+        alike[:row, columns] = self.codes[:row, columns] == self.codes[row, column]
+        return self._table(alike).sort_values("date", ascending=False, kind="stable", ignore_index=True).head(n)
+
+    def _table(self, chosen: NDArray[np.bool_]) -> pd.DataFrame:
+        """The chosen (T, A) cells, by date and column."""
+        import pandas as pd
+
+        rows, columns = np.nonzero(chosen)
+        return pd.DataFrame(
+            {
+                "date": self.dates[rows],
+                "symbol": pd.Index(self.assets).take(columns),
+                "code": self.codes[rows, columns],
+                "word": self.words[rows, columns],
+                "surprise": self.surprise[rows, columns],
+            }
+        )
 
     def to_polars(self) -> pl.DataFrame:
         """Columns date, symbol, code, word, surprise (null = a whole window is not there yet), by date and symbol."""

@@ -33,13 +33,23 @@ def score(
     out: TablePath,
     alarms: Alarms = 1.0,
     append: Annotated[bool, Parameter(help="Keep the file's rows; add the dates after its last.")] = False,
+    errors: Annotated[
+        Path | None, Parameter(help="Known data errors (date, symbol), which calibration then leaves out.")
+    ] = None,
+    groups: Annotated[Path | None, Parameter(help="Class of each symbol (symbol, group), calibrated apart.")] = None,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Anomaly score of every asset and date, from that date and earlier ones only.
 
     Writes date, symbol, score (higher = stranger), p_value, alert, reason and in_sample (the model has seen
-    the date). With --append, a file that is there keeps its rows and gains the dates after its last one.
+    the date). With --append, a file that is there keeps its rows and gains the dates after its last one; what the
+    model read is kept beside it (NAME.readings.parquet), so that history is not read again: the same command, run
+    daily, costs what a day costs and gives the same rows.
+
+    --errors is a table of cells that somebody has found to be wrong; where it has a column verdict, as the
+    dashboard's export has, rows that say "data error" count. They are scored as ever, but later days are not
+    ranked among them.
     """
     if append and overwrite:
         raise InputError("--append keeps the file and --overwrite replaces it: choose one")
@@ -48,8 +58,15 @@ def score(
     prices = reader.read(panel)
     from fintok.anomaly import AnomalyScorer
     from fintok.bundle import load
+    from fintok.groups import read_groups
+    from fintok.readings import open_readings
 
-    scores = AnomalyScorer(load(model), alarms_per_1000=alarms).fit(prices).score(prices)
+    classes = None if groups is None else read_groups(groups)
+    scorer = AnomalyScorer(load(model), alarms_per_1000=alarms, groups=classes)
+    kept = out.with_name(f"{out.stem}.readings.parquet")
+    if append and kept.exists():
+        scorer.go_on_from(open_readings(kept, prices))
+    scores = scorer.fit(prices, errors=errors).score(prices, errors=errors)
     print(scores)
     table = scores.to_polars()
     if earlier is None:
@@ -58,6 +75,8 @@ def score(
         table = _after(table, earlier, out)
         print(f"{len(table) - len(earlier):,} rows after {earlier['date'].max()} added to {len(earlier):,}")
     say_wrote(write_table(table, out, overwrite=overwrite or append))
+    if append and scorer.readings is not None:
+        say_wrote(write_table(scorer.readings.to_polars(), kept, overwrite=True))
     say_next("report", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_name("report.html"))
 
 

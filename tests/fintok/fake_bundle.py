@@ -57,8 +57,8 @@ class FakeBundle:
         self.calls.append("forecast")
         return fake_forecast(panel)
 
-    def surprise(self, panel: Panel) -> FakeSurprise:
-        self.calls.append("surprise")
+    def surprise(self, panel: Panel, since: int = 0) -> FakeSurprise:
+        self.calls.append(f"surprise since {since}" if since else "surprise")
         residual = panel.returns - market_return(panel.returns)[:, None]
         scale = trailing_moments(np.abs(residual), half_life=60, min_count=HISTORY).mean
         residual = residual / np.where(scale > 0, scale, np.nan)
@@ -66,7 +66,8 @@ class FakeBundle:
         surprise = np.where(np.isfinite(residual), 2.0 + 0.5 * squares, np.nan)
         known = np.where(np.isfinite(residual), 1.0, np.nan)
         arrays = (surprise, 2.5 * known, known, np.abs(residual) + 0.1)
-        return FakeSurprise(*(a.astype(np.float32) for a in arrays))
+        read = np.arange(panel.num_days)[:, None] >= since
+        return FakeSurprise(*(np.where(read, a, np.nan).astype(np.float32) for a in arrays))
 
 
 def make_panel(returns: np.ndarray, *, start: str = "2000-01-03", fields: dict | None = None) -> Panel:

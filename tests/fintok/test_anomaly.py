@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import numpy as np
@@ -173,7 +174,7 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     ("date", "symbol"), [("2000-01-05", "ZZZ"), ("1990-01-05", "A01"), ("2030-01-01", "A01")]
 )
 def test_attribution_of_the_unknown_is_refused(scores, date, symbol):
-    with pytest.raises(InputError, match="in these scores"):
+    with pytest.raises(InputError, match=r"there is no (asset|date)"):
         scores.attribution(date, symbol)
 
 
@@ -217,3 +218,61 @@ def test_a_parameter_out_of_range_is_refused(bundle, panel, parameters):
 def test_scoring_before_fitting_is_refused(bundle, panel):
     with pytest.raises(InputError, match="call fit"):
         AnomalyScorer(bundle).score(panel)
+
+
+def with_evidence_of(scorer, **parameters):
+    """A scorer with other parameters that has read the panel already."""
+    return copy.copy(scorer).set_params(**parameters)
+
+
+def test_marked_errors_change_later_p_values_and_nothing_before(scorer, scores, panel):
+    marks = pl.DataFrame({"date": panel.dates[[1500]], "symbol": ["A01"], "verdict": ["data error"]})
+    scorer.score(panel)
+    marked = with_evidence_of(scorer).score(panel, errors=marks)
+    np.testing.assert_array_equal(marked.score, scores.score)
+    for name in ("p_value", "levels", "reason_codes"):
+        np.testing.assert_array_equal(getattr(marked, name)[:1501], getattr(scores, name)[:1501], err_msg=name)
+    later = slice(1501, 2251)
+    assert (marked.p_value[later] < scores.p_value[later]).mean() > 0.95
+    assert marked.levels[1501, 0] > scores.levels[1501, 0]
+
+
+def test_training_errors_do_not_shape_the_tails(scorer, panel):
+    scorer.score(panel)
+    marks = pl.DataFrame({"date": panel.dates[300:340], "symbol": ["A04"] * 40})
+    marked = with_evidence_of(scorer).fit(panel, errors=marks)
+    assert marked.tails_["jump"].shape < scorer.tails_["jump"].shape  # the fault in sample is one of them
+
+
+def test_one_group_is_no_group_and_two_are_calibrated_apart(scorer, scores, panel):
+    scorer.score(panel)
+    same = with_evidence_of(scorer, groups=dict.fromkeys(panel.assets, "stock")).score(panel)
+    np.testing.assert_array_equal(same.p_value, scores.p_value)
+    np.testing.assert_array_equal(same.reason_codes, scores.reason_codes)
+    apart = with_evidence_of(scorer, groups=dict.fromkeys(panel.assets[::2], "even")).score(panel)
+    assert (apart.p_value[:, ::2] != scores.p_value[:, ::2]).any()
+    assert (apart.levels[-1, 0] == apart.levels[-1, ::2]).all()
+    assert apart.levels[-1, 0] != apart.levels[-1, 1]
+
+
+def test_discoveries_name_what_stands_out_on_its_day(scores):
+    found = scores.discoveries(q=0.05)
+    assert found.columns.tolist() == ["date", "symbol", "score", "p_value", "q_value"]
+    on_the_day = found[found["date"] == scores.dates[1500]]
+    assert on_the_day["symbol"].tolist()[0] == "A01"
+    assert (found["q_value"] <= 0.05).all()
+    assert (found["q_value"] >= found["p_value"]).all()
+    assert len(found) < len(scores.discoveries(q=0.3))
+    with pytest.raises(InputError, match="between 0 and 1"):
+        scores.discoveries(q=2.0)
+
+
+def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(bundle, scorer, scores, panel):
+    daily = pickle.loads(pickle.dumps(scorer))
+    daily.bundle = FakeBundle(panel[:TRAIN])
+    daily.score(panel[:2397])
+    for length in (2398, 2400):
+        part = daily.score(panel[:length])
+    for name in ("score", "p_value", "levels", "reason_codes"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(scores, name), err_msg=name)
+    assert daily.bundle.calls == ["surprise", "surprise since 2396", "surprise since 2397"]

@@ -1,9 +1,8 @@
-import time
-
 import numpy as np
 import pytest
 
-from fintok.calibration import adaptive_levels, rolling_p_values
+from fintok.calibration import adaptive_levels, adjusted_p_values, calibrate, rolling_p_values
+from fintok.errors import InputError
 
 
 def naive_p_values(scores, days, min_scores):
@@ -99,8 +98,69 @@ def test_a_level_that_is_no_probability_is_refused(level):
         adaptive_levels(np.ones((2, 2)), level)
 
 
-def test_five_hundred_assets_take_seconds():
-    scores = np.random.default_rng(0).standard_normal((1000, 500))
-    started = time.perf_counter()
-    rolling_p_values(scores)
-    assert time.perf_counter() - started < 7.0  # a third of the days of twelve years, on a busy machine
+def test_scores_left_out_are_ranked_but_nothing_is_ranked_among_them():
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal((150, 4))
+    scores[rng.random(scores.shape) < 0.1] = np.nan
+    left_out = rng.random(scores.shape) < 0.2
+    p = rolling_p_values(scores, days=40, min_scores=20, left_out=left_out)
+    expected = naive_p_values(np.where(left_out, np.nan, scores), 40, 20)
+    np.testing.assert_allclose(p[~left_out], expected[~left_out])
+    day, asset = np.argwhere(left_out & np.isfinite(p))[-1]
+    alone = np.where(left_out, np.nan, scores)
+    alone[day, asset] = scores[day, asset]
+    np.testing.assert_allclose(p[day, asset], naive_p_values(alone, 40, 20)[day, asset])
+
+
+def test_an_error_marked_later_moves_later_p_values_and_levels_alone():
+    scores = np.random.default_rng(4).standard_normal((400, 10))
+    scores[250, 3] = 50.0
+    marks = np.zeros(scores.shape, dtype=bool)
+    marks[250, 3] = True
+    one = np.array(["x"] * 10)
+    before = calibrate(scores, 0.01, days=120, groups=one)
+    after = calibrate(scores, 0.01, days=120, groups=one, left_out=marks)
+    np.testing.assert_array_equal(after.p_values[:251], before.p_values[:251])
+    np.testing.assert_array_equal(after.levels[:251], before.levels[:251])
+    inside = slice(251, 371)  # the window that held it: one score fewer, and that one the highest
+    fewer = (before.p_values[inside] * 1201 - 1) / 1200
+    np.testing.assert_allclose(after.p_values[inside], fewer)
+    np.testing.assert_array_equal(after.p_values[371:], before.p_values[371:])
+    assert after.levels[251, 0] > before.levels[251, 0]  # an alarm that was none of the score's errors
+
+
+def test_groups_are_calibrated_as_if_they_were_alone():
+    scores = np.random.default_rng(5).standard_normal((600, 7))
+    scores[:, 4:] *= 5.0
+    groups = np.array(["calm"] * 4 + ["wild"] * 3)
+    both = calibrate(scores, 0.01, days=500, groups=groups)
+    for name in ("calm", "wild"):
+        alone = calibrate(scores[:, groups == name], 0.01, days=500, groups=groups[groups == name])
+        np.testing.assert_array_equal(both.p_values[:, groups == name], alone.p_values)
+        np.testing.assert_array_equal(both.levels[:, groups == name], alone.levels)
+        known = np.isfinite(alone.p_values)
+        assert (alone.p_values <= alone.levels)[known].mean() == pytest.approx(0.01, rel=0.4)
+    together = calibrate(scores, 0.01, days=500, groups=np.array(["all"] * 7))
+    np.testing.assert_array_equal(together.p_values, rolling_p_values(scores, days=500))
+
+
+def test_a_group_too_small_to_be_calibrated_is_refused():
+    with pytest.raises(InputError, match=r"group 'few' has 1 assets, 750 scores in 750 dates"):
+        calibrate(np.zeros((9, 3)), 0.01, days=750, groups=np.array(["few", "many", "many"]))
+
+
+def test_adjusted_p_values_are_those_of_the_textbook_and_a_missing_one_does_not_count():
+    p = np.array([[0.01, 0.04, np.nan, 0.03, 0.5], [np.nan] * 5])
+    expected = [0.04, 4 * 0.04 / 3, np.nan, 4 * 0.04 / 3, 0.5]  # of the four: ranks 1, 3, -, 2, 4
+    np.testing.assert_allclose(adjusted_p_values(p)[0], expected)
+    assert np.isnan(adjusted_p_values(p)[1]).all()
+
+
+def test_discoveries_hold_their_share_of_false_ones():
+    rng = np.random.default_rng(6)
+    p = rng.random((3000, 40))
+    p[:, :6] *= 0.001  # what is really there
+    named = adjusted_p_values(p) <= 0.2
+    false = named[:, 6:].sum(axis=1) / np.maximum(named.sum(axis=1), 1)
+    assert 0.13 < false.mean() < 0.2  # q times the share of true nulls, 34 / 40
+    assert named[:, :6].mean() > 0.9

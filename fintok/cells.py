@@ -1,0 +1,59 @@
+"""Single (date, symbol) cells of a panel: found by name, or listed in a table of data errors."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.errors import InputError
+
+if TYPE_CHECKING:
+    from fintok.panel import DateLike, Panel
+
+ERROR = "data error"  # the verdict that counts, where a table of marks has verdicts
+
+
+def locate(dates: NDArray[np.datetime64], assets: tuple[str, ...], date: "DateLike", symbol: str) -> tuple[int, int]:
+    """Row and column of a cell. Raises InputError for a date or a symbol that is not there."""
+    if symbol not in assets:
+        raise InputError(f"there is no asset {symbol!r} among these {len(assets)}; the first ones are {assets[:5]}")
+    try:
+        moment = np.datetime64(date, "ns")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    except (ValueError, TypeError):
+        raise InputError(f"{date!r} is not a date; write it as 2015-12-31") from None
+    row = int(np.searchsorted(dates, moment))
+    if row == len(dates) or dates[row] != moment:
+        span = f"they run from {dates[0]} to {dates[-1]}" if len(dates) else "there are none"
+        raise InputError(f"there is no date {date} among these {len(dates)}; {span}")
+    return row, assets.index(symbol)
+
+
+def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
+    """(T, A) True where a table with columns date and symbol names a cell of the panel.
+
+    `marks` is a path (Parquet, CSV or Arrow) or a pandas, polars or pyarrow table. Where it has a column `verdict`,
+    only rows that say "data error" count. Rows for dates or symbols that the panel lacks mark nothing: marks outlive
+    panels. Raises InputError for a table without these columns.
+    """
+    import polars as pl
+
+    from fintok.dates import parse_dates
+    from fintok.tables import open_table
+
+    source = open_table(marks)
+    names = source.frame.collect_schema().names()
+    for name in ("date", "symbol"):
+        if name not in names:
+            raise InputError(f"{source.name}: there is no column {name!r}; data errors are given as date and symbol")
+    table = source.frame.collect()
+    if "verdict" in names:
+        table = table.filter(pl.col("verdict").cast(pl.String).str.strip_chars().str.to_lowercase() == ERROR)
+    cells = np.zeros(panel.returns.shape, dtype=bool)
+    if table.height and panel.num_days:
+        dates = parse_dates(table["date"], source.name).astype("datetime64[ns]")
+        row = np.searchsorted(panel.dates, dates).clip(max=panel.num_days - 1)
+        place = {name: column for column, name in enumerate(panel.assets)}
+        column = np.array([place.get(symbol, -1) for symbol in table["symbol"].cast(pl.String)])
+        is_there = (panel.dates[row] == dates) & (column >= 0)
+        cells[row[is_there], column[is_there]] = True
+    return cells

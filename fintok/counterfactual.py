@@ -1,0 +1,125 @@
+"""The patch seen beside the patch expected: what the masked model would have had an asset do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from fintok.inference import Vocabulary
+    from fintok.panel import Values
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Counterfactual:
+    """One patch of one asset, by `Bundle.counterfactual`: the asset's last two patches were hidden, and the model
+    named a probability for each code from the other assets and the asset's own past. P days, in units of return."""
+
+    symbol: str
+    dates: NDArray[np.datetime64]  # (P,) of the patch
+    seen: Array  # (P,) returns; NaN = not observed
+    expected: Array  # (P,) mean return under the model's mixture of codes
+    deviation: Array  # (P,) standard deviation under it
+    code: int  # of the patch seen
+    surprise: float  # -log p(code), nats
+    usual: float  # mean of the surprise under p, its entropy: what the model expected the surprise to be, nats
+    values: Values  # what the panel holds
+
+    @property
+    def distance(self) -> Array:
+        """(P,) seen less expected, in deviations."""
+        return (self.seen - self.expected) / self.deviation
+
+    def __repr__(self) -> str:
+        day = np.datetime_as_string(self.dates[-1], unit="D")
+        form = "+.2%" if self.values == "prices" else "+.4g"
+        seen, expected = format(np.nansum(self.seen), form), format(self.expected.sum(), form)
+        return (
+            f"Counterfactual({self.symbol} to {day}: {seen} seen, {expected} expected; "
+            f"surprise {self.surprise:.2f} nats, {self.usual:.2f} usual)"
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """The same facts, a row a fact."""
+        import pandas as pd
+
+        facts = {
+            "symbol": self.symbol,
+            "return seen": float(np.nansum(self.seen)),
+            "return expected": float(self.expected.sum()),
+            "code": self.code,
+            "surprise": self.surprise,
+            "usual surprise": self.usual,
+        }
+        return pd.DataFrame({"value": facts}).rename_axis("fact")
+
+    def to_polars(self) -> pl.DataFrame:
+        """A row a day: date, seen (null = not observed), expected, deviation, distance."""
+        import polars as pl
+
+        numbers = {name: getattr(self, name) for name in ("seen", "expected", "deviation", "distance")}
+        table = pl.DataFrame({"date": self.dates, **numbers})
+        return table.with_columns(pl.col("seen", "distance").fill_nan(None))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same table for pandas."""
+        return self.to_polars().to_pandas()
+
+    def plot(self) -> go.Figure:
+        """Return of each day: seen, and expected with two standard deviations to either side."""
+        from fintok.plots.counterfactual import seen_and_expected
+
+        return seen_and_expected(self)
+
+
+def mixture_moments(
+    p: NDArray[np.floating], mean: NDArray[np.floating], variance: NDArray[np.floating]
+) -> tuple[Array, Array]:
+    """Mean and standard deviation of sinh(y), (P,), where y is normal with mean and variance (K, P) under code k.
+
+    Codes are learned from asinh(return / scale), so this brings them back to returns: E sinh y = sinh(m) e^(v/2) and
+    E sinh² y = (cosh(2m) e^(2v) - 1) / 2.
+    """
+    weight = np.asarray(p, dtype=np.float64)[:, None]
+    m, v = np.asarray(mean, dtype=np.float64), np.asarray(variance, dtype=np.float64)
+    first = (weight * np.sinh(m) * np.exp(v / 2.0)).sum(axis=0)
+    second = (weight * (np.cosh(2.0 * m) * np.exp(2.0 * v) - 1.0) / 2.0).sum(axis=0)
+    return first, np.sqrt(np.maximum(second - first**2, 0.0))
+
+
+def counterfactual(
+    symbol: str,
+    dates: NDArray[np.datetime64],
+    seen: Array,
+    scale: NDArray[np.floating],
+    p: NDArray[np.floating],
+    code: int,
+    vocabulary: Vocabulary,
+    values: Values,
+) -> Counterfactual:
+    """From the days of the patch (P,), the asset's slow scale on them (NaN = not observed: the last one known is
+    taken), the model's probabilities (K,) and the code seen."""
+    known = np.flatnonzero(np.isfinite(scale))
+    latest = known[np.maximum(np.searchsorted(known, np.arange(len(scale)), side="right") - 1, 0)]
+    mean, deviation = mixture_moments(p, vocabulary.patch_mean, vocabulary.patch_variance)
+    logs = np.log(np.maximum(np.asarray(p, dtype=np.float64), 1e-300))
+    return Counterfactual(
+        symbol=symbol,
+        dates=dates,
+        seen=np.asarray(seen, dtype=np.float64),
+        expected=mean * scale[latest],
+        deviation=deviation * scale[latest],
+        code=code,
+        surprise=float(-logs[code]),
+        usual=float(-(p * logs).sum()),
+        values=values,
+    )

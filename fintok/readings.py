@@ -1,0 +1,135 @@
+"""What a model made of a panel, kept for the day after: history is read once, and a new day costs a day.
+
+The network's pass is nearly all that scoring costs. What it says of a date does not change when dates are added, so
+readings of earlier rows can stand, and all that is cheap (the other assets' view, tails, p-values) is worked out
+anew from all rows: a panel scored day by day has the scores of the panel scored at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.errors import InputError
+from fintok.evidence import Surprises
+from fintok.panel import Panel
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FIELDS = ("surprise", "expected", "deviation", "distance")
+_COLUMNS = ["date", "symbol", "return", *_FIELDS]
+_AGREEMENT = 0.9  # of a day's cells: a return restated in its sixth digit may still change a code
+RESTATED = 1e-3  # of an asset's mean move: adjusted prices are restated with every dividend, returns but for rounding
+
+
+class SurpriseSource(Protocol):
+    """What reads panels: a bundle."""
+
+    @property
+    def train_end(self) -> np.datetime64: ...
+
+    def surprise(self, panel: Panel, since: int = 0) -> Surprises: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """A bundle's surprise at a panel, (T, A) each, NaN where there is no token (`fintok.evidence.Surprises`)."""
+
+    panel: Panel
+    surprise: NDArray[np.floating]
+    expected: NDArray[np.floating]
+    deviation: NDArray[np.floating]
+    distance: NDArray[np.floating]
+
+    @classmethod
+    def of(cls, bundle: SurpriseSource, panel: Panel) -> Readings:
+        """A pass over the whole panel."""
+        found = bundle.surprise(panel)
+        return cls(panel, *(np.asarray(getattr(found, name)) for name in _FIELDS))
+
+    def extended(self, bundle: SurpriseSource, panel: Panel, tolerance: float = 0.0) -> Readings:
+        """Readings of a panel that goes on where this one ends: rows that are the same are not read again.
+
+        The same are the leading rows with the same date, assets and bars, and returns within `tolerance` mean
+        moves of the asset. One of them is read again: where the bundle now says something else, it is another one,
+        and all rows are read.
+        """
+        same = self._rows_in_common(panel, tolerance)
+        known = np.flatnonzero(np.isfinite(self.surprise[:same]).any(axis=1))
+        if len(known) == 0:
+            return Readings.of(bundle, panel)
+        last = int(known[-1])
+        found = bundle.surprise(panel, since=last)
+        agrees = np.isclose(found.surprise[last], self.surprise[last], rtol=1e-2, atol=1e-2, equal_nan=True)
+        if agrees.mean() < _AGREEMENT:
+            return Readings.of(bundle, panel)
+        return Readings(
+            panel, *(np.concatenate([getattr(self, name)[:same], getattr(found, name)[same:]]) for name in _FIELDS)
+        )
+
+    def _rows_in_common(self, panel: Panel, tolerance: float) -> int:
+        mine = self.panel
+        if mine.assets != panel.assets:
+            return 0
+        count = min(mine.num_days, panel.num_days)
+        differs = mine.dates[:count] != panel.dates[:count]
+        before, now = mine.returns[:count], panel.returns[:count]
+        usual = np.nan_to_num(np.abs(before)).sum(axis=0) / np.maximum(np.isfinite(before).sum(axis=0), 1)
+        is_close = (before == now) | (np.abs(before - now) <= tolerance * usual) | (np.isnan(before) & np.isnan(now))
+        differs |= ~is_close.all(axis=1)
+        for name in mine.fields.keys() & panel.fields.keys():
+            one, other = mine.fields[name][:count], panel.fields[name][:count]
+            differs |= ~((one == other) | (np.isnan(one) & np.isnan(other))).all(axis=1)
+        return int(differs.argmax()) if differs.any() else count
+
+    def to_polars(self) -> pl.DataFrame:
+        """Columns date, symbol, return, surprise, expected, deviation, distance: a row for every cell of the panel
+        with a return, by date and symbol; null where there is no token."""
+        import polars as pl
+
+        rows, columns = np.nonzero(np.isfinite(self.panel.returns))
+        numbers = {"return": self.panel.returns, **{name: getattr(self, name) for name in _FIELDS}}
+        return pl.DataFrame(
+            {
+                "date": pl.Series(self.panel.dates[rows]),
+                "symbol": pl.Series(self.panel.assets, dtype=pl.String).gather(columns),
+                **{
+                    name: pl.Series(values[rows, columns].astype(np.float32), nan_to_null=True)
+                    for name, values in numbers.items()
+                },
+            }
+        )
+
+
+def open_readings(path: Path, panel: Panel) -> Readings:
+    """Readings from a file of `to_polars`, laid out on the assets of a panel, on the panel's dates up to its last.
+
+    Assets and dates of which the file knows nothing have none. Raises InputError for a file of something else.
+    """
+    import polars as pl
+
+    from fintok.files import read_table
+
+    table = read_table(path)
+    if table.columns != _COLUMNS:
+        raise InputError(f"{path} holds {table.columns}, readings are {_COLUMNS}; remove it, and it is made again")
+    dates = table["date"].cast(pl.Datetime("ns")).to_numpy()
+    days = panel.dates[panel.dates <= dates.max()] if len(dates) else panel.dates[:0]
+    known = np.isin(dates, days)
+    table, dates = table.filter(pl.Series(known)), dates[known]
+    place = {name: column for column, name in enumerate(panel.assets)}
+    column = np.array([place.get(name, -1) for name in table["symbol"]], dtype=np.intp)
+    row = np.searchsorted(days, dates)
+    is_there = column >= 0
+    arrays = []
+    for name in _COLUMNS[2:]:
+        values = np.full((len(days), panel.num_assets), np.nan, np.float32)
+        values[row[is_there], column[is_there]] = table[name].to_numpy()[is_there]
+        arrays.append(values)
+    read = Panel(returns=arrays[0].astype(np.float64), dates=days, assets=panel.assets, source=str(path))
+    return Readings(read, *arrays[1:])

@@ -1,0 +1,64 @@
+"""Cells found by name, and cells marked as data errors."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from fintok.cells import locate, marked_cells
+from fintok.errors import InputError
+from tests.fintok.fake_bundle import make_panel
+
+PANEL = make_panel(np.zeros((6, 3)))  # 2000-01-03 to 2000-01-08, A00 to A02
+
+
+@pytest.mark.parametrize("date", ["2000-01-05", pd.Timestamp("2000-01-05"), np.datetime64("2000-01-05")])
+def test_a_cell_is_found_by_date_and_symbol(date):
+    assert locate(PANEL.dates, PANEL.assets, date, "A01") == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("date", "symbol", "sentence"),
+    [
+        ("2000-01-05", "ZZZ", "no asset 'ZZZ'"),
+        ("2000-01-20", "A01", "no date 2000-01-20"),
+        ("1999-01-01", "A01", "no date"),
+        ("soon", "A01", "'soon' is not a date"),
+    ],
+)
+def test_what_is_not_there_is_named(date, symbol, sentence):
+    with pytest.raises(InputError, match=sentence):
+        locate(PANEL.dates, PANEL.assets, date, symbol)
+
+
+MARKS = {"date": ["2000-01-04", "2000-01-06", "2031-01-01", "2000-01-06"], "symbol": ["A02", "A00", "A00", "GONE"]}
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pandas dates", "polars", "pyarrow", "csv", "parquet"])
+def test_marks_come_in_any_table_and_those_of_other_panels_mark_nothing(kind, tmp_path):
+    table = pl.DataFrame(MARKS)
+    marks: object = table
+    match kind:
+        case "pandas":
+            marks = table.to_pandas()
+        case "pandas dates":
+            marks = table.to_pandas().astype({"date": "datetime64[ns]"})
+        case "pyarrow":
+            marks = table.to_arrow()
+        case "csv":
+            table.write_csv(marks := tmp_path / "marks.csv")
+        case "parquet":
+            table.write_parquet(marks := tmp_path / "marks.parquet")
+    cells = marked_cells(marks, PANEL)
+    assert np.argwhere(cells).tolist() == [[1, 2], [3, 0]]
+
+
+def test_of_verdicts_only_data_errors_count():
+    verdicts = pl.DataFrame({**MARKS, "verdict": ["news", "Data error", "noise", None]})
+    assert np.argwhere(marked_cells(verdicts, PANEL)).tolist() == [[3, 0]]
+    assert not marked_cells(verdicts.clear(), PANEL).any()
+
+
+def test_a_table_of_something_else_is_refused():
+    with pytest.raises(InputError, match="no column 'symbol'"):
+        marked_cells(pl.DataFrame({"date": ["2000-01-04"]}), PANEL)

@@ -1,0 +1,100 @@
+"""Readings kept from day to day: reused where the panel is the same, made anew where it or the bundle is not."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fintok.errors import InputError
+from fintok.files import write_table
+from fintok.readings import RESTATED, Readings, open_readings
+from tests.fintok.fake_bundle import FakeBundle, FakeSurprise, make_panel, simulate_returns
+
+
+@pytest.fixture(scope="module")
+def panel():
+    returns = simulate_returns(160, 4)[0]
+    returns[:70, 2] = np.nan
+    return make_panel(returns)
+
+
+@pytest.fixture
+def bundle(panel):
+    return FakeBundle(panel[:80])
+
+
+def same(one, other):
+    for name in ("surprise", "expected", "deviation", "distance"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    assert one.panel is other.panel
+
+
+def changed(panel, row, by, asset=1):
+    returns = panel.returns.copy()
+    returns[row, asset] += by
+    return replace(panel, returns=returns)
+
+
+def test_only_what_comes_after_is_read(bundle, panel):
+    earlier = Readings.of(bundle, panel[:150])
+    same(earlier.extended(bundle, panel), Readings.of(bundle, panel))
+    assert bundle.calls == ["surprise", "surprise since 149", "surprise"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "call"),
+    [
+        (lambda panel: changed(panel, 120, 0.02), "surprise since 119"),
+        (lambda panel: changed(panel, 120, np.nan), "surprise since 119"),
+        (lambda panel: panel[:110], "surprise since 109"),
+        (lambda panel: panel.select(panel.assets[::-1]), "surprise"),
+        (lambda panel: panel[3:], "surprise"),
+        (lambda panel: replace(panel, fields={"volume": np.arange(640.0).reshape(160, 4) % 480}), "surprise since 119"),
+    ],
+    ids=["restated", "no longer there", "shorter", "other assets", "other dates", "other bars"],
+)
+def test_a_panel_is_read_from_its_first_change_on(bundle, panel, spoil, call):
+    before = replace(panel, fields={"volume": np.arange(640.0).reshape(160, 4)})
+    earlier, now = Readings.of(bundle, before), spoil(before)
+    same(earlier.extended(bundle, now), Readings.of(bundle, now))
+    assert bundle.calls == ["surprise", call, "surprise"]
+
+
+@dataclass
+class OtherBundle(FakeBundle):
+    def surprise(self, panel, since=0):
+        found = super().surprise(panel, since)
+        return FakeSurprise(found.surprise + 1.0, *found[1:])
+
+
+def test_another_bundle_reads_everything_anew(panel):
+    other = OtherBundle(panel[:80])
+    earlier = Readings.of(FakeBundle(panel[:80]), panel[:150])
+    same(earlier.extended(other, panel), Readings.of(other, panel))
+
+
+def test_a_file_gives_back_what_was_read(bundle, panel, tmp_path):
+    whole = Readings.of(bundle, panel)
+    path = write_table(Readings.of(bundle, panel[:150]).to_polars(), tmp_path / "readings.parquet")
+    later = open_readings(path, panel)
+    assert later.panel.num_days == 150
+    bundle.calls.clear()
+    same(later.extended(bundle, panel, RESTATED), whole)
+    assert bundle.calls == ["surprise since 149"]
+    restated = replace(panel, returns=panel.returns * (1.0 + 1e-5))
+    later.extended(bundle, restated, RESTATED)
+    assert bundle.calls[-1] == "surprise since 149"
+    later.extended(bundle, changed(panel, 100, 1e-3), RESTATED)
+    assert bundle.calls[-1] == "surprise since 99"
+
+
+def test_a_file_of_another_panel_or_of_nothing_is_of_no_use_and_does_no_harm(bundle, panel, tmp_path):
+    path = write_table(Readings.of(bundle, panel).to_polars(), tmp_path / "readings.parquet")
+    for other in (panel[:100], panel.select(["A03", "A01"]), make_panel(panel.returns, start="1980-01-01")):
+        same(open_readings(path, other).extended(bundle, other, RESTATED), Readings.of(bundle, other))
+    empty = write_table(Readings.of(bundle, panel[:0]).to_polars(), tmp_path / "empty.parquet")
+    same(open_readings(empty, panel).extended(bundle, panel), Readings.of(bundle, panel))
+    wrong = write_table(pl.DataFrame({"date": [1]}), tmp_path / "wrong.parquet")
+    with pytest.raises(InputError, match=r"wrong.parquet holds \['date'\].*remove it"):
+        open_readings(wrong, panel)

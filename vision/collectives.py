@@ -55,5 +55,15 @@ def copy_from_first(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def split_like(tensor: Tensor, other: Tensor) -> Tensor:
+    """``tensor``, the same in every process, split over them as ``other`` is; whole where that is whole."""
+    if not hasattr(other, "device_mesh"):  # no DTensor, whose module takes long to import
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(other, DTensor)
+    return distribute_tensor(tensor, other.device_mesh, other.placements)
+
+
 def _is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized()

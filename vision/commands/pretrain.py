@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -41,6 +41,9 @@ def pretrain(
     ] = None,
     devices: Annotated[int, Parameter(help="Processes, one on each device.")] = 1,
     accelerator: Annotated[str, Parameter(help="cpu, cuda, mps, or auto.")] = "auto",
+    strategy: Annotated[
+        Literal["ddp", "fsdp"], Parameter(help="Of several devices: whole weights on each, or a part of them.")
+    ] = "ddp",
     resume: Resume = False,
     overwrite: Overwrite = False,
     config_files: Annotated[
@@ -77,6 +80,7 @@ def pretrain(
         overwrite=overwrite,
         accelerator=accelerator,
         devices=devices,
+        strategy=strategy,
     )
     if not result.is_main:
         return

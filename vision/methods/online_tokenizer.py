@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision.batch import Batch, Mask
-from vision.collectives import gather_over_ranks, sum_over_ranks, world_size
+from vision.collectives import gather_over_ranks, split_like, sum_over_ranks, world_size
 from vision.config import OnlineTokenizerConfig, ViTConfig
 from vision.losses import masked_cross_entropy, weighted_mean
 from vision.methods.base import (
@@ -162,7 +162,8 @@ class OnlineTokenizer(Method):
         is_revived = is_dead & ~is_repeat
         seeds = rows_of_everyone(features.flatten(0, 1), choice)
         for codebook in (self.tokenizer.codebook, self._momentum_tokenizer.codebook):
-            codebook.copy_(torch.where(is_revived[:, None], seeds, codebook))
+            chosen, rows = split_like(is_revived[:, None], codebook), split_like(seeds, codebook)
+            codebook.copy_(torch.where(chosen, rows, codebook))
         self.usage.unused_for.masked_fill_(is_revived, 0)
 
     def artifact(self) -> ModelWithTokenizer:

@@ -1,17 +1,18 @@
 """Train a method on a dataset: one call, with progress, checkpoints, and exact resume."""
 
+import copy
 import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from vision.config import OptimConfig, to_dict
 from vision.data.loader import ImageDataset, ViewMaker, make_loader
@@ -20,8 +21,10 @@ from vision.train.checkpoint import CheckpointError, fill
 from vision.train.interrupt import hold_interrupts
 from vision.train.metrics import read_metrics
 from vision.train.module import Keeper, PretrainModule, Watcher
+from vision.train.shard import whole
 from vision.train.state import load_training_state
 
+Strategy = Literal["ddp", "fsdp"]
 EXPECTED_WARNINGS = (  # of Lightning, about what is so on purpose
     ".*does not have many workers.*",
     ".*broadcast_buffers.*",  # its successor still copies buffers at the start
@@ -58,6 +61,7 @@ def fit(
     num_workers: int = 0,
     accelerator: str = "auto",
     devices: int = 1,
+    strategy: Strategy = "ddp",
 ) -> FitResult:
     """Train ``method`` in place for ``config.steps`` updates.
 
@@ -76,7 +80,8 @@ def fit(
     log_every : steps between rows of figures; the only times at which the device is waited for.
     checkpoint_every : steps between checkpoints.
     num_workers : processes that prepare batches. Changes no number.
-    accelerator, devices : as in Lightning; more than one device runs DDP, one process each.
+    accelerator, devices : as in Lightning; a process on each device.
+    strategy : of several devices: "ddp", each holds all weights, or "fsdp", each a part of them.
 
     Raises
     ------
@@ -87,8 +92,8 @@ def fit(
     began = time.monotonic()
     checkpoint, metrics_file = out / f"{name}.ckpt", out / f"{name}.csv"
     trainer_options: dict[str, Any] = {"accelerator": accelerator, "devices": devices}
-    if devices != 1:  # buffers need no broadcast: each is a function of sums over all processes
-        trainer_options["strategy"] = DDPStrategy(broadcast_buffers=False)
+    if devices != 1:
+        trainer_options["strategy"] = make_strategy(strategy, devices)
     with _quiet(), torch.random.fork_rng(range(torch.cuda.device_count())):
         state = load_training_state(checkpoint) if resume and checkpoint.exists() else None
         start = 0 if state is None else state["step"]
@@ -137,15 +142,26 @@ def fit(
                 )  # else a later resume could pick up the run before this one
             # Lightning gives its trainer this list from outside the class, where pyright does not see it
             trainer.callbacks += [watcher, keeper]  # pyright: ignore[reportAttributeAccessIssue]
-            module = PretrainModule(method, config, seed, start, loader, getattr(views, "prepare", None))
+            is_split = devices != 1 and strategy == "fsdp"
+            trained = copy.deepcopy(method) if is_split else method  # what is split stays so
+            module = PretrainModule(trained, config, seed, start, loader, getattr(views, "prepare", None))
             with hold_interrupts(keeper.request_stop):
                 trainer.fit(module)
+            if is_split:
+                method.load_state_dict(whole(dict(trained.state_dict())))
             steps = module.step  # fewer than asked for if a callback stopped the run
             if keeper.is_interrupted:
                 raise KeyboardInterrupt
     rows = read_metrics(metrics_file)
     last_row = rows[-1] if rows else {}
     return FitResult(steps, last_row, time.monotonic() - began, checkpoint, metrics_file)
+
+
+def make_strategy(name: Strategy, devices: int) -> DDPStrategy | ModelParallelStrategy:
+    """Lightning's strategy. Its "fsdp" is of FSDP1 and asks for CUDA: FSDP2 comes as a model parallel one."""
+    if name == "fsdp":
+        return ModelParallelStrategy(data_parallel_size=devices, tensor_parallel_size=1)
+    return DDPStrategy(broadcast_buffers=False)  # each buffer is a function of sums over all processes
 
 
 def _identity(method: Method, config: OptimConfig, seed: int, samples_per_step: int) -> dict[str, Any]:

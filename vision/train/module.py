@@ -19,6 +19,7 @@ from vision.train.guard import DivergedError, LossGuard
 from vision.train.metrics import MetricsFile
 from vision.train.optim import clip_gradients, make_optimizer, set_step
 from vision.train.progress import Reporter, make_reporter
+from vision.train.shard import load_optimizer, own_part, shard, whole
 from vision.train.state import save_training_state
 
 STEPS_BETWEEN_AGREEMENTS = 20  # several processes agree whether to stop: a message, so now and then
@@ -58,6 +59,11 @@ class PretrainModule(pl.LightningModule):
         )
         self.terms: dict[str, Tensor] = {}  # of the last micro-batch, not yet read from the device
         self.guard = LossGuard()
+
+    def configure_model(self) -> None:
+        """Split the method over the devices, under FSDP; Lightning calls it once the processes know each other."""
+        if self.device_mesh is not None:
+            shard(self, self.device_mesh["data_parallel"], "training_step")
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         return batch if self.prepare is None else self.prepare(batch)
@@ -121,7 +127,7 @@ class Keeper(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.optimizer_state is not None:
-            trainer.optimizers[0].load_state_dict(self.optimizer_state)
+            load_optimizer(trainer.optimizers[0], self.optimizer_state)
             self.optimizer_state = None
             assert isinstance(pl_module, PretrainModule)
             self._saved_step = pl_module.start_step
@@ -166,17 +172,16 @@ class Keeper(Callback):
         """Write the checkpoint, unless the run has diverged: then the last good one stays."""
         if module.step == self._saved_step:
             return
-        module.guard.check(parameter for _, parameter in module.method.parameters_to_train())
+        module.guard.check(own_part(parameter) for _, parameter in module.method.parameters_to_train())
         self._saved_step = module.step
-        if not trainer.is_global_zero:
-            return
         state = {
             "run": dict(self.identity),
             "step": module.step,
-            "method": module.method.state_dict(),
-            "optimizer": trainer.optimizers[0].state_dict(),
+            "method": whole(dict(module.method.state_dict())),
+            "optimizer": whole(trainer.optimizers[0].state_dict()),
         }
-        save_training_state(self.path, state)
+        if trainer.is_global_zero:
+            save_training_state(self.path, state)
 
 
 class Watcher(Callback):

@@ -18,7 +18,7 @@ from vision.methods.base import Method
 from vision.nn.grid import PatchGrid
 from vision.train.artifacts import open_encoder, open_tokenizer, save_artifacts
 from vision.train.checkpoint import fill
-from vision.train.fit import FitResult, fit
+from vision.train.fit import FitResult, Strategy, fit
 from vision.train.folder import STATE, RunFacts, check_folder, open_folder, read_run
 from vision.train.inputs import Inputs, decide_inputs, fit_encoder, make_mask, open_data
 from vision.train.state import load_training_state
@@ -45,6 +45,7 @@ def pretrain(
     progress: bool = True,
     accelerator: str = "auto",
     devices: int = 1,
+    strategy: Strategy = "ddp",
 ) -> RunResult:
     """Train the method of ``config`` on the images at ``data``.
 
@@ -55,7 +56,7 @@ def pretrain(
     resume : go on with the run in ``out``: same data, configuration and parent.
     overwrite : replace the run in ``out``.
     progress : show it on stderr.
-    accelerator, devices : as in :func:`vision.train.fit.fit`.
+    accelerator, devices, strategy : as in :func:`vision.train.fit.fit`.
 
     Raises
     ------
@@ -93,6 +94,7 @@ def pretrain(
             num_workers=config.num_workers,
             accelerator=accelerator,
             devices=devices,
+            strategy=strategy,
         )
     except InputError as error:  # out of a worker it comes wrapped in that one's traceback
         raise InputError(str(error).strip().splitlines()[-1].removeprefix("vision.errors.InputError: ")) from None

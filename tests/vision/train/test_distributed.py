@@ -32,7 +32,7 @@ from vision.nn.tokenizer import Tokenizer
 from vision.train.fit import fit
 
 torch.set_num_threads(1)
-out, devices = Path(sys.argv[1]), int(sys.argv[2])
+out, devices, strategy = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
 class Images:
     generator = torch.Generator().manual_seed(0)
@@ -59,7 +59,7 @@ runs = {
 for name, (method, views) in runs.items():
     config = OptimConfig(steps=8, batch_size=8 // devices, learning_rate=2e-3, warmup_steps=2, clip_norm=1.0)
     fit(method, Images(), views, config, seed=3, out=out, name=name, progress=False, log_every=1,
-        accelerator="cpu", devices=devices)
+        accelerator="cpu", devices=devices, strategy=strategy)
 """
 
 

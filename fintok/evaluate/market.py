@@ -56,14 +56,14 @@ class Market:
 
     @cached_property
     def size(self) -> pd.Series:
-        """(T,) mean |return| of each day; a day without returns has the day before's."""
+        """(T,) mean |return| of each day; a day without returns has that of the day before; NaN before the first."""
         import pandas as pd
 
         observed = np.isfinite(self.returns)
         total = np.where(observed, np.abs(self.returns), 0.0).sum(axis=1)
         count = observed.sum(axis=1)
         size = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        return pd.Series(size, index=pd.DatetimeIndex(self.panel.dates)).ffill().fillna(0.0)
+        return pd.Series(size, index=pd.DatetimeIndex(self.panel.dates)).ffill()
 
     def smooth_size(self, rows: int) -> pd.DataFrame:
         """Log mean |return| over the last days (half-lives of 5, 20 and 60), standardised on rows up to ``rows``.

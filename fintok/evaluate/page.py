@@ -123,8 +123,8 @@ def _texts(values: list[Any]) -> list[str]:
     numbers = [float(value) for value in values if isinstance(value, float | np.floating) and np.isfinite(value)]
     if not numbers:
         return ["–" if isinstance(value, float) else _text(value) for value in values]
-    spread = max(float(np.std(numbers)), 1e-3)
-    decimals = min(max(2 - math.floor(math.log10(spread)), 0), 4)
+    spread = float(np.median(np.abs(np.array(numbers) - np.median(numbers))))  # blind to the odd one far off
+    decimals = min(max(2 - math.floor(math.log10(spread)), 0), 4) if spread > 0.0 else 3
     return [f"{float(value):,.{decimals}f}" if np.isfinite(float(value)) else "–" for value in values]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,20 +37,25 @@ def frontier_table(scored: Sequence[Scored]) -> pd.DataFrame:
 
 
 def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
-    """A sentence a budget: fintok's best beside the rivals' best, the difference with its standard error."""
+    """A sentence a budget: fintok's best beside the rivals' best, the difference with its standard error.
+
+    Neighbouring budgets with the same two best share a sentence.
+    """
     ours = [one for one in scored if one.method == OURS]
     rivals = [one for one in scored if one.method != OURS]
-    sentences, counts = [], np.isfinite(market.returns[market.cut :]).sum(axis=1)
-    for budget in BUDGETS:
-        own, other = best(ours, budget), best(rivals, budget)
-        if own is None or other is None:
-            continue
+    counts = np.isfinite(market.returns[market.cut :]).sum(axis=1)
+    pairs = [(budget, best(ours, budget), best(rivals, budget)) for budget in BUDGETS]
+    known = [(budget, own, other) for budget, own, other in pairs if own is not None and other is not None]
+    sentences = []
+    for _, group in groupby(known, key=lambda pair: (id(pair[1]), id(pair[2]))):
+        (first, own, other), *more = group
         difference, error = ahead_by(own.daily, other.daily, counts)
         verdict = "level with" if abs(difference) < CLEAR * error else "ahead of" if difference > 0 else "behind"
         sentences.append(
-            f"Log score {_words(budget)}: fintok {own.score:.4f} nats ({own.num_regimes} regimes, {own.setting}, "
-            f"{own.path.switches_a_year:.1f} switches), {verdict} the best rival, {other.description}, "
-            f"{other.score:.4f} at {other.path.switches_a_year:.1f}; difference {difference:+.4f} ± {error:.4f}."
+            f"Log score {_words(first, more[-1][0] if more else first)}: fintok {own.score:.4f} nats "
+            f"({own.num_regimes} regimes, {own.setting}, {own.path.switches_a_year:.1f} switches), {verdict} the best "
+            f"rival, {other.description}, {other.score:.4f} at {other.path.switches_a_year:.1f}; difference "
+            f"{difference:+.4f} ± {error:.4f}."
         )
     return sentences
 
@@ -58,5 +64,8 @@ def _heading(budget: float) -> str:
     return f"at most {budget:g} a year" if np.isfinite(budget) else "at any"
 
 
-def _words(budget: float) -> str:
-    return f"at no more than {budget:g} switches a year" if np.isfinite(budget) else "at any persistence"
+def _words(least: float, most: float) -> str:
+    if not np.isfinite(least):
+        return "at any persistence"
+    more = "" if most == least else f", and up to {most:g}" if np.isfinite(most) else ", and at any"
+    return f"at no more than {least:g} switches a year{more}"

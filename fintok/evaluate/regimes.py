@@ -90,7 +90,7 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
         "The same for the volatility of the next 20 days: 1 would be known exactly, 0 is no better than its mean.": (
             frontier(tables["future"], "r2 volatility 20", "R² of the log volatility of the next 20 days")
         ),
-        "Share of days that keep their regime when it is learned anew on more rows: mean, and the worst refit.": (
+        "Share of days that keep their regime when learned anew on more rows; the line reaches down to the worst.": (
             agreement_bars(stability)
         ),
     }

@@ -102,6 +102,6 @@ def agreement_bars(table: "pd.DataFrame") -> "go.Figure":
             )
         )
     figure.update_layout(barmode="group", bargap=0.3)
-    figure.update_yaxes(range=[0, 1.02], title={"text": "share of days; the line reaches down to the worst refit"})
+    figure.update_yaxes(range=[0, 1.02], title={"text": "share of days"})
     figure.update_xaxes(showgrid=False)
     return figure

@@ -1,0 +1,70 @@
+"""The log score: against scipy's Student t, by hand, and blind to what is not judged."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fintok.evaluate.log_score import ahead_by, densities, fit_student, log_density
+
+
+@pytest.fixture(scope="module")
+def market():
+    """Returns (600, 6) whose size doubles in the second state, the states, and the cut."""
+    rng = np.random.default_rng(0)
+    states = np.repeat(np.arange(12) % 2, 50)
+    today = np.roll(states, 1)  # a label is of the day before the return
+    returns = np.array([0.01, 0.03])[today][:, None] * rng.standard_t(4, (600, 6))
+    return returns, states, 400
+
+
+def test_the_density_is_a_students(market):
+    y = market[0].ravel()
+    expected = stats.t.logpdf(y, df=3.0, loc=0.001, scale=0.02)
+    np.testing.assert_allclose(log_density(y, 3.0, 0.001, 0.02**2), expected)
+
+
+def test_the_fit_is_no_worse_than_scipys_at_any_degrees():
+    y = stats.t.rvs(4, scale=0.02, size=4000, random_state=1)
+    own = log_density(y, *fit_student(y)).mean()
+    assert own > stats.t.logpdf(y, *stats.t.fit(y)).mean() - 1e-3
+
+
+def test_the_score_is_the_mean_density_of_the_next_days_returns(market):
+    returns, states, cut = market
+    returns = returns.copy()
+    returns[450:470, 2] = np.nan
+    known = densities(states, returns, 10, cut)
+    labels, total, count = states[cut - 1 : -1], 0.0, 0
+    for regime in (0, 1):
+        after = returns[11:cut][states[10 : cut - 1] == regime]
+        density = log_density(returns[cut:][labels == regime], *fit_student(after[np.isfinite(after)]))
+        total, count = total + np.nansum(density), count + np.isfinite(density).sum()
+    assert known.score(labels) == pytest.approx(total / count)
+    assert known.counts.sum() == count
+
+
+def test_labels_that_know_the_state_score_higher_than_one_regime(market):
+    returns, states, cut = market
+    known = densities(states, returns, 0, cut)
+    plain = densities(np.zeros_like(states), returns, 0, cut)
+    one = known.of_days(states[cut - 1 : -1])
+    difference, error = ahead_by(one, plain.of_days(np.zeros(200, dtype=int)), known.counts)
+    assert difference > 3 * error > 0
+    assert difference == pytest.approx(known.score(states[cut - 1 : -1]) - plain.score(np.zeros(200, dtype=int)))
+
+
+def test_returns_after_the_cut_do_not_move_the_distributions(market):
+    returns, states, cut = market
+    spoilt = returns.copy()
+    spoilt[cut + 1 :] *= 10.0
+    before, after = densities(states, returns, 0, cut), densities(states, spoilt, 0, cut)
+    np.testing.assert_array_equal(before.sums[0], after.sums[0])
+
+
+def test_a_rare_regime_has_the_distribution_of_all_days(market):
+    returns, states, cut = market
+    labels = states.copy()
+    labels[300] = 2
+    known = densities(labels, returns, 0, cut)
+    every = densities(np.zeros_like(states), returns, 0, cut)
+    np.testing.assert_allclose(known.sums[:, 2], every.sums[:, 0])

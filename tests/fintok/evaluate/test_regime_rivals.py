@@ -1,0 +1,122 @@
+"""Rivals that do not look ahead, and label what they should."""
+
+import numpy as np
+import pytest
+
+from fintok.evaluate.future import foresight, targets
+from fintok.evaluate.label_paths import persistence, shift_p_value, strategy
+from fintok.evaluate.log_score import Densities
+from fintok.evaluate.market import Market, correlation
+from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed, filter_states
+from tests.fintok.fake_bundle import make_panel, simulate_returns, with_noise_after
+
+FIRST, CUT, ROW = 40, 500, 650
+
+
+@pytest.fixture(scope="module")
+def panel():
+    returns, _ = simulate_returns(800, 6, seed=4)  # it ends calm, and what the tests put there is not
+    returns = returns.copy()
+    returns[700, :] = np.nan  # a holiday
+    returns[:300, 2] = np.nan  # listed late
+    return make_panel(returns)
+
+
+@pytest.fixture(scope="module")
+def market(panel):
+    return Market(panel, FIRST, CUT)
+
+
+@pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: f"{rival.name} {rival.usual}")
+def test_a_rival_labels_each_day_from_its_own_past(rival, panel, market):
+    if rival.package:
+        pytest.importorskip(rival.package)
+    spoilt = Market(with_noise_after(panel, ROW), FIRST, CUT)
+    labellings, others = rival.label(market, 2, CUT, 0), rival.label(spoilt, 2, CUT, 0)
+    assert labellings.keys() == others.keys()
+    assert rival.usual is None or rival.usual in labellings
+    for setting, labels in labellings.items():
+        assert labels.shape == (800,)
+        assert set(np.unique(labels[FIRST:])) <= {0, 1}
+        np.testing.assert_array_equal(labels[: ROW + 1], others[setting][: ROW + 1])
+    assert any(not np.array_equal(labels, others[setting]) for setting, labels in labellings.items())
+
+
+def test_the_filter_is_the_forward_recursion():
+    class Model:  # what is asked of an HMM of hmmlearn
+        startprob_, transmat_ = np.array([0.6, 0.4]), np.array([[0.9, 0.1], [0.2, 0.8]])
+
+        def _compute_log_likelihood(self, observations):
+            return np.log(np.where(observations, [0.2, 0.7], [0.8, 0.3]))
+
+    seen = np.array([[0], [1], [1]])
+    share = Model.startprob_ * [0.8, 0.3]
+    for _ in range(2):
+        share = (share @ Model.transmat_) * [0.2, 0.7]
+    np.testing.assert_allclose(filter_states(Model(), seen)[-1], share / share.sum())
+
+
+def test_regimes_are_numbered_by_volatility(market):
+    size = np.nan_to_num(np.abs(market.move))
+    labels = np.where(size > np.quantile(size, 0.7), 0, 1)
+    np.testing.assert_array_equal(calm_to_stressed(labels, market, CUT)[FIRST:], 1 - labels[FIRST:])
+
+
+def test_a_correlation_is_of_the_days_on_which_both_are_observed():
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((4000, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    observed = rng.random(z.shape) > 0.3
+    assert correlation(np.where(observed, z, 0.0), observed)[0, 1] == pytest.approx(0.9 * 0.8, abs=0.05)
+
+
+def test_targets_are_of_the_days_after(market):
+    aims, move = targets(market), np.nan_to_num(market.move)
+    ahead = move[101:121]
+    assert aims["volatility 20"][100] == pytest.approx(0.5 * np.log((ahead**2).mean()))
+    path = np.concatenate([[0.0], np.cumsum(ahead)])
+    assert aims["drawdown 20"][100] == pytest.approx((np.maximum.accumulate(path) - path).max())
+    spread = np.nanvar(market.returns[101:106], axis=1, ddof=1).mean()
+    assert aims["dispersion 5"][100] == pytest.approx(0.5 * np.log(spread))
+    assert all(np.isnan(aim[-1]) for aim in aims.values())
+
+
+def test_foresight_is_one_for_labels_that_know_the_target_and_none_for_one_regime(market):
+    target = np.tile([0.0, 1.0], 400)
+    known = foresight(target.astype(int), target, 5, market)
+    assert known.r_squared == pytest.approx(1.0)
+    assert known.rank_correlation == pytest.approx(1.0)
+    nothing = foresight(np.zeros(800, dtype=int), target, 5, market)
+    assert nothing.r_squared <= 0.0
+    assert np.isnan(nothing.rank_correlation)
+
+
+def test_persistence_is_counted_on_the_judged_days(market):
+    labels = np.zeros(800, dtype=int)
+    labels[::2] = 1  # before the cut it does not count
+    labels[CUT:] = np.repeat([0, 1, 0], 100)
+    path = persistence(labels, 3, market)
+    assert path.switches_a_year == pytest.approx(2 / (300 / market.panel.periods_per_year))
+    assert path.mean_rows == 100
+    assert path.smallest_share == 0.0
+
+
+@pytest.mark.parametrize(("is_timed", "low", "high"), [(True, 0.0, 0.02), (False, 0.02, 1.0)])
+def test_only_a_path_whose_timing_matters_beats_its_shifts(is_timed, low, high):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(rng.integers(0, 2, 60), 10)
+    sums = rng.standard_normal((600, 2))
+    sums[np.arange(600), labels] += 0.5 if is_timed else 0.0
+    p_value = shift_p_value(Densities(sums, np.ones(600, dtype=int)), labels, 0)
+    assert low <= p_value <= high
+
+
+def test_a_strategy_pays_for_its_trades_and_comes_late(market):
+    is_held = np.zeros(800, dtype=bool)
+    is_held[600:700] = True
+    made, late = strategy(is_held, 1, market), strategy(is_held, 5, market)
+    move = np.nan_to_num(market.move)
+    years = 300 / market.panel.periods_per_year
+    assert made.annual_return * years == pytest.approx(move[601:701].sum() - 0.002)
+    assert late.annual_return * years == pytest.approx(move[605:705].sum() - 0.002)
+    assert made.share_invested == pytest.approx(1 / 3)
+    assert made.trades_a_year == pytest.approx(2 / years)

@@ -1,0 +1,57 @@
+"""Simulated switching: the moments, the ceiling of the filter, the score."""
+
+import numpy as np
+import pytest
+
+from fintok.evaluate import simulation
+from fintok.evaluate.simulation import (
+    DEVIATION,
+    HISTORY,
+    JUDGED,
+    OWN_DEVIATION,
+    balanced_accuracy,
+    evaluate_simulation,
+    simulate,
+)
+from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
+
+
+@pytest.mark.parametrize("degrees", [np.inf, 5.0])
+def test_tails_change_no_variance(degrees):
+    world = simulate(20, degrees, np.random.default_rng(0))
+    calm = world.panel.returns[world.states == 0]
+    calm = calm[np.isfinite(calm).all(axis=1)]
+    expected = np.sqrt(DEVIATION[0] ** 2 * (1.0 + 0.4**2 / 3) + OWN_DEVIATION**2)  # betas even in 0.6 to 1.4
+    assert calm.std() == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize(("degrees", "ceiling"), [(np.inf, 0.945), (5.0, 0.914)])
+def test_the_ceiling_is_the_published_one(degrees, ceiling):
+    rng = np.random.default_rng(1)
+    worlds = [simulate(1, degrees, rng) for _ in range(25)]
+    found = [balanced_accuracy(world.ceiling[-JUDGED:], world.states[-JUDGED:]) for world in worlds]
+    assert np.mean(found) == pytest.approx(ceiling, abs=0.02)
+
+
+def test_each_state_comes_in_training_and_after():
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        states = simulate(1, np.inf, rng).states
+        assert np.bincount(states[HISTORY:-JUDGED]).min() >= 20
+        assert np.bincount(states[-JUDGED:]).min() >= 20
+
+
+def test_balanced_accuracy_is_the_mean_over_states():
+    assert balanced_accuracy(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_the_part_judges_fintok_and_rivals_beside_the_ceiling(monkeypatch):
+    monkeypatch.setattr(simulation, "PATHS", {1: 1})
+    monkeypatch.setattr(simulation, "RIVALS", [rival for rival in simulation.RIVALS if rival.package is None])
+    panel = make_panel(simulate_returns(300, 3)[0])
+    found = evaluate_simulation(FakeBundle(panel), panel)
+    table = found.tables["balanced accuracy"]
+    assert {"ceiling", "fintok", "volatility quantiles"} <= set(table["method"])
+    assert table["balanced_accuracy"].between(0.0, 1.0).all()
+    assert len(found.verdicts) == 2
+    assert "the ceiling is" in found.verdicts[0]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Flags = NDArray[np.bool_]
 
 _ROUNDING = 1e-4  # relative: quotes rounded to cents on one side of a bar and not on the other
-_STALE_CHANCE = 1e-6  # a run of unchanged prices is stale when chance gives it less than this
+_STALE_CHANCE = 1e-5  # a run of unchanged prices is stale when chance gives it less than this
 _MIN_UNCHANGED_SHARE = 0.02  # an asset is never taken to repeat its price on fewer days than this
 _STALE_WINDOW = 10
 _SAME_RETURN_DAYS = 10
@@ -63,9 +63,9 @@ def is_stale(panel: "Panel") -> Flags:
     """Prices that stand still more often than an asset that usually moves does by chance.
 
     With q the share of days on which the asset did not move (half-life of 250 observed or missing rows, up
-    to the day before, never below 2 %), n unchanged days in a row are stale once q^n < 1e-6: four days for a
-    liquid stock, twelve for one that stands still on three days in ten. So are k of the last ten observed
-    days, running to the day itself, once that has a chance below 1e-6: a price that is refreshed every other
+    to the day before, never below 2 %), n unchanged days in a row are stale once q^n < 1e-5: three days for a
+    liquid stock, ten for one that stands still on three days in ten. So are k of the last ten observed
+    days, running to the day itself, once that has a chance below 1e-5: a price that is refreshed every other
     day. An asset needs 20 returns before, and must have moved in them: a constant price is not stale, it just
     does not move. Days without a return neither break nor lengthen a run.
     """

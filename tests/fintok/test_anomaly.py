@@ -146,8 +146,8 @@ def test_events_merge_neighbouring_alerts_and_put_the_strangest_first(scores):
     assert events["alerts"].sum() == scores.alert.sum()
     stale = events[events["reason"] == "stale price"]
     assert len(stale) == 1
-    assert stale["alerts"].item() == 5
-    assert (stale["end"] - stale["start"]).item().days == 4
+    assert stale["alerts"].item() == 6
+    assert (stale["end"] - stale["start"]).item().days == 5
     known = events["score"].dropna().to_numpy()
     assert (np.diff(known) <= 0).all()
     first = events.iloc[0]
@@ -182,8 +182,8 @@ def test_summary_reasons_and_repr(scores):
     summary, counts = scores.summary(), scores.reason_counts()
     assert summary.index.tolist() == ["in sample", "after train_end", "all"]
     assert summary.loc["all", "alerts"] == scores.alert.sum() == counts.sum()
-    assert summary.loc["after train_end", "by_check"] == 6  # five stale days and the split
-    assert counts["stale price"] == 5
+    assert summary.loc["after train_end", "by_check"] == 7  # six stale days and the split
+    assert counts["stale price"] == 6
     assert "alarms per 1,000 asset-days" in repr(scores)
     assert "\n" not in repr(scores)
 

@@ -58,18 +58,18 @@ def test_the_same_move_is_ordinary_for_a_wild_asset():
     assert not is_unadjusted_split(make_panel(returns)).any()
 
 
-def test_a_stale_run_is_flagged_from_its_fourth_day_to_its_end():
+def test_a_stale_run_is_flagged_from_its_third_day_to_its_end():
     returns = quiet_returns()
     returns[200:210, 4] = 0.0
     flags = is_stale(make_panel(returns))
-    np.testing.assert_array_equal(np.flatnonzero(flags[:, 4]), np.arange(203, 210))
-    assert flags.sum() == 7
+    np.testing.assert_array_equal(np.flatnonzero(flags[:, 4]), np.arange(202, 210))
+    assert flags.sum() == 8
 
 
 def test_a_holiday_inside_neither_breaks_nor_lengthens_a_run():
     returns = quiet_returns()
     returns[200:206, 4] = [0.0, 0.0, np.nan, 0.0, np.nan, 0.0]
-    assert np.flatnonzero(is_stale(make_panel(returns))[:, 4]).tolist() == [205]
+    assert np.flatnonzero(is_stale(make_panel(returns))[:, 4]).tolist() == [203, 205]
 
 
 def test_a_price_refreshed_every_other_day_is_stale():
@@ -87,7 +87,7 @@ def test_an_asset_that_often_stands_still_needs_a_longer_run():
     returns[900:920, 4] = 0.0
     flags = is_stale(make_panel(returns))[:, 4]
     assert not flags[:900].any()
-    assert 7 <= np.flatnonzero(flags)[0] - 900 <= 16
+    assert 6 <= np.flatnonzero(flags)[0] - 900 <= 13
     assert flags[919]
 
 
@@ -97,7 +97,7 @@ def test_a_constant_price_is_not_stale_but_one_that_stopped_moving_is():
     returns[300:, 2] = 0.0
     flags = is_stale(make_panel(returns))
     assert not flags[:, 1].any()
-    assert flags[303:, 2].all()
+    assert flags[302:, 2].all()
 
 
 def test_two_columns_with_the_same_returns_are_both_flagged_after_ten_days():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from vision.commands.options import DataPath, LabelColumn, Overwrite, RunPath, s
 from vision.commands.reading import BatchSize, Device, inputs_of, open_shown, pick_device
 from vision.config import ImagesConfig
 from vision.errors import InputError
-from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
+from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig, finetune_pooling
 
 Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
 PROTOCOLS = Group("Protocols", sort_key=20)
@@ -97,6 +97,7 @@ def evaluate(
     else:
         held_out = open_shown(test, inputs, label_column)
     has_cls = trained is not None and trained[1].config.has_cls
+    method = extra.get("method")
     on = Evaluation(
         trained=trained,
         patch_size=patch_size,
@@ -104,11 +105,11 @@ def evaluate(
         train=train,
         test=held_out,
         out=out,
-        pooling=pooling or default_pooling(extra.get("method"), has_cls),
+        pooling=pooling or default_pooling(method, has_cls),
         device=place,
         batch_size=batch_size,
         linear=config.linear,
-        finetune=config.finetune,
+        finetune=replace(config.finetune, pooling=config.finetune.pooling or finetune_pooling(method, has_cls)),
         segment=config.segment,
         ignore=ignore,
         pictures=pictures,

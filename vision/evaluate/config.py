@@ -60,7 +60,7 @@ class FinetuneConfig:
     drop_path: float = 0.1  # rate of the last block; MAE-B, BEiT-B: .1
     label_smoothing: float = 0.1
     betas: tuple[float, float] = (0.9, 0.999)
-    pooling: Literal["cls", "mean"] = "mean"  # MAE, BEiT: mean patch, normed after pooling; DINO, iBOT: cls
+    pooling: Literal["cls", "mean"] | None = None  # None = as the method's paper, see :func:`finetune_pooling`
     precision: Precision = "32-true"
     seed: int = 0
 
@@ -72,6 +72,15 @@ class FinetuneConfig:
         require(0 < self.layer_decay <= 1, self, "layer_decay", "a factor in (0, 1]")
         for name in ("drop_path", "label_smoothing"):
             require(0 <= getattr(self, name) < 1, self, name, "a number in [0, 1)")
+
+
+def finetune_pooling(method: str | None, has_cls: bool) -> Literal["cls", "mean"]:
+    """What a classifier reads of a fine-tuned encoder: CLS of DINO, iBOT and DINOv2, the mean patch of all others.
+
+    MAE, SimMIM, BEiT and BEiT v2 average the patches; DINO follows DeiT, which reads CLS (§4.4), iBOT's ``run.sh`` has
+    ``--use_cls``, and DINOv2 is taken as they are.
+    """
+    return "cls" if has_cls and method in ("dino", "ibot", "dinov2") else "mean"
 
 
 @dataclass(frozen=True, kw_only=True)

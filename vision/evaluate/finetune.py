@@ -34,8 +34,8 @@ class Images(Protocol):
 class Classifier(nn.Module):
     """An encoder and a linear classifier. Images (B, C, H, W) -> logits (B, classes).
 
-    With pooling "mean" the patches are averaged first and normed then, and the encoder has no final norm (MAE's and
-    BEiT's ``fc_norm``); with "cls" the classifier reads the normed CLS token.
+    With pooling "mean", the default, the patches are averaged first and normed then, and the encoder has no final norm
+    (MAE's and BEiT's ``fc_norm``); with "cls" the classifier reads the normed CLS token.
 
     Parameters
     ----------
@@ -44,8 +44,9 @@ class Classifier(nn.Module):
 
     def __init__(self, encoder: VisionTransformer, num_classes: int, config: FinetuneConfig) -> None:
         super().__init__()
-        check_pooling(encoder, config.pooling)
-        self.is_mean = config.pooling == "mean"
+        pooling = config.pooling or "mean"
+        check_pooling(encoder, pooling)
+        self.is_mean = pooling == "mean"
         has_norm = encoder.config.final_norm and not self.is_mean
         own = replace(encoder.config, drop_path=config.drop_path, final_norm=has_norm)
         self.encoder = VisionTransformer(own)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from vision.evaluate.config import FinetuneConfig
+from vision.config import NEEDS
+from vision.evaluate.config import FinetuneConfig, finetune_pooling
 from vision.evaluate.finetune import Classifier, finetune, layer_groups
 
 QUICK = FinetuneConfig(epochs=3, batch_size=32, learning_rate=2e-2, warmup_epochs=0.5, drop_path=0.0)
@@ -75,6 +76,12 @@ def test_the_mean_patch_is_normed_after_pooling(make_encoder, images):
 def _with_gradients(classifier, images):
     classifier(images).square().sum().backward()
     return [p for name, p in classifier.named_parameters() if "cls_token" not in name]
+
+
+def test_each_method_is_fine_tuned_by_what_its_paper_reads(make_encoder):
+    assert {name for name in NEEDS if finetune_pooling(name, has_cls=True) == "cls"} == {"dino", "ibot", "dinov2"}
+    assert finetune_pooling("dino", has_cls=False) == finetune_pooling(None, has_cls=True) == "mean"
+    assert Classifier(make_encoder(depth=1), 2, FinetuneConfig()).is_mean
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(make_encoder, striped):

@@ -61,6 +61,12 @@ app = App(
 )
 app.command("vision.cli:app", name="vision", help="The same machinery on images, of any channels.", group=IMAGES)
 app.register_install_completion_command()
+app.command(  # an app, in a package of its own; the library knows it by name only
+    "fintok_dashboard.command:dashboard",
+    name="dashboard",
+    help="Regimes, anomalies and tokens in a browser; alerts to mark.",
+    group=READ,
+)
 for _name, (_group, _help) in _COMMANDS.items():
     app.command(f"fintok.commands.{_name}:{_name}", name=_name, help=_help, group=_group)
 

@@ -1,0 +1,116 @@
+"""Alerts at any alarm rate: which asset-days, why, and above which score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.calibration import adaptive_levels
+
+if TYPE_CHECKING:
+    from fintok.score_result import Scores
+
+WINDOW_DAYS = 750  # dates of the trailing calibration window, as AnomalyScorer has it
+_STEP = 0.01  # of the score, in the thresholds drawn
+_TOP = 15.0
+_KEPT = 8  # alarm rates whose alerts are kept
+UNEXPLAINED = "unusual behaviour"  # where a score came from a file that did not alert at its own rate
+
+
+class Alerts(NamedTuple):
+    """Alerts at one alarm rate, by date and then by asset; all (N,)."""
+
+    row: NDArray[np.intp]
+    asset: NDArray[np.intp]
+    is_alarm: NDArray[np.bool_]  # the score's own, which the alarm rate counts; the others are named checks
+    reason: NDArray[np.object_]
+
+    def within(self, rows: slice, assets: NDArray[np.intp] | None = None) -> Alerts:
+        """Those of consecutive rows, and of some assets."""
+        first, last = np.searchsorted(self.row, [rows.start, rows.stop])
+        part = Alerts(*(column[first:last] for column in self))
+        return part if assets is None else Alerts(*(column[np.isin(part.asset, assets)] for column in part))
+
+
+class AlarmBook:
+    """The alerts of one set of scores, at the alarm rates that somebody asked for."""
+
+    def __init__(self, scores: Scores, left_out: NDArray[np.bool_]) -> None:
+        self.scores = scores
+        self.left_out = left_out  # (T, A) known data errors: scored, but not calibrated with
+        self._levels: dict[float, NDArray[np.float64]] = {}
+        self._alerts: dict[float, Alerts] = {}
+        self._counts: NDArray[np.int32] | None = None
+
+    def levels(self, alarms_per_1000: float) -> NDArray[np.float64]:
+        """(T,) the adaptive level that p-values are held against."""
+        if alarms_per_1000 not in self._levels:
+            _make_room(self._levels)
+            p_values = np.where(self.left_out, np.nan, self.scores.p_value)
+            self._levels[alarms_per_1000] = adaptive_levels(p_values, alarms_per_1000 / 1000.0)
+        return self._levels[alarms_per_1000]
+
+    def at(self, alarms_per_1000: float) -> Alerts:
+        """Alarms of the score at a rate, and the named checks, which have no rate."""
+        if alarms_per_1000 not in self._alerts:
+            _make_room(self._alerts)
+            self._alerts[alarms_per_1000] = self._find(self.levels(alarms_per_1000))
+        return self._alerts[alarms_per_1000]
+
+    def _find(self, levels: NDArray[np.float64]) -> Alerts:
+        scores = self.scores
+        is_alarm = scores.p_value <= levels[:, None]  # NaN compares as False
+        is_check = scores.reason_codes > len(scores.statistics)
+        row, asset = np.nonzero(is_alarm | is_check)
+        own = is_alarm[row, asset]
+        reason = np.array(scores.reasons, dtype=object)[scores.reason_codes[row, asset]]
+        unnamed = np.flatnonzero(reason == "")  # did not alert at the rate that the scores were made for
+        reason[unnamed] = self._loudest(row[unnamed], asset[unnamed])
+        return Alerts(row, asset, own, reason)
+
+    def _loudest(self, row: NDArray[np.intp], asset: NDArray[np.intp]) -> NDArray[np.object_]:
+        """The reason of the statistic with the smallest tail probability, as the scorer names it."""
+        scores = self.scores
+        if not scores.tails:
+            return np.full(len(row), UNEXPLAINED, dtype=object)
+        p = [scores.tails[name](values[row, asset]) for name, values in scores.statistics.items()]
+        smallest = np.nan_to_num(np.stack(p), nan=1.0).argmin(axis=0)
+        return np.array(scores.reasons, dtype=object)[1 + smallest]
+
+    def thresholds(self, alarms_per_1000: float) -> NDArray[np.float64]:
+        """(T,) the score above which an asset alarms, to 0.01; NaN while the calibration has too little to go by.
+
+        The p-value of a score is its rank among those of the trailing window, so this is the quantile of that
+        window at the level of the date, read from running histograms.
+        """
+        counts = self._running_counts()
+        num_days, num_bins = len(self.scores.dates), counts.shape[1]
+        start = np.maximum(np.arange(num_days) - WINDOW_DAYS, 0)
+        calibrated = np.isfinite(self.scores.p_value).any(axis=1)
+        allowed = self.levels(alarms_per_1000) * (counts[:-1].sum(axis=1) - counts[start].sum(axis=1) + 1.0) - 1.0
+        thresholds = np.full(num_days, np.nan)
+        for block in np.array_split(np.flatnonzero(calibrated), max(num_days // 512, 1)):
+            window = (counts[block] - counts[start[block]])[:, ::-1]
+            num_above = (np.cumsum(window, axis=1) <= allowed[block, None]).sum(axis=1)  # bins that may all lie above
+            thresholds[block] = (num_bins - num_above) * _STEP
+        return thresholds
+
+    def _running_counts(self) -> NDArray[np.int32]:
+        """(T + 1, bins) how many scores fell into each bin before each date."""
+        if self._counts is None:
+            score = self.scores.score
+            row, asset = np.nonzero(np.isfinite(score) & ~self.left_out)
+            bins = np.clip(score[row, asset] / _STEP, 0, _TOP / _STEP - 1).astype(np.int64)
+            num_bins = round(_TOP / _STEP)
+            daily = np.bincount(row * num_bins + bins, minlength=len(score) * num_bins)
+            counts = np.zeros((len(score) + 1, num_bins), dtype=np.int32)
+            np.cumsum(daily.reshape(len(score), num_bins), axis=0, out=counts[1:])
+            self._counts = counts
+        return self._counts
+
+
+def _make_room(kept: dict) -> None:
+    while len(kept) >= _KEPT:
+        kept.pop(next(iter(kept)))

@@ -1,0 +1,168 @@
+"""The app: one frame for all pages, the address that says which, and the news of the desk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import dash
+from dash import Input, Output, State, dcc, html, no_update, set_props
+
+from fintok_dashboard import controls
+from fintok_dashboard.formats import moment
+from fintok_dashboard.pages import PAGES
+from fintok_dashboard.safety import Access, protect
+from fintok_dashboard.view import View
+
+if TYPE_CHECKING:
+    from fintok_dashboard.desk import Desk
+
+POLL_SECONDS = 2.0
+
+
+def create_app(desk: Desk, access: Access | None = None, *, poll_seconds: float = POLL_SECONDS) -> dash.Dash:
+    """The dashboard of a desk as a Dash app; `app.server` is its WSGI application."""
+    app = dash.Dash(
+        __name__,
+        title="fintok",
+        update_title="",
+        serve_locally=True,
+        suppress_callback_exceptions=True,  # parts of a page come and go with it
+        on_error=_tell,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+    )
+    app.layout = _frame(poll_seconds)
+    controls.register(app, desk)
+    _register(app, desk)
+    for page in PAGES.values():
+        page.register(app, desk)
+    protect(app.server, access or Access(), app.csp_hashes())
+    return app
+
+
+def _frame(poll_seconds: float) -> html.Div:
+    links = [dcc.Link(page.TITLE, href=path, id=f"nav-{page.NAME}", className="way") for path, page in PAGES.items()]
+    return html.Div(
+        [
+            dcc.Location(id="url", refresh=False),
+            dcc.Store(id="theme", storage_type="local"),
+            dcc.Store(id="size"),
+            dcc.Store(id="version"),
+            dcc.Store(id="marked"),
+            dcc.Interval(id="poll", interval=round(1000 * poll_seconds)),
+            html.A("To the page", href="#page", className="skip"),
+            html.Header(
+                [
+                    html.Span("fintok", className="brand"),
+                    html.Nav(links, **{"aria-label": "Pages"}),
+                    html.Span(id="what", className="soft what"),
+                    html.Button("◐", id="toggle", title="Light or dark (T)", **{"aria-label": "Light or dark"}),
+                ]
+            ),
+            controls.layout(),
+            html.Div(id="news", role="status"),
+            html.Div(id="trouble", role="alert"),
+            html.Main(id="page", tabIndex="-1"),
+        ]
+    )
+
+
+def _register(app: dash.Dash, desk: Desk) -> None:
+    app.clientside_callback(
+        dash.ClientsideFunction("fintok", "theme"),
+        Output("theme", "data"),
+        Input("toggle", "n_clicks"),
+        State("theme", "data"),
+    )
+
+    @app.callback(
+        Output("version", "data"),
+        Output("marked", "data"),
+        Output("news", "children"),
+        Input("poll", "n_intervals"),
+        State("version", "data"),
+        State("marked", "data"),
+    )
+    def poll(_: int | None, version: str | None, marked: int | None) -> tuple[Any, Any, Any]:
+        state = f"{desk.version}:{'' if desk.reading else desk.step}"  # a page that waits shows each step
+        revision = desk.store.revision()
+        return (
+            no_update if state == version else state,
+            no_update if revision == marked else revision,
+            _news(desk),
+        )
+
+    @app.callback(
+        Output("page", "children"),
+        Output("what", "children"),
+        [Output(f"nav-{page.NAME}", "className") for page in PAGES.values()],
+        Input("url", "pathname"),
+        Input("version", "data"),
+    )
+    def show(path: str | None, _: str) -> list[Any]:
+        page = PAGES.get(path or "/")
+        tabs = ["way here" if other is page else "way" for other in PAGES.values()]
+        return [_page(desk, page), _what(desk), *tabs]
+
+    @app.callback(
+        [Output(f"nav-{page.NAME}", "href") for page in PAGES.values()],
+        Input("url", "search"),
+    )
+    def keep_view(search: str) -> list[str]:
+        view = View.parse(search)
+        return [view.href(path) for path in PAGES]
+
+    @app.callback(Output("news", "children", allow_duplicate=True), Input("reload", "n_clicks"), prevent_initial_call=True)
+    def reload(clicks: int | None) -> Any:
+        if not clicks:
+            return no_update
+        desk.start().join(0.2)
+        return _news(desk)
+
+    @app.callback(Output("trouble", "children"), Input("url", "href"))
+    def clear(_: str) -> str:
+        return ""
+
+
+def _page(desk: Desk, page: Any) -> Any:
+    """What a page shows before there is anything to show, and else the page."""
+    if page is None:
+        return _notice("There is no such page", "Choose one above.")
+    if desk.reading is None:
+        if desk.problem:
+            return _notice("The dashboard has nothing to show", desk.problem, "Mend the file and press Read again.")
+        step = desk.step or "starting"
+        return _notice("One moment", f"{step.capitalize()} …", "The first reading of a panel takes minutes, later ones seconds.")
+    if desk.reading.panel.num_days == 0 or desk.reading.panel.num_assets == 0:
+        return _notice("The panel is empty", f"{desk.sources.panel} holds no dates or no assets.")
+    return page.layout(desk)
+
+
+def _notice(title: str, *texts: str) -> html.Div:
+    return html.Div([html.H1(title), *(html.P(text) for text in texts)], className="notice")
+
+
+def _news(desk: Desk) -> Any:
+    """A line when something is on its way, went wrong or can be had."""
+    again = html.Button("Read again", id="reload", n_clicks=0)
+    if desk.step:
+        return html.Div(f"New reading on its way: {desk.step} …", className="bar") if desk.reading else None
+    if desk.reading is None:
+        return html.Div([again], className="bar") if desk.problem else None
+    if desk.has_new_data:
+        return html.Div(["Files, or marks of data errors, have changed since the last reading. ", again], className="bar")
+    if desk.problem:
+        return html.Div([f"The last reading failed, this is the one before: {desk.problem} ", again], className="bar bad")
+    return None
+
+
+def _what(desk: Desk) -> str:
+    reading = desk.reading
+    if reading is None or reading.panel.num_days == 0:
+        return ""
+    return f"{desk.sources.panel.stem} · {reading.panel.num_assets:,} assets to {moment(reading.panel.dates[-1])}"
+
+
+def _tell(error: Exception) -> None:
+    """A callback that fails says so on the page, in a sentence."""
+    set_props("trouble", {"children": html.Div(f"{type(error).__name__}: {error}", className="bar bad")})

@@ -1,0 +1,212 @@
+"""Figures of one asset: its history, one patch of it, what speaks against a day, and its peers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from fintok_dashboard.figures import BLUE, GREY, ORANGE, SKY, VERMILION, Ink, blank, message, moments, plain
+from fintok_dashboard.formats import moment, number
+from fintok_dashboard.likeness import path_around, peers_of
+from fintok_dashboard.resample import thin_line
+
+if TYPE_CHECKING:
+    from fintok.counterfactual import Counterfactual
+    from fintok_dashboard.reading import Reading
+    from fintok_dashboard.view import View
+
+_POINTS = 1_600
+_BEFORE, _AFTER = 30, 15  # rows of the peers' picture
+SMALL, HISTORY, PEERS = 300, 400, 380  # heights
+
+
+def price_and_score(reading: Reading, view: View, rows: slice, row: int, column: int, ink: Ink) -> go.Figure:
+    """Price with alerts, and below it the score with the threshold that it would have to pass on each date."""
+    panel, scores = reading.panel, reading.scores
+    dates = moments(panel.dates)
+    name = plain(panel.assets[column])
+    figure = blank(f"{name}: price and score", ink, height=HISTORY, hovermode="closest")
+    is_priced = panel.prices is not None
+    path = panel.prices[:, column] if panel.prices is not None else np.nancumsum(panel.returns[:, column])
+    shown = rows.start + thin_line(path[rows], _POINTS)
+    line = {"mode": "lines", "hovertemplate": "%{x|%Y-%m-%d}: %{y:.5~g}<extra></extra>"}
+    figure.add_trace(
+        go.Scatter(x=dates[shown], y=path[shown], name="price", line={"width": 1.4, "color": ink.text}, yaxis="y2", **line)
+    )
+    alerts = reading.alarms.at(view.alarms).within(rows, np.array([column]))
+    for is_alarm, text, colour, symbol in ((True, "alarm", VERMILION, "circle"), (False, "named check", ORANGE, "diamond")):
+        at = alerts.row[alerts.is_alarm == is_alarm]
+        figure.add_trace(
+            go.Scatter(
+                x=dates[at],
+                y=path[at],
+                mode="markers",
+                marker={"size": 8, "color": colour, "symbol": symbol, "line": {"width": 1, "color": ink.card}},
+                name=text,
+                text=alerts.reason[alerts.is_alarm == is_alarm],
+                hovertemplate="%{x|%Y-%m-%d}: %{text}<extra></extra>",
+                yaxis="y2",
+            )
+        )
+    score = scores.score[:, column]
+    shown = rows.start + thin_line(score[rows], _POINTS)
+    figure.add_trace(go.Scatter(x=dates[shown], y=score[shown].astype(np.float32), name="score", line={"width": 1, "color": BLUE}, **line))
+    threshold = reading.alarms.thresholds(view.alarms)
+    shown = rows.start + thin_line(threshold[rows], _POINTS // 2)
+    figure.add_trace(
+        go.Scatter(
+            x=dates[shown],
+            y=threshold[shown].astype(np.float32),
+            name=f"threshold at {view.alarms:g} per 1,000",
+            line={"width": 1.4, "color": VERMILION, "dash": "dot", "shape": "hv"},
+            **line,
+        )
+    )
+    figure.add_vline(x=str(dates[row]), line={"width": 1, "dash": "dash", "color": GREY})
+    figure.update_layout(
+        yaxis={"domain": [0, 0.36], "title": {"text": "score"}, "rangemode": "tozero", "nticks": 4},
+        yaxis2={
+            "domain": [0.42, 1],
+            "title": {"text": "price (log)" if is_priced else "sum of returns"},
+            "type": "log" if is_priced else "linear",
+            "dtick": "D2" if is_priced else None,  # 1, 2 and 5
+            "tickformat": "~g",
+        },
+        xaxis={"anchor": "y"},
+    )
+    if rows.start < rows.stop:
+        figure.update_xaxes(range=[str(dates[rows.start]), str(dates[rows.stop - 1])])
+    return figure
+
+
+def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
+    """The patch seen beside the one the model expected from the other assets and the past."""
+    title = f"Seen beside expected: {number(found.surprise)} nats, {number(found.usual)} usual"
+    figure = blank(title, ink, height=SMALL)
+    days = [moment(day) for day in found.dates]
+    form = ":.2%" if found.values == "prices" else ":.4g"
+    far = np.nan_to_num(np.abs(found.distance)) > 2.0
+    figure.add_trace(
+        go.Bar(
+            x=days,
+            y=found.seen.astype(np.float32),
+            width=0.5,
+            marker={"color": [VERMILION if is_far else BLUE for is_far in far]},
+            name="seen",
+            customdata=found.distance.astype(np.float32),
+            hovertemplate=f"%{{x}}: %{{y{form}}} seen, %{{customdata:+.1f}} deviations off<extra></extra>",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=days,
+            y=found.expected.astype(np.float32),
+            mode="markers",
+            marker={"color": ink.text, "size": 7, "symbol": "diamond"},
+            error_y={"type": "data", "array": (2.0 * found.deviation).astype(np.float32), "color": ink.soft, "thickness": 1},
+            name="expected ± 2 sd",
+            hovertemplate=f"%{{x}}: %{{y{form}}} expected<extra></extra>",
+        )
+    )
+    figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False)
+    figure.update_yaxes(tickformat=".1%" if found.values == "prices" else "~g")
+    _legend_below(figure)
+    return figure
+
+
+def statistics_bars(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
+    """Share of each statistic in the evidence."""
+    title = "What speaks against the day"
+    panel, scores = reading.panel, reading.scores
+    if not scores.statistics:
+        return message_for(title, "the scores came from a file, which holds no statistics", ink)
+    found = scores.attribution(panel.dates[row], panel.assets[column]).statistics.iloc[::-1]
+    if not np.isfinite(found["share"]).any():
+        return message_for(title, "there is no score on this day", ink)
+    figure = blank(title, ink, height=SMALL, margin={"l": 8, "r": 18, "t": 52, "b": 34})
+    figure.add_trace(
+        go.Bar(
+            x=found["share"].to_numpy(dtype=np.float32),
+            y=[plain(text) for text in found["meaning"]],
+            orientation="h",
+            marker={"color": BLUE},
+            customdata=np.stack([found["value"], found["p_value"]], axis=1),
+            hovertemplate="%{y}: %{x:.0%} of the evidence<br>value %{customdata[0]:.3g}, p %{customdata[1]:.2g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(tickformat=".0%", rangemode="tozero", nticks=5)
+    figure.update_yaxes(tickfont={"size": 11}, showgrid=False)
+    return figure
+
+
+def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
+    """Return and what the peers led to expect, on the last days, with each day's share of the difference."""
+    title = "Which days: return and what its peers say"
+    panel, scores = reading.panel, reading.scores
+    days = scores.attribution(panel.dates[row], panel.assets[column]).days
+    if not np.isfinite(days["expected"]).any():
+        return message_for(title, "nothing is expected of these days: a file of scores holds no peers' returns", ink)
+    figure = blank(title, ink, height=SMALL)
+    x = [moment(day)[5:] for day in days["date"].to_numpy()]  # the year stands above
+    form = ":.2%" if panel.values == "prices" else ":.4g"
+    share = days["share"].to_numpy(dtype=np.float64)
+    shade = np.nan_to_num(share)
+    for name, values, colour in (("return", days["return"], BLUE), ("expected", days["expected"], SKY)):
+        opacity = 0.35 + 0.65 * shade / max(shade.max(), 1e-9) if name == "return" else 0.9
+        figure.add_trace(
+            go.Bar(
+                x=x,
+                y=values.to_numpy(dtype=np.float32),
+                name=name,
+                marker={"color": VERMILION if name == "return" else colour, "opacity": opacity},
+                customdata=share,
+                hovertemplate=f"%{{x}}: {name} %{{y{form}}}, %{{customdata:.0%}} of the difference<extra></extra>",
+            )
+        )
+    figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False, tickangle=0, dtick=3)
+    figure.update_yaxes(tickformat=".1%" if panel.values == "prices" else "~g")
+    _legend_below(figure)
+    return figure
+
+
+def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
+    """The asset and its six nearest peers before and after the day."""
+    panel = reading.panel
+    name, day = plain(panel.assets[column]), moment(panel.dates[row])
+    figure = blank(f"{name} and its peers around {day}", ink, height=PEERS)
+    chosen = [*peers_of(panel, row, column).tolist(), column]
+    is_relative = panel.values == "prices"
+    returns = panel.returns[:, chosen]
+    if not is_relative:  # units of their own: put on one scale by their usual size up to the day
+        size = np.nanstd(returns[max(row - 500, 0) : row + 1], axis=0)
+        returns = returns / np.where(size > 0, size, 1.0)
+    rows, path = path_around(returns, row, _BEFORE, _AFTER)
+    for place, asset in enumerate(chosen):
+        own = asset == column
+        values = np.expm1(path[:, place]) if is_relative else path[:, place]
+        figure.add_trace(
+            go.Scatter(
+                x=moments(panel.dates[rows]),
+                y=values.astype(np.float32),
+                mode="lines",
+                name=plain(panel.assets[asset]),
+                line={"width": 2.6 if own else 1.2, "color": VERMILION if own else ink.soft},
+                opacity=1.0 if own else 0.75,
+                hovertemplate="%{x|%Y-%m-%d}: %{y:.1%}" if is_relative else "%{x|%Y-%m-%d}: %{y:.2f}",
+            )
+        )
+    figure.add_vline(x=str(moments(panel.dates)[row]), line={"width": 1, "dash": "dash", "color": GREY})
+    figure.update_yaxes(tickformat=".0%" if is_relative else "~g")
+    _legend_below(figure)
+    return figure
+
+
+def message_for(title: str, text: str, ink: Ink) -> go.Figure:
+    """A small figure that cannot be drawn, and why."""
+    return message(text, ink, height=SMALL, title=title)
+
+
+def _legend_below(figure: go.Figure) -> None:
+    figure.update_layout(legend={"y": -0.14, "yanchor": "top", "x": 0, "xanchor": "left"}, margin={"b": 56})

@@ -1,0 +1,278 @@
+"""Map: scores of all assets and days as a heat map, the market and its regimes above it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dash
+import numpy as np
+import plotly.graph_objects as go
+from dash import Input, Output, State, dcc, html, no_update
+
+from fintok_dashboard.figures import Ink, blank, graph_config, ink_of, plain, score_bar, spell_strip
+from fintok_dashboard.formats import moment, number, probability
+from fintok_dashboard.resample import Grid, pool, strangest, thin_line
+from fintok_dashboard.selection import Selection, day_of, select
+from fintok_dashboard.ticks import date_ticks, name_ticks
+from fintok_dashboard.view import ORDERS, View
+
+if TYPE_CHECKING:
+    from fintok_dashboard.desk import Desk
+    from fintok_dashboard.reading import Reading
+
+NAME, TITLE = "map", "Map"
+_HEAT = 0  # number of the trace
+_MARGIN = {"l": 76, "r": 64, "t": 40, "b": 30}
+_DOMAINS = {"heat": (0.0, 0.775), "ribbon": (0.79, 0.82), "market": (0.845, 1.0)}
+_FRAME_HEIGHT = 168  # pixels of the window above and below the figure
+_PIXELS_A_COLUMN = 2.0
+_MAX_MARKS = 600
+_ORDER_NAMES = {"cluster": "alike side by side", "group": "by group", "score": "strangest first", "name": "by name"}
+
+
+class Plan(NamedTuple):
+    """What a window of a certain size shows of a view."""
+
+    selection: Selection
+    assets: np.ndarray  # columns of the panel, from the top row of the map down
+    first: int  # place in the order of the top row
+    grid: Grid
+    width: int  # pixels of the heat map
+    height: int
+
+
+def layout(desk: Desk) -> Any:
+    """The figure, as high as the window lets it be."""
+    orders = [{"label": _ORDER_NAMES[name], "value": name} for name in ORDERS]
+    return html.Div(
+        [
+            html.Div(
+                [
+                    dcc.RadioItems(id="map-order", options=orders, inline=True, className="radio"),
+                    html.Span("Drag to zoom, double-click to go back, click for the asset and the day.", className="soft"),
+                ],
+                className="line",
+            ),
+            html.Div(
+                dcc.Graph(
+                    id="map", config=graph_config("map"), responsive=True, clear_on_unhover=True,
+                    style={"height": f"calc(100vh - {_FRAME_HEIGHT}px)", "minHeight": "420px"},
+                ),
+                className="card figure",
+            ),
+            dcc.Tooltip(id="map-tip", direction="top", className="tip"),
+        ]
+    )  # fmt: skip
+
+
+def register(app: dash.Dash, desk: Desk) -> None:
+    """The callbacks."""
+
+    @app.callback(
+        Output("map", "figure"),
+        Output("map-order", "value"),
+        Input("url", "search"),
+        Input("size", "data"),
+        Input("theme", "data"),
+    )
+    def draw(search: str, size: dict[str, int] | None, theme: str) -> tuple[Any, Any]:
+        reading, view = desk.reading, View.parse(search)
+        assert reading is not None
+        return heat_map(reading, view, plan(reading, view, size), theme), view.order
+
+    @app.callback(
+        Output("url", "search", allow_duplicate=True),
+        Input("map", "relayoutData"),
+        Input("map-order", "value"),
+        State("url", "search"),
+        State("size", "data"),
+        prevent_initial_call=True,
+    )
+    def change(moved: dict[str, Any] | None, order: str, search: str, size: dict[str, int] | None) -> Any:
+        reading, view = desk.reading, View.parse(search)
+        assert reading is not None
+        if dash.ctx.triggered_id == "map-order":
+            changed = replace(view, order=order, top=None, bottom=None)
+        else:
+            changed = zoomed(reading, view, plan(reading, view, size), moved or {})
+        return no_update if changed == view else changed.query()
+
+    @app.callback(
+        Output("url", "pathname", allow_duplicate=True),
+        Output("url", "search", allow_duplicate=True),
+        Input("map", "clickData"),
+        State("url", "search"),
+        State("size", "data"),
+        prevent_initial_call=True,
+    )
+    def open_asset(clicked: dict[str, Any] | None, search: str, size: dict[str, int] | None) -> tuple[Any, Any]:
+        reading, view = desk.reading, View.parse(search)
+        assert reading is not None
+        cell = cell_at(reading, plan(reading, view, size), clicked)
+        if cell is None:
+            return no_update, no_update
+        row, column = cell
+        chosen = replace(view, asset=reading.panel.assets[column], day=day_of(reading, row))
+        return "/asset", chosen.query()
+
+    @app.callback(
+        Output("map-tip", "show"),
+        Output("map-tip", "bbox"),
+        Output("map-tip", "children"),
+        Input("map", "hoverData"),
+        State("url", "search"),
+        State("size", "data"),
+    )
+    def tip(hovered: dict[str, Any] | None, search: str, size: dict[str, int] | None) -> tuple[Any, Any, Any]:
+        reading, view = desk.reading, View.parse(search)
+        assert reading is not None
+        cell = cell_at(reading, plan(reading, view, size), hovered)
+        if cell is None or hovered is None or "bbox" not in hovered["points"][0]:
+            return False, no_update, no_update
+        return True, hovered["points"][0]["bbox"], _describe(reading, view, *cell)
+
+
+def plan(reading: Reading, view: View, size: dict[str, int] | None) -> Plan:
+    """The cells of a view in a window of a size in pixels."""
+    size = size or {}
+    width = max(int(size.get("width", 1280)) - 40 - _MARGIN["l"] - _MARGIN["r"], 200)
+    whole = max(int(size.get("height", 800)) - _FRAME_HEIGHT, 420) - _MARGIN["t"] - _MARGIN["b"]
+    height = int(whole * (_DOMAINS["heat"][1] - _DOMAINS["heat"][0]))
+    selection = select(reading, view)
+    first = min(view.top or 0, len(selection.assets) - 1)
+    last = len(selection.assets) if view.bottom is None else max(min(view.bottom + 1, len(selection.assets)), first + 1)
+    assets = selection.assets[first:last]
+    grid = pool(reading.quantised, assets, selection.rows, width=int(width / _PIXELS_A_COLUMN), height=height)
+    return Plan(selection, assets, first, grid, width, height)
+
+
+def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.Figure:
+    """Market, ribbon and heat map over one axis that counts dates."""
+    ink, rows, panel = ink_of(theme), plan.selection.rows, reading.panel
+    figure = blank("", ink, height=None, margin=_MARGIN, showlegend=False)
+    row_size, column_size = plan.grid.rows[1] - plan.grid.rows[0], plan.grid.columns[1] - plan.grid.columns[0]
+    figure.add_trace(
+        go.Heatmap(
+            z=plan.grid.cells,
+            x0=float(rows.start + (column_size - 1) / 2),
+            dx=int(column_size),
+            y0=float((row_size - 1) / 2),
+            dy=int(row_size),
+            hoverinfo="none",
+            **score_bar(ink),
+        )
+    )
+    regimes = reading.regimes_for(view.regimes)
+    edges = np.arange(rows.start, rows.stop + 1) - 0.5
+    figure.add_trace(spell_strip(regimes.labels[rows], edges, regimes.names, yaxis="y2"))
+    figure.add_trace(_market_line(reading, rows, plan.width, ink))
+    figure.add_trace(_marks(reading, view, plan))
+    places, texts = date_ticks(panel.dates, rows, max(plan.width // 90, 2))
+    names = name_ticks(len(plan.assets), plan.height)
+    figure.update_xaxes(
+        range=[rows.start - 0.5, rows.stop - 0.5], tickvals=places, ticktext=texts, showgrid=False, anchor="y"
+    )
+    figure.update_layout(
+        yaxis={
+            "domain": _DOMAINS["heat"],
+            "range": [len(plan.assets) - 0.5, -0.5],
+            "tickvals": names,
+            "ticktext": [plain(panel.assets[plan.assets[k]]) for k in names],
+            "tickfont": {"size": 10},
+            "showgrid": False,
+        },
+        yaxis2={"domain": _DOMAINS["ribbon"], "visible": False, "fixedrange": True, "anchor": "x"},
+        yaxis3={"domain": _DOMAINS["market"], "fixedrange": True, "anchor": "x", "nticks": 3, "title": {"text": "market"}},
+        xaxis={"showspikes": True, "spikemode": "across", "spikethickness": 1, "spikedash": "dot", "spikecolor": ink.soft},
+        hovermode="closest",
+    )
+    note = f"{len(plan.assets):,} assets × {rows.stop - rows.start:,} dates · ○ alerts at {view.alarms:g} per 1,000"
+    figure.update_layout(title={"text": note, "font": {"size": 12, "color": ink.soft}, "pad": {"t": 10}})
+    return figure
+
+
+def zoomed(reading: Reading, view: View, plan: Plan, moved: dict[str, Any]) -> View:
+    """The view after somebody dragged or double-clicked."""
+    rows, dates = plan.selection.rows, reading.panel.dates
+    if moved.get("xaxis.autorange") or moved.get("yaxis.autorange"):
+        return replace(view, start=None, end=None, top=None, bottom=None)
+    if "xaxis.range[0]" in moved:
+        ends = sorted((float(moved["xaxis.range[0]"]), float(moved["xaxis.range[1]"])))
+        first = int(np.clip(round(ends[0] + 0.5), 0, len(dates) - 1))
+        last = int(np.clip(round(ends[1] - 0.5), first, len(dates) - 1))
+        if (first, last) != (rows.start, rows.stop - 1):
+            start, end = (dates[row].astype("datetime64[D]").astype(dt.date) for row in (first, last))
+            view = replace(view, start=start if first else None, end=end if last < len(dates) - 1 else None)
+    if "yaxis.range[0]" in moved:
+        ends = sorted((float(moved["yaxis.range[0]"]), float(moved["yaxis.range[1]"])))
+        top = plan.first + int(np.clip(round(ends[0] + 0.5), 0, len(plan.assets) - 1))
+        bottom = plan.first + int(np.clip(round(ends[1] - 0.5), 0, len(plan.assets) - 1))
+        if (top, bottom) != (plan.first, plan.first + len(plan.assets) - 1):
+            view = replace(view, top=top, bottom=max(top, bottom))
+    return view
+
+
+def cell_at(reading: Reading, plan: Plan, event: dict[str, Any] | None) -> tuple[int, int] | None:
+    """Row and column of the panel that an event of the heat map, or of an alert's mark, points to."""
+    if not event or not event.get("points"):
+        return None
+    point = event["points"][0]
+    if point.get("curveNumber") not in (_HEAT, 3):
+        return None
+    columns, places = plan.grid.columns, plan.grid.rows
+    c = int(np.clip(np.searchsorted(columns, float(point["x"]) + 1e-6, side="right") - 1, 0, len(columns) - 2))
+    r = int(np.clip(np.searchsorted(places, float(point["y"]) + 1e-6, side="right") - 1, 0, len(places) - 2))
+    if point["curveNumber"] == _HEAT:
+        days = slice(int(columns[c]), int(columns[c + 1]))
+        assets = plan.assets[places[r] : places[r + 1]]
+        return strangest(reading.scores.score, days, assets) or (days.stop - 1, int(assets[0]))
+    return round(float(point["x"])), int(plan.assets[round(float(point["y"]))])
+
+
+def _market_line(reading: Reading, rows: slice, width: int, ink: Ink) -> go.Scatter:
+    path = np.nancumsum(reading.market)[rows]
+    shown = thin_line(path, width)
+    return go.Scatter(
+        x=(rows.start + shown).astype(np.int32),
+        y=path[shown].astype(np.float32),
+        mode="lines",
+        line={"width": 1.3, "color": ink.text},
+        hoverinfo="skip",
+        yaxis="y3",
+    )
+
+
+def _marks(reading: Reading, view: View, plan: Plan) -> go.Scatter:
+    """A circle at each alert; the strangest ones where there are many."""
+    alerts = reading.alarms.at(view.alarms).within(plan.selection.rows, plan.assets)
+    row, asset = alerts.row, alerts.asset
+    if len(row) > _MAX_MARKS:
+        height = np.nan_to_num(reading.scores.score[row, asset], nan=-1.0)
+        keep = np.argsort(-height, kind="stable")[:_MAX_MARKS]
+        row, asset = row[keep], asset[keep]
+    place = np.zeros(reading.panel.num_assets, dtype=np.int32)
+    place[plan.assets] = np.arange(len(plan.assets))
+    return go.Scatter(
+        x=row.astype(np.int32),
+        y=place[asset],
+        mode="markers",
+        marker={"symbol": "circle-open", "size": 6, "color": "#be2800", "line": {"width": 1}},
+        hoverinfo="none",
+    )
+
+
+def _describe(reading: Reading, view: View, row: int, column: int) -> Any:
+    """What the tip says of one asset-day."""
+    scores, regimes = reading.scores, reading.regimes_for(view.regimes)
+    score, p = scores.score[row, column], scores.p_value[row, column]
+    alerts = reading.alarms.at(view.alarms).within(slice(row, row + 1), np.array([column]))
+    regime = regimes.labels[row]
+    lines = [html.B(reading.panel.assets[column]), f" · {moment(reading.panel.dates[row])}", html.Br()]
+    lines.append(f"score {number(score)}, p-value {probability(p)}" if np.isfinite(score) else "no score")
+    if len(alerts.row):
+        lines += [html.Br(), f"alert: {alerts.reason[0]}"]
+    if regime >= 0:
+        lines += [html.Br(), f"regime: {regimes.names[regime]}"]
+    return html.Div(lines)

@@ -1,0 +1,309 @@
+"""Vocabulary: what the words and codes look like, and where each of them occurs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dash
+import numpy as np
+import plotly.graph_objects as go
+from dash import Input, Output, State, dcc, html, no_update
+from numpy.typing import NDArray
+
+from fintok_dashboard.figures import BLUE, GREY, ORANGE, VERMILION, Ink, blank, graph_config, ink_of, message, plain, regime_colours
+from fintok_dashboard.formats import moment, move, number, percent
+from fintok_dashboard.parts import card, figure, link, table
+from fintok_dashboard.selection import day_of, select
+from fintok_dashboard.view import View
+
+if TYPE_CHECKING:
+    from fintok_dashboard.desk import Desk
+    from fintok_dashboard.reading import Reading
+
+NAME, TITLE = "vocabulary", "Vocabulary"
+_COLUMNS = 12
+_SHOWN = 60  # pictures: the most used ones
+_LISTED = 60  # occurrences: the latest
+_SMALL = 290
+_CLICKS = 0  # number of the trace that takes clicks
+
+
+class Gallery(NamedTuple):
+    """Pictures in their order: falling to rising, of the most used tokens."""
+
+    tokens: NDArray[np.intp]  # (N,)
+    share: NDArray[np.float64]  # (N,) of the panel's tokens in the range
+
+
+def layout(desk: Desk) -> Any:
+    """Gallery on the left, the chosen token on the right."""
+    nouns = [{"label": f"{noun}s", "value": noun} for noun in ("word", "code")]
+    return html.Div(
+        [
+            html.Div(
+                [
+                    dcc.RadioItems(id="vocabulary-noun", options=nouns, inline=True, className="radio"),
+                    html.Label("Token", htmlFor="vocabulary-token"),
+                    dcc.Dropdown(id="vocabulary-token", style={"width": "140px"}, clearable=False),
+                    html.Span("A picture is the mean cumulative return over a token's days. Click one.", className="soft"),
+                ],
+                className="line",
+            ),
+            html.Div(dcc.Graph(id="vocabulary-gallery", config=graph_config("vocabulary")), className="card figure"),
+            html.Div(
+                [
+                    figure("vocabulary-when", "token-by-year", height=_SMALL),
+                    figure("vocabulary-regimes", "token-by-regime", height=_SMALL),
+                    figure("vocabulary-assets", "token-by-asset", height=_SMALL),
+                ],
+                className="columns three",
+            ),
+            html.Div(id="vocabulary-list"),
+        ]
+    )  # fmt: skip
+
+
+def register(app: dash.Dash, desk: Desk) -> None:
+    """The callbacks."""
+
+    @app.callback(
+        Output("vocabulary-gallery", "figure"),
+        Output("vocabulary-when", "figure"),
+        Output("vocabulary-regimes", "figure"),
+        Output("vocabulary-assets", "figure"),
+        Output("vocabulary-list", "children"),
+        Output("vocabulary-noun", "value"),
+        Output("vocabulary-token", "options"),
+        Output("vocabulary-token", "value"),
+        Input("url", "search"),
+        Input("theme", "data"),
+    )
+    def draw(search: str, theme: str) -> tuple[Any, ...]:
+        reading, view, ink = desk.reading, View.parse(search), ink_of(theme)
+        assert reading is not None
+        rows = select(reading, view).rows
+        gallery = arrange_gallery(reading, view.noun, rows)
+        token = chosen(reading, view, gallery)
+        cells = occurrences(reading, view.noun, token, rows)
+        number_of_tokens = len(reading.pictures[view.noun].counts)
+        return (
+            pictures(reading, view.noun, gallery, token, ink),
+            by_year(reading, view.noun, token, cells, rows, ink),
+            by_regime(reading, view, token, cells, rows, ink),
+            by_asset(reading, view.noun, token, cells, rows, ink),
+            _list(reading, view, token, cells),
+            view.noun,
+            [{"label": f"{view.noun} {k}", "value": k} for k in range(number_of_tokens)],
+            token,
+        )
+
+    @app.callback(
+        Output("url", "search", allow_duplicate=True),
+        Input("vocabulary-noun", "value"),
+        Input("vocabulary-token", "value"),
+        Input("vocabulary-gallery", "clickData"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def choose(noun: str | None, token: int | None, clicked: dict[str, Any] | None, search: str) -> Any:
+        view, trigger = View.parse(search), dash.ctx.triggered_id
+        if trigger == "vocabulary-noun" and noun and noun != view.noun:
+            return replace(view, noun=noun, token=None).query()
+        if trigger == "vocabulary-token" and token is not None and token != view.token and noun == view.noun:
+            return replace(view, token=token).query()
+        if trigger == "vocabulary-gallery" and clicked and "customdata" in clicked["points"][0]:
+            return replace(view, token=int(np.ravel(clicked["points"][0]["customdata"])[0])).query()
+        return no_update
+
+
+def labels_of(reading: Reading, noun: str) -> NDArray[np.int32]:
+    """(T, A) the word or code of every asset-day; -1 = none."""
+    return reading.tokens.words if noun == "word" else reading.tokens.codes
+
+
+def arrange_gallery(reading: Reading, noun: str, rows: slice) -> Gallery:
+    """The tokens used most in a range, from falling to rising."""
+    labels = labels_of(reading, noun)[rows]
+    patches = reading.pictures[noun].patches
+    counts = np.bincount(labels[labels >= 0], minlength=len(patches))
+    most = np.argsort(-counts, kind="stable")[:_SHOWN]
+    order = most[np.argsort(np.nan_to_num(patches[most]).sum(axis=1), kind="stable")]
+    return Gallery(order, counts[order] / max(counts.sum(), 1))
+
+
+def chosen(reading: Reading, view: View, gallery: Gallery) -> int:
+    """The token of the address, else the most used one."""
+    if view.token is not None and view.token < len(reading.pictures[view.noun].counts):
+        return view.token
+    return int(gallery.tokens[gallery.share.argmax()])
+
+
+def occurrences(reading: Reading, noun: str, token: int, rows: slice) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the panel where a token occurs in a range, by date."""
+    row, column = np.nonzero(labels_of(reading, noun)[rows] == token)
+    return row + rows.start, column
+
+
+def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink) -> go.Figure:
+    """Small cumulative returns, all on one scale; the chosen one framed. Clicks carry the token's number."""
+    count = len(gallery.tokens)
+    num_rows = max(-(-count // _COLUMNS), 1)
+    title = f"The {count} most used {noun}s, from falling to rising"
+    shown = blank(title, ink, height=62 + 64 * num_rows, margin={"l": 8, "r": 8, "t": 44, "b": 8}, showlegend=False)
+    patches = np.nan_to_num(reading.pictures[noun].patches[gallery.tokens].astype(np.float64))
+    paths = np.concatenate([np.zeros((count, 1)), np.cumsum(patches, axis=1)], axis=1)
+    span = max(float(np.quantile(np.abs(paths).max(axis=1), 0.95)), 1e-9) if count else 1.0
+    column, row = np.arange(count) % _COLUMNS, np.arange(count) // _COLUMNS
+    hover = [f"{noun} {t}: {percent(s, 1)} of the tokens" for t, s in zip(gallery.tokens, gallery.share, strict=True)]
+    shown.add_trace(
+        go.Scatter(
+            x=column + 0.5,
+            y=-row.astype(float),
+            mode="markers",
+            marker={
+                "symbol": "square",
+                "size": 44,
+                "color": "rgba(0,0,0,0)",
+                "line": {"width": np.where(gallery.tokens == token, 2, 0), "color": ink.text},
+            },
+            customdata=gallery.tokens,
+            text=hover,
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    x = column[:, None] + np.linspace(0.18, 0.82, paths.shape[1])[None, :]
+    y = -row[:, None] - 0.08 + 0.26 * np.clip(paths / span, -1.0, 1.0)
+    level = np.repeat((-row - 0.08)[:, None], 2, axis=1)
+    shown.add_trace(_strokes(x[:, [0, -1]], level, GREY, 0.8))
+    for rising, colour in ((True, BLUE), (False, ORANGE)):
+        these = (paths[:, -1] >= 0) == rising
+        shown.add_trace(_strokes(x[these], y[these], colour, 2.2))
+    shown.add_trace(
+        go.Scatter(
+            x=column + 0.5,
+            y=-row + 0.34,
+            mode="text",
+            text=[f"{t} · {percent(s, 1)}" for t, s in zip(gallery.tokens, gallery.share, strict=True)],
+            textfont={"size": 10, "color": ink.soft},
+            hoverinfo="skip",
+        )
+    )
+    shown.update_xaxes(visible=False, range=[0, _COLUMNS], fixedrange=True)
+    shown.update_yaxes(visible=False, range=[-num_rows + 0.5, 0.55], fixedrange=True)
+    return shown
+
+
+def by_year(
+    reading: Reading, noun: str, token: int, cells: tuple[NDArray[np.intp], NDArray[np.intp]], rows: slice, ink: Ink
+) -> go.Figure:
+    """Share of the tokens in each year."""
+    title = f"{noun} {token} by year"
+    years = reading.panel.dates[rows].astype("datetime64[Y]").astype(int) + 1970
+    labels = labels_of(reading, noun)[rows]
+    first = np.unique(years)
+    total = np.bincount(years - first[0], weights=(labels >= 0).sum(axis=1), minlength=first[-1] - first[0] + 1)
+    mine = np.bincount(reading.panel.dates[cells[0]].astype("datetime64[Y]").astype(int) + 1970 - first[0], minlength=len(total))
+    shown = blank(title, ink, height=_SMALL)
+    kept = total > 0
+    shown.add_trace(
+        go.Bar(
+            x=(first[0] + np.flatnonzero(kept)).astype(np.int32),
+            y=(mine[kept] / total[kept]).astype(np.float32),
+            marker={"color": BLUE},
+            hovertemplate="%{x}: %{y:.2%} of the tokens<extra></extra>",
+        )
+    )
+    shown.update_xaxes(tickformat="d", dtick=max(1, -(-int(kept.sum()) // 8)), showgrid=False)
+    shown.update_yaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
+    return shown
+
+
+def by_regime(
+    reading: Reading, view: View, token: int, cells: tuple[NDArray[np.intp], NDArray[np.intp]], rows: slice, ink: Ink
+) -> go.Figure:
+    """How much more often than usual it occurs in each regime."""
+    regimes = reading.regimes_for(view.regimes)
+    title = f"{view.noun} {token} by regime"
+    labels = regimes.labels[rows]
+    known = (labels_of(reading, view.noun)[rows] >= 0).sum(axis=1)
+    total = np.array([known[labels == k].sum() for k in range(regimes.num_regimes)])
+    mine = np.bincount(np.maximum(regimes.labels[cells[0]], -1) + 1, minlength=regimes.num_regimes + 1)[1:]
+    if not total.any():
+        return message("no regime is known on these days", ink, height=_SMALL, title=title)
+    share = mine / np.maximum(total, 1)
+    shown = blank(title, ink, height=_SMALL)
+    shown.add_trace(
+        go.Bar(
+            x=[plain(name) for name in regimes.names],
+            y=share.astype(np.float32),
+            marker={"color": list(regime_colours(regimes.num_regimes))},
+            customdata=mine,
+            hovertemplate="%{x}: %{y:.2%} of the regime's tokens, %{customdata:,} times<extra></extra>",
+        )
+    )
+    shown.add_hline(y=float(mine.sum() / total.sum()), line={"dash": "dot", "width": 1, "color": ink.text})
+    shown.update_xaxes(showgrid=False)
+    shown.update_yaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
+    return shown
+
+
+def by_asset(
+    reading: Reading, noun: str, token: int, cells: tuple[NDArray[np.intp], NDArray[np.intp]], rows: slice, ink: Ink
+) -> go.Figure:
+    """The assets in which it is most frequent."""
+    title = f"{noun} {token} by asset"
+    total = (labels_of(reading, noun)[rows] >= 0).sum(axis=0)
+    mine = np.bincount(cells[1], minlength=reading.panel.num_assets)
+    share = np.where(total >= 20, mine / np.maximum(total, 1), 0.0)
+    best = np.argsort(-share, kind="stable")[:12]
+    best = best[share[best] > 0][::-1]
+    if len(best) == 0:
+        return message("it does not occur on these days", ink, height=_SMALL, title=title)
+    shown = blank(title, ink, height=_SMALL, margin={"l": 8, "r": 18, "t": 52, "b": 34})
+    shown.add_trace(
+        go.Bar(
+            x=share[best].astype(np.float32),
+            y=[plain(reading.panel.assets[a]) for a in best],
+            orientation="h",
+            marker={"color": VERMILION},
+            customdata=mine[best],
+            hovertemplate="%{y}: %{x:.2%} of its tokens, %{customdata:,} times<extra></extra>",
+        )
+    )
+    shown.update_xaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
+    shown.update_yaxes(showgrid=False, tickfont={"size": 10}, type="category")
+    return shown
+
+
+def _list(reading: Reading, view: View, token: int, cells: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Any:
+    """The latest occurrences."""
+    panel, is_relative = reading.panel, reading.panel.values == "prices"
+    rows = []
+    for row, column in list(zip(*cells, strict=True))[: -_LISTED - 1 : -1]:
+        name = panel.assets[column]
+        week = panel.returns[max(row + 1 - reading.patch_days, 0) : row + 1, column]
+        rows.append(
+            [
+                link(moment(panel.dates[row]), view.href("/asset", asset=name, day=day_of(reading, int(row)))),
+                name,
+                move(float(np.nansum(week)), is_relative=is_relative),
+                number(reading.scores.score[row, column]),
+            ]
+        )
+    many = len(cells[0])
+    title = f"{view.noun} {token}: {many:,} occurrences" + (f", the latest {_LISTED}" if many > _LISTED else "")
+    heads = ["date", "asset", f"its {reading.patch_days} days", "score"]
+    return card(title, table(heads, rows, right=(2, 3), empty="It does not occur on these days."), class_name="flow")
+
+
+def _strokes(x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float) -> go.Scatter:
+    """Many short lines as one trace: each row of (N, points) is a stroke."""
+    lift = np.full((len(x), 1), np.nan)
+    return go.Scatter(
+        x=np.hstack([x, lift]).ravel().astype(np.float32),
+        y=np.hstack([y, lift]).ravel().astype(np.float32),
+        mode="lines",
+        line={"width": width, "color": colour},
+        hoverinfo="skip",
+    )

@@ -1,0 +1,46 @@
+"""Pieces of pages: cards, tables, links. Texts are children of components, which a browser never reads as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dash import dcc, html
+
+from fintok_dashboard.figures import graph_config
+
+
+def card(title: str, *children: Any, class_name: str = "") -> html.Section:
+    """A box with a heading."""
+    return html.Section([html.H2(title), *children], className=f"card {class_name}".strip())
+
+
+def figure(identity: str, name: str, *, height: int, **arguments: Any) -> html.Div:
+    """A place for a figure, of its height from the start, so that nothing jumps when it comes."""
+    graph = dcc.Graph(
+        id=identity, config=graph_config(name), style={"height": f"{height}px"}, responsive=True, **arguments
+    )
+    return html.Div(graph, className="card figure")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = (), empty: str = "") -> Any:
+    """A small table; cells are texts or components, `right` the columns that are set flush right."""
+    if not rows:
+        return html.P(empty, className="soft")
+
+    def of(column: int) -> str:
+        return "number" if column in right else ""
+
+    head = html.Thead(html.Tr([html.Th(text, className=of(k), scope="col") for k, text in enumerate(heads)]))
+    body = html.Tbody([html.Tr([html.Td(cell, className=of(k)) for k, cell in enumerate(row)]) for row in rows])
+    return html.Div(html.Table([head, body]), className="scroll")
+
+
+def link(text: str, href: str) -> dcc.Link:
+    """A link within the dashboard."""
+    return dcc.Link(text, href=href)
+
+
+def dot(colour: str) -> html.Span:
+    """A spot of a regime's colour."""
+    return html.Span(className="dot", style={"background": colour}, **{"aria-hidden": "true"})

@@ -29,7 +29,7 @@ def squared_distances(features: NDArray[np.floating], centres: NDArray[np.floati
 def _fast_distances(
     features: NDArray[np.float64], centres: NDArray[np.float64], norms: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    distances = norms[:, None] - 2.0 * features @ centres.T + (centres**2).sum(axis=1)[None, :]
+    distances = norms[:, None] - features @ (2.0 * centres.T) + (centres**2).sum(axis=1)[None, :]
     return np.maximum(distances, 0.0)
 
 

@@ -4,6 +4,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fintok.plots.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, new_figure
 
@@ -70,8 +71,18 @@ def frontier(table: "pd.DataFrame", column: str, title: str) -> "go.Figure":
             )
         )
     figure.update_xaxes(type="log", title={"text": "regime switches a year"}, tickvals=[0.2, 0.5, 1, 2, 5, 10, 20, 50])
-    figure.update_yaxes(title={"text": title.split(",")[0]})
+    figure.update_yaxes(title={"text": title.split(",")[0]}, range=_upper(np.array([row[column] for row in rows])))
     return figure
+
+
+def _upper(values: NDArray[np.floating]) -> list[float] | None:
+    """A range for the better half of the values and as much below it; None for no values. Few lie far off."""
+    if len(values) == 0:
+        return None
+    high, middle, low = float(values.max()), float(np.median(values)), float(values.min())
+    bottom = max(low, middle - 1.5 * (high - middle))
+    margin = 0.06 * (high - bottom) or 0.01
+    return [bottom - margin, high + margin]
 
 
 def agreement_bars(table: "pd.DataFrame") -> "go.Figure":

@@ -52,6 +52,13 @@ class Method(nn.Module):
         """Weighted terms by name, each a scalar; what is minimised is their sum."""
         raise NotImplementedError
 
+    def num_places(self, targets: Any, batch: Batch) -> Tensor | None:
+        """How many places the loss of this batch is a mean over, a scalar; None = as many as any other batch.
+
+        When a step is made of several batches (gradient accumulation), each counts for as much.
+        """
+        return None
+
     def before_update(self) -> None:
         """Last look at the gradients, after clipping and before the optimiser uses them."""
 
@@ -218,6 +225,13 @@ def take(patches: Tensor, index: Tensor) -> Tensor:
 def observed_patches(observed: Tensor | None, grid: PatchGrid) -> Tensor | None:
     """Observed pixels (B, H, W) bool -> observed patches (B, N) bool; None, all observed, stays None."""
     return None if observed is None else grid.pool_any(observed)
+
+
+def count_places(valid: Tensor | None, patches: Tensor) -> Tensor:
+    """How many of ``patches`` (B, N, ...) are valid (B, N); None = all."""
+    if valid is None:
+        return patches.new_full((), patches.shape[0] * patches.shape[1], dtype=torch.float32)
+    return valid.sum(dtype=torch.float32)
 
 
 def cls_of(encoded: Encoded) -> Tensor:

@@ -81,6 +81,9 @@ class BEiT(Method):
     def loss(self, predictions: Tensor, targets: Tensor, batch: Batch) -> dict[str, Tensor]:
         return {"code": masked_cross_entropy(predictions, targets, mask_of(batch, "BEiT").weight)}
 
+    def num_places(self, targets: Tensor, batch: Batch) -> Tensor:
+        return mask_of(batch, "BEiT").weight.sum(dtype=torch.float32)
+
     def artifact(self) -> MaskedCodeModel:
         """Encoder, mask token and classifier."""
         return self.model

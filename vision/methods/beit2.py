@@ -145,6 +145,9 @@ class BEiT2(Method):
             terms["aggregation"] = self.config.aggregation_weight * entropy
         return terms
 
+    def num_places(self, targets: Tensor, batch: Batch) -> Tensor:
+        return mask_of(batch, "BEiT v2").weight.sum(dtype=torch.float32)
+
     def artifact(self) -> MaskedCodeModel:
         """Encoder, mask token and linear head; the extra blocks stay behind."""
         if not isinstance(self.model.head, CodebookHead):

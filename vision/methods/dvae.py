@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from vision.batch import Batch
 from vision.config import DVAEConfig, ViTConfig
 from vision.losses import weighted_mean
-from vision.methods.base import Method, check_global_tokens, observed_patches
+from vision.methods.base import Method, check_global_tokens, count_places, observed_patches
 from vision.nn.dvae import DiscreteVAE, divergence_from_uniform, relaxed_one_hot, straight_through
 from vision.nn.usage import CodeUsage
 from vision.schedule import CosineSchedule, Scheduled
@@ -113,6 +113,9 @@ class DVAE(Method):
             "pixel": weighted_mean(errors, targets.observed),
             "kl": self.kl_weight() * weighted_mean(divergence, targets.valid),
         }
+
+    def num_places(self, targets: DVAETargets, batch: Batch) -> Tensor:
+        return count_places(targets.valid, targets.patches)
 
     def artifact(self) -> DiscreteVAE:
         """Encoder, vectors and decoder."""

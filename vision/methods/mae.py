@@ -124,6 +124,9 @@ class MAE(Method):
     def loss(self, predictions: Tensor, targets: HiddenPixels, batch: Batch) -> dict[str, Tensor]:
         return {"pixel": masked_mse(predictions, targets.patches, targets.weight)}
 
+    def num_places(self, targets: HiddenPixels, batch: Batch) -> Tensor:
+        return targets.weight.sum(dtype=torch.float32)
+
     def artifact(self) -> VisionTransformer:
         """The encoder; the decoder was there for the training only."""
         return self.encoder

@@ -145,6 +145,9 @@ class OnlineTokenizer(Method):
             "usage": config.usage_weight * divergence_from_equal_use(logits.softmax(dim=-1), valid),
         }
 
+    def num_places(self, targets: OnlineTokenizerTargets, batch: Batch) -> Tensor:
+        return mask_of(batch, "online_tokenizer").weight.sum(dtype=torch.float32)
+
     @torch.no_grad()
     def end_step(self) -> None:
         """Move the momentum tokenizer; put codes that no target had for long on patches of the last batch."""

@@ -81,6 +81,9 @@ class SimMIM(Method):
     def loss(self, predictions: Tensor, targets: HiddenPixels, batch: Batch) -> dict[str, Tensor]:
         return {"pixel": masked_l1(predictions, targets.patches, targets.weight)}
 
+    def num_places(self, targets: HiddenPixels, batch: Batch) -> Tensor:
+        return targets.weight.sum(dtype=torch.float32)
+
     def artifact(self) -> VisionTransformer:
         """The encoder; the mask token and the linear layer stay behind."""
         return self.encoder

@@ -17,7 +17,7 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.config import ViTConfig, VQKDConfig
 from vision.losses import cosine_distance, masked_mse
-from vision.methods.base import Frozen, Method, observed_patches
+from vision.methods.base import Frozen, Method, count_places, observed_patches
 from vision.nn.decoder import TokenDecoder
 from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
@@ -138,6 +138,10 @@ class VQKD(Method):
             error = masked_mse(predictions.patches, targets.patches, targets.observed)
             terms["patch"] = config.patch_weight * error
         return {**terms, "commitment": config.commitment_weight * predictions.commitment}
+
+    def num_places(self, targets: VQKDTargets, batch: Batch) -> Tensor | None:
+        patches = targets.features if targets.patches is None else targets.patches
+        return None if patches is None else count_places(targets.valid, patches)
 
     def artifact(self) -> Tokenizer:
         return self.tokenizer

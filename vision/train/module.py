@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from vision.batch import Batch
+from vision.collectives import mean_over_ranks
 from vision.config import OptimConfig
 from vision.methods.base import Method
 from vision.train.concern import Concern
@@ -59,6 +60,7 @@ class PretrainModule(pl.LightningModule):
         )
         self.terms: dict[str, Tensor] = {}  # of the last micro-batch, not yet read from the device
         self.guard = LossGuard()
+        self._places: Tensor | None = None  # that the batches of the step so far were a mean over
 
     def configure_model(self) -> None:
         """Split the method over the devices, under FSDP; Lightning calls it once the processes know each other."""
@@ -85,7 +87,13 @@ class PretrainModule(pl.LightningModule):
         terms = self.method.loss(self.method.predict(batch), targets, batch)
         self.terms = {name: term.detach() for name, term in terms.items()}
         self.guard.watch(self.step + 1, self.terms)
-        return torch.stack(list(terms.values())).sum()
+        loss = torch.stack(list(terms.values())).sum()
+        places = self.method.num_places(targets, batch) if self.config.accumulate > 1 else None
+        if places is None:
+            return loss
+        places = mean_over_ranks(places)
+        self._places = places if self._places is None else self._places + places
+        return loss * places
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         set_step(optimizer, self.step, self.config)
@@ -93,6 +101,10 @@ class PretrainModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any
     ) -> None:
+        if self._places is not None:  # the mean over batches of loss times places is here: divide by that of places
+            gradients = [p.grad for _, p in self.method.parameters_to_train() if p.grad is not None]
+            torch._foreach_mul_(gradients, self.config.accumulate / self._places.clamp(min=1))  # pyright: ignore[reportPrivateImportUsage]
+            self._places = None
         clip_gradients(self.method.parameters_to_train(), self.config)
         self.method.before_update()
 

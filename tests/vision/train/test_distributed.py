@@ -63,21 +63,38 @@ for name, (method, views) in runs.items():
 """
 
 
-@pytest.mark.slow
-def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
-    script = tmp_path / "script.py"
+NAMES = ("mae", "simmim", "ibot", "vqkd", "beit2", "online_tokenizer")
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """(devices, strategy) -> the folder of its runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    script = folder / "script.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    for prefix, devices in ((launch, 2), ([sys.executable], 1)):
-        command = [*prefix, str(script), str(tmp_path / str(devices)), str(devices)]
-        subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True, timeout=240)
-    for name in ("mae", "simmim", "ibot", "vqkd", "beit2", "online_tokenizer"):
-        two, one = (read_metrics(tmp_path / str(devices) / f"{name}.csv") for devices in (2, 1))
+
+    def run(devices, strategy):
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if devices == 2 else []
+        out = folder / f"{strategy}-{devices}"
+        if not out.exists():
+            command = [sys.executable, *launch, str(script), str(out), str(devices), strategy]
+            subprocess.run(command, check=True, env=environment, cwd=folder, capture_output=True, timeout=280)
+        return out
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_equal_one_with_the_doubled_batch(train, strategy):
+    folders = train(2, strategy), train(1, "ddp")
+    for name in NAMES:
+        two, one = (read_metrics(folder / f"{name}.csv") for folder in folders)
         losses = [[row["loss"] for row in rows] for rows in (two, one)]
         assert len(losses[0]) == 8
         assert losses[0] == pytest.approx(losses[1], rel=1e-3), name
-        states = [load_training_state(tmp_path / d / f"{name}.ckpt")["method"] for d in ("2", "1")]
+        states = [load_training_state(folder / f"{name}.ckpt")["method"] for folder in folders]
         for key in states[0]:
             if states[0][key].is_floating_point():
                 difference = (states[0][key] - states[1][key]).abs().max()

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from vision.commands.options import Overwrite, say_next, say_wrote
+from vision.config import to_dict
 from vision.errors import InputError
 
-Form = Literal["dino", "ibot", "dinov2", "mae", "beit", "beit2", "timm", "huggingface", "program", "onnx"]
+Form = Literal["dino", "ibot", "dinov2", "mae", "beit", "beit2", "vqkd", "timm", "huggingface", "program", "onnx"]
 HALF = (0.5, 0.5, 0.5)  # BEiT v2's tokenizer reads images in [-1, 1]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -23,7 +24,8 @@ def convert(
     *,
     out: Annotated[Path, Parameter(help="Where to write: a folder for ours and Hugging Face's, else a file.")],
     to: Annotated[
-        Form | None, Parameter(help="The form to write a run's encoder in (program is torch.export's).")
+        Form | None,
+        Parameter(help="The form to write a run's encoder, or its tokenizer (vqkd), in; program is torch.export's."),
     ] = None,
     form: Annotated[
         Literal["dino", "ibot", "dinov2", "mae", "beit", "beit2", "timm"] | None,
@@ -54,15 +56,30 @@ def convert(
 def _write(source: Path, out: Path, to: Form) -> None:
     from vision.commands.reading import inputs_of
     from vision.convert.export import export_onnx, export_program
+    from vision.convert.files import ConvertError
+    from vision.convert.tokenizer import write_tokenizer
     from vision.convert.write import write_encoder
-    from vision.train.artifacts import open_encoder
+    from vision.nn.tokenizer import Tokenizer
+    from vision.train.artifacts import open_encoder, open_tokenizer
+    from vision.train.foreign import tensors_beside
 
+    if to == "vqkd":
+        tokenizer, _ = open_tokenizer(source)
+        if not isinstance(tokenizer, Tokenizer):
+            raise InputError(f"{source} holds a {type(tokenizer).__name__}, the official form is of vqkd's tokenizer")
+        write_tokenizer(tokenizer, out)
+        return
     encoder, extra = open_encoder(source)
     if to in ("program", "onnx"):
         export = export_program if to == "program" else export_onnx
         export(encoder, out, inputs_of(source, extra).image_size)
     else:
-        write_encoder(encoder, out, to)
+        try:
+            beside = tensors_beside(source, to)
+        except ConvertError as error:
+            print(f"note: the encoder alone is written, for {error}")
+            beside = {}
+        write_encoder(encoder, out, to, beside)
 
 
 def _read(
@@ -76,23 +93,25 @@ def _read(
     grid: tuple[int, int] | None,
 ) -> None:
     from vision.convert.read import read_encoder
-    from vision.convert.tokenizer import read_tokenizer
+    from vision.convert.tokenizer import ConvertedTokenizer, read_tokenizer
     from vision.train.artifacts import save_artifacts
+    from vision.train.foreign import save_converted
+    from vision.train.inputs import Inputs
 
     if is_tokenizer:
         read = read_tokenizer(source, heads=heads, grid=grid)
-        artifact, config, scale = read.tokenizer, read.tokenizer.encoder.config, (HALF, HALF)
+        config, scale = read.tokenizer.encoder.config, (HALF, HALF)
     else:
         read = read_encoder(source, form, entry=entry, heads=heads, grid=grid)
-        artifact, config, scale = read.encoder, read.encoder.config, IMAGENET
+        config, scale = read.encoder.config, IMAGENET
     print(read.summary())
     rows, columns = config.patch_size
     if config.in_channels != 3:
         scale = ((0.0,) * config.in_channels, (1.0,) * config.in_channels)
-    inputs = {
-        "image_size": [rows * config.max_rows, columns * config.max_columns],
-        "channels": config.in_channels,
-        "mean": list(scale[0]),
-        "std": list(scale[1]),
-    }
-    save_artifacts(out, artifact, {"inputs": inputs, "converted_from": str(source)})
+    size = (rows * config.max_rows, columns * config.max_columns)
+    inputs = Inputs(image_size=size, channels=config.in_channels, mean=scale[0], std=scale[1])
+    extra = {"inputs": to_dict(inputs), "converted_from": str(source)}
+    if isinstance(read, ConvertedTokenizer):
+        save_artifacts(out, read.tokenizer, {**extra, "method": "vqkd"})
+    elif (beside := save_converted(out, read, inputs, extra)) is not None:
+        print(f"kept beside the encoder: {beside}")

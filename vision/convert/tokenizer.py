@@ -1,4 +1,4 @@
-"""BEiT v2's visual tokenizer (VQ-KD) out of the official checkpoint."""
+"""BEiT v2's visual tokenizer (VQ-KD) out of the official checkpoint, and into one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from vision.config import CodebookConfig
 from vision.convert.files import ConvertError, read_checkpoint
+from vision.convert.forms import FORMS
 from vision.convert.infer import infer_config
-from vision.convert.match import account, to_ours
+from vision.convert.match import account, to_ours, to_theirs
 from vision.convert.names import BEIT
+from vision.convert.write import check_suffix, refuse, write_tensors
 from vision.nn.tokenizer import Tokenizer
 
 # microsoft/unilm, beit2/modeling_vqkd.py: the encoder's norm is on patches alone, and named fc_norm
@@ -81,6 +83,33 @@ def read_tokenizer(
     _fill(tokenizer, state, what)
     others = dict.fromkeys(checkpoint.others, "entry of the file")
     return ConvertedTokenizer(tokenizer.eval(), source, len(tensors) - len(extras), {**extras, **others})
+
+
+def write_tokenizer(tokenizer: Tokenizer, path: str | Path) -> None:
+    """Write the tokenizer as the official VQ-KD code names it, without decoder and teacher, which coding needs not.
+
+    Raises ConvertError for a codebook of several levels, chosen channels, or an encoder without a place there.
+    """
+    target, codebook = Path(path), tokenizer.codebook.config
+    check_suffix(target)
+    refuse(tokenizer.encoder.config, FORMS["beit2"])
+    if codebook.levels > 1 or tokenizer.channels is not None:
+        raise ConvertError("a BEiT v2 tokenizer has one level of codes and reads all channels, this one does not")
+    state = tokenizer.state_dict()
+    encoder = to_theirs(tokenizer.encoder.state_dict(), ENCODER, tokenizer.encoder.config)
+    codes, counts = state["codebook.weight"][0], state["codebook.cluster_size"][0]
+    statistics = {"initted": torch.ones(1), "cluster_size": counts, "embed_avg": codes}
+    write_tensors(
+        {
+            **{f"encoder.{name}": tensor for name, tensor in encoder.items()},
+            **{theirs: state[ours] for ours, theirs in TASK.items()},
+            **{f"quantize.embedding.{name}": tensor for name, tensor in statistics.items()},
+            CODES: codes,
+            COUNTS: counts,
+        },
+        target,
+        FORMS["beit2"].layout,
+    )
 
 
 def _codebook(tokenizer: Tokenizer, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

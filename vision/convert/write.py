@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,17 @@ HUGGING_FACE_FORM = "huggingface"
 LARGEST_EPS = 1e-5  # that passes for the 1e-6 of official code, which no tensor tells (Hugging Face: 1e-12)
 
 
-def write_encoder(encoder: VisionTransformer, path: str | Path, form: str) -> None:
+def write_encoder(
+    encoder: VisionTransformer, path: str | Path, form: str, beside: Mapping[str, Tensor] | None = None
+) -> None:
     """Write ``encoder`` in a form of :data:`vision.convert.forms.FORMS`, or "huggingface" for a folder.
 
     ``path`` ends in ``.pth`` (as the official code saves) or ``.safetensors``; a Hugging Face folder is made if
     it is not there. What is there is written over. The position of CLS, which is part of the token here, is
     zero, sin-cos positions are written out on the grid of ``max_rows`` × ``max_columns``, and BEiT's keys lose
     their bias, which changes no feature. Raises ConvertError when the form has no place for what the encoder has.
+
+    ``beside`` : further tensors of the file, under their names there (see ``vision.convert.heads``).
 
     In a Hugging Face folder an encoder with sin-cos positions is a ``vit_mae``, whose model hides and shuffles patches:
     ``ViTModel.from_pretrained`` reads the same folder and gives the features.
@@ -40,17 +45,24 @@ def write_encoder(encoder: VisionTransformer, path: str | Path, form: str) -> No
         _write_folder(encoder, target)
         return
     chosen = find_form(form)
-    is_safe = target.suffix == ".safetensors"
-    if not is_safe and target.suffix not in (".pth", ".pt"):
-        raise ConvertError(f"{target} ends in {target.suffix!r}, expected .pth or .safetensors")
+    check_suffix(target)
     names = _variant(encoder.config, chosen)
-    _refuse(encoder.config, chosen)
-    tensors = {
-        name: tensor.detach().cpu().contiguous().clone()
-        for name, tensor in to_theirs(encoder.state_dict(), names, encoder.config).items()
-    }
+    refuse(encoder.config, chosen)
+    tensors = {**to_theirs(encoder.state_dict(), names, encoder.config), **(beside or {})}
+    write_tensors(tensors, target, chosen.layout)
+
+
+def check_suffix(target: Path) -> None:
+    """ConvertError unless the file is one that tensors are written to."""
+    if target.suffix not in (".pth", ".pt", ".safetensors"):
+        raise ConvertError(f"{target} ends in {target.suffix!r}, expected .pth or .safetensors")
+
+
+def write_tensors(tensors: Mapping[str, Tensor], target: Path, layout: tuple[str, ...]) -> None:
+    """Write a checkpoint; a ``.pth`` file holds the tensors under the entries of ``layout``."""
+    content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(save(tensors) if is_safe else _pickled(tensors, chosen), target)
+    write_bytes(save(content) if target.suffix == ".safetensors" else _pickled(content, layout), target)
 
 
 def _write_folder(encoder: VisionTransformer, folder: Path) -> None:
@@ -63,10 +75,10 @@ def _write_folder(encoder: VisionTransformer, folder: Path) -> None:
     write_bytes(text.encode(), folder / "config.json")
 
 
-def _pickled(tensors: dict[str, Tensor], form: Form) -> memoryview:
+def _pickled(tensors: dict[str, Tensor], layout: tuple[str, ...]) -> memoryview:
     """The content of a file as the form's own code saves it."""
     content: dict[str, Any] = tensors
-    for entry in form.layout:
+    for entry in layout:
         content = {entry: content}
     file = io.BytesIO()
     torch.save(content, file)
@@ -82,7 +94,8 @@ def _variant(config: ViTConfig, form: Form) -> Names:
     return form.variants[-1]
 
 
-def _refuse(config: ViTConfig, form: Form) -> None:
+def refuse(config: ViTConfig, form: Form) -> None:
+    """ConvertError where the form has no place for what the transformer has."""
     kinds = ("table", "sincos", "none") if "beit" in form.name or form.name == "timm" else ("table", "sincos")
     lacks = [
         (f"{config.row_position!r} row and {config.column_position!r} column positions", not_same(config, kinds)),

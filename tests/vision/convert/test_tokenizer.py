@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vision.config import CodebookConfig
 from vision.convert.files import ConvertError
-from vision.convert.tokenizer import read_tokenizer
+from vision.convert.tokenizer import read_tokenizer, write_tokenizer
 from vision.convert.write import write_encoder
+from vision.nn.tokenizer import Tokenizer
 
 
 @pytest.fixture
@@ -50,6 +52,32 @@ def test_codes_are_those_of_the_official_computation(official, images, tmp_path)
     assert converted.tokenizer.codebook.is_started  # training on does not start with k-means
     assert set(converted.unused.values()) == {"decoder", "statistics of the k-means start", "entry of the file"}
     assert "20 codes of 8" in converted.summary()
+
+
+def test_what_is_written_has_the_official_names_and_gives_the_same_codes(official, images, tmp_path):
+    _, tensors = official
+    torch.save({"model": tensors}, tmp_path / "vqkd.pth")
+    tokenizer = read_tokenizer(tmp_path / "vqkd.pth", heads=4).tokenizer
+    write_tokenizer(tokenizer, tmp_path / "again.pth")
+    written = torch.load(tmp_path / "again.pth")["model"]
+    assert written.keys() == {name for name in tensors if not name.startswith("deco")}
+    kept = [name for name in written if name.startswith(("encoder.", "encode_task", "quantize.embedding.weight"))]
+    assert all(torch.equal(written[name], tensors[name]) for name in kept)
+    again = read_tokenizer(tmp_path / "again.pth", heads=4).tokenizer
+    assert torch.equal(again.codes(images), tokenizer.codes(images))
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in tokenizer.state_dict().items())
+
+
+def test_a_tokenizer_without_a_place_there_is_refused(make_encoder, tmp_path):
+    config = make_encoder().config
+    for tokenizer in (
+        Tokenizer(config, CodebookConfig(num_codes=8, dim=4, levels=2)),
+        Tokenizer(config, CodebookConfig(num_codes=8, dim=4), channels=(2, 1, 0)),
+    ):
+        with pytest.raises(ConvertError, match="one level of codes and reads all channels"):
+            write_tokenizer(tokenizer, tmp_path / "t.pth")
+    with pytest.raises(ConvertError, match=r"expected \.pth"):
+        write_tokenizer(Tokenizer(config, CodebookConfig(num_codes=8, dim=4)), tmp_path / "t.npz")
 
 
 @pytest.mark.parametrize(

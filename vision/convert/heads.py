@@ -1,0 +1,96 @@
+"""What pre-training has beside the encoder: MAE's decoder, BEiT's mask token and classifier of codes.
+
+Names of ours are those of ``vision.methods.mae.MAE`` and ``vision.methods.base.MaskedCodeModel``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vision.config import MAEConfig, ViTConfig
+from vision.convert.changes import sincos_positions
+from vision.convert.files import ConvertError, read_checkpoint
+from vision.convert.forms import FORMS
+
+DECODER_HEADS = 16  # facebookresearch/mae, models_mae.py: of every size; no tensor tells
+DECODER_POSITIONS = "decoder_pos_embed"
+_LINEARS = {"norm1": "norm1", "attention.qkv": "attn.qkv", "attention.proj": "attn.proj", "norm2": "norm2"}
+_LINEARS |= {"mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
+_CODES = {"mask_token.weight": "mask_token", "head.weight": "lm_head.weight", "head.bias": "lm_head.bias"}
+
+
+def read_mae_decoder(path: str | Path, encoder: ViTConfig) -> tuple[MAEConfig, dict[str, Tensor]] | None:
+    """Configuration and tensors ("decoder.…") of MAE's decoder; None for a checkpoint of the encoder alone.
+
+    Raises ConvertError where a tensor is missing or unknown, or positions are not the fixed ones.
+    """
+    source = Path(path)
+    tensors = read_checkpoint(source, FORMS["mae"].entries).tensors
+    theirs = {name: tensor for name, tensor in tensors.items() if name.startswith("decoder_") or name == "mask_token"}
+    if "decoder_embed.weight" not in theirs:
+        return None
+    depth = 1 + max((int(n[1]) for name in theirs if (n := re.match(r"decoder_blocks\.(\d+)\.", name))), default=-1)
+    dim = theirs["decoder_embed.weight"].shape[0]
+    what = f"{source}, read as MAE with its decoder,"
+    positions = theirs.pop(DECODER_POSITIONS, None)
+    table = _positions(encoder, dim)
+    is_fixed = positions is not None and positions.shape == table.shape and torch.allclose(positions, table, atol=1e-4)
+    if encoder.row_position != "sincos" or not is_fixed:
+        raise ConvertError(f"{what} has {DECODER_POSITIONS!r} that are not sin-cos on the encoder's grid")
+    tensors = _renamed(theirs, _decoder_names(depth), what)
+    tensors["decoder.mask_token.weight"] = tensors["decoder.mask_token.weight"][0]
+    return MAEConfig(decoder_dim=dim, decoder_depth=depth, decoder_heads=DECODER_HEADS), tensors
+
+
+def mae_decoder_to_theirs(state: Mapping[str, Tensor], encoder: ViTConfig, config: MAEConfig) -> dict[str, Tensor]:
+    """The decoder in the state of a MAE under the official names. ConvertError where these have no place for it."""
+    if config.decoder_heads != DECODER_HEADS or encoder.row_position != "sincos" or encoder.column_position != "sincos":
+        raise ConvertError(
+            f"the official MAE has {DECODER_HEADS} heads and sin-cos positions in its decoder, this one has "
+            f"{config.decoder_heads} and {encoder.row_position!r}"
+        )
+    theirs = {name: state[ours] for ours, name in _decoder_names(config.decoder_depth).items()}
+    theirs["mask_token"] = theirs["mask_token"][None]
+    return theirs | {DECODER_POSITIONS: _positions(encoder, config.decoder_dim)}
+
+
+def read_code_head(path: str | Path, form: str) -> dict[str, Tensor] | None:
+    """Mask token and classifier of BEiT or BEiT v2 (``form``); None for a checkpoint without them."""
+    tensors = read_checkpoint(Path(path), FORMS[form].entries).tensors
+    if not set(_CODES.values()) <= tensors.keys():
+        return None
+    found = {ours: tensors[theirs].float() for ours, theirs in _CODES.items()}
+    return found | {"mask_token.weight": found["mask_token.weight"][0]}
+
+
+def code_head_to_theirs(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Mask token and classifier in the state of a masked code model under the official names."""
+    found = {theirs: state[ours] for ours, theirs in _CODES.items()}
+    return found | {"mask_token": found["mask_token"][None]}
+
+
+def _positions(encoder: ViTConfig, dim: int) -> Tensor:
+    """(1, 1 + N, d): CLS, which has none, and the patches."""
+    patches = sincos_positions(replace(encoder, dim=dim, heads=1))
+    return torch.cat([torch.zeros_like(patches[:1]), patches])[None]
+
+
+def _decoder_names(depth: int) -> dict[str, str]:
+    """Ours -> theirs."""
+    linears = {"decoder.embed": "decoder_embed", "decoder.norm": "decoder_norm", "decoder.head": "decoder_pred"}
+    for index in range(depth):
+        linears |= {f"decoder.blocks.{index}.{o}": f"decoder_blocks.{index}.{t}" for o, t in _LINEARS.items()}
+    names = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in linears.items() for kind in ("weight", "bias")}
+    return names | {"decoder.mask_token.weight": "mask_token"}
+
+
+def _renamed(theirs: Mapping[str, Tensor], names: Mapping[str, str], what: str) -> dict[str, Tensor]:
+    for name in sorted(set(names.values()) ^ theirs.keys()):
+        raise ConvertError(f"{what} {'lacks' if name not in theirs else 'holds'} {name!r}")
+    return {ours: theirs[name].float() for ours, name in names.items()}

@@ -1,0 +1,79 @@
+"""Whole pre-training models out of other libraries' checkpoints and into them: what encoders alone leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vision.config import ImagesConfig, PretrainConfig
+from vision.convert.forms import FORMS
+from vision.convert.heads import code_head_to_theirs, mae_decoder_to_theirs, read_code_head, read_mae_decoder
+from vision.convert.read import Converted
+from vision.methods.base import MaskedCodeModel
+from vision.methods.mae import MAE
+from vision.nn.vit import VisionTransformer
+from vision.train.artifacts import MODEL, save_artifacts
+from vision.train.checkpoint import fill, load_masked_model
+from vision.train.folder import STATE, RunFacts, open_folder, read_run
+from vision.train.inputs import Inputs
+from vision.train.run import load_method
+from vision.train.state import save_training_state
+
+_NAMES = {form.title: form.name for form in FORMS.values()}
+
+
+def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[str, Any]) -> str | None:
+    """Write what a checkpoint holds into the folder ``out``; says what beside the encoder, None = nothing.
+
+    MAE with its decoder becomes a run that has not begun, whose pictures ``evaluate --task reconstruction`` draws (the
+    file does not tell whether patches were normalised: as by default, they were); BEiT and BEiT v2 with their
+    classifier a masked code model.
+    """
+    name = _NAMES.get(read.form)
+    extra = {**extra, "method": None if name == "timm" else name}
+    encoder = read.encoder
+    if name == "mae" and (decoder := read_mae_decoder(read.source, encoder.config)) is not None:
+        config, tensors = decoder
+        method = MAE(encoder.config, config)
+        fill(method, _inside("encoder", encoder) | tensors, read.source)
+        _open_run(out, read.source, inputs, method)
+        save_artifacts(out, encoder, extra)
+        return "decoder and mask token"
+    if name in ("beit", "beit2") and (head := read_code_head(read.source, name)) is not None:
+        model = MaskedCodeModel(encoder.config, head["head.weight"].shape[0])
+        fill(model, _inside("encoder", encoder) | head, read.source)
+        save_artifacts(out, model.eval(), extra)
+        return "mask token and classifier of codes"
+    save_artifacts(out, encoder, extra)
+    return None
+
+
+def tensors_beside(run: Path, form: str) -> dict[str, Tensor]:
+    """What a run has beside its encoder, as a checkpoint of ``form`` names it; empty where there is nothing.
+
+    Raises ConvertError where there is something for which the form has no place.
+    """
+    if form == "mae" and (run / f"{STATE}.ckpt").is_file() and read_run(run)[0].method == "mae":
+        method = load_method(run)[0]
+        assert isinstance(method, MAE)
+        return mae_decoder_to_theirs(method.state_dict(), method.encoder.config, method.config)
+    if form in ("beit", "beit2") and (run / MODEL).is_dir():
+        return code_head_to_theirs(load_masked_model(run / MODEL).state_dict())
+    return {}
+
+
+def _inside(prefix: str, encoder: VisionTransformer) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in encoder.state_dict().items()}
+
+
+def _open_run(out: Path, source: Path, inputs: Inputs, method: MAE) -> None:
+    """A folder of a run at step 0."""
+    images = ImagesConfig(size=inputs.image_size, mean=inputs.mean, std=inputs.std)
+    config = PretrainConfig(method="mae", images=images, encoder=method.encoder.config, mae=method.config)
+    facts = RunFacts(data=str(source), num_images=0, parent=None, inputs=inputs)
+    open_folder(out, config, facts, resume=False)
+    state = {"run": {}, "step": 0, "method": method.state_dict(), "optimizer": {}}
+    save_training_state(out / f"{STATE}.ckpt", state)

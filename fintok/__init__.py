@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from fintok.moves import moves_of
     from fintok.panel import Panel
     from fintok.pretrain import pretrain
+    from fintok.refits import walk_forward
+    from fintok.regime_choice import choose_regimes
+    from fintok.regime_match import match_regimes
     from fintok.regimes import RegimeLabeler
     from fintok.sample import simulate_panel
     from fintok.sources import read_panel
@@ -34,6 +37,9 @@ __all__ = [
     "load",
     "Bundle",
     "RegimeLabeler",
+    "choose_regimes",
+    "match_regimes",
+    "walk_forward",
     "AnomalyScorer",
     "audit",
     "InputError",
@@ -50,6 +56,9 @@ _HOME = {
     "load": "fintok.bundle",
     "Bundle": "fintok.bundle",
     "RegimeLabeler": "fintok.regimes",
+    "choose_regimes": "fintok.regime_choice",
+    "match_regimes": "fintok.regime_match",
+    "walk_forward": "fintok.refits",
     "AnomalyScorer": "fintok.anomaly",
     "audit": "fintok.audit",
     "InputError": "fintok.errors",

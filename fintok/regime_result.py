@@ -1,12 +1,15 @@
 """The regimes of one panel: labels, probabilities, tables and a figure."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.errors import InputError
 from fintok.moves import moves_of
+from fintok.panel import DateLike, rows_until
 from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
 
 if TYPE_CHECKING:
@@ -72,6 +75,36 @@ class Regimes:
         """
         moves = moves_of(self.panel)
         return signature_table(self.labels, self.names, self.dates, moves.market, moves.returns)
+
+    def as_of(self, date: DateLike) -> "Regimes":
+        """These regimes as they were known at the end of a date: its rows and earlier ones, and no more.
+
+        Labels are the same, since each knows only its past; what is said of them (`summary`, `transition_matrix`,
+        `outlook`, the last date's name in the `repr`) is what these rows say. The model itself has learned from rows
+        up to `train_end`. Raises InputError for a date before the first row.
+        """
+        count = rows_until(self.dates, date)
+        if count == 0:
+            raise InputError(f"{self.panel.source} starts after {date}: no regime was known then")
+        return replace(
+            self, panel=self.panel[:count], labels=self.labels[:count], probabilities=self.probabilities[:count]
+        )
+
+    def outlook(self, horizons: Sequence[int] = (1, 5, 20, 60)) -> "pd.DataFrame":
+        """What follows the last labelled date: one row per regime, its name, its probability "now" and after each
+        horizon in rows, "usual" (its share of the labelled dates) and its annual volatility and mean so far.
+
+        Probabilities go on from those of the last date by the transition matrix, which assumes that how long a spell
+        has lasted tells nothing. NaN where no date has a label.
+        """
+        import pandas as pd
+
+        labelled = np.flatnonzero(self.labels >= 0)
+        now = self.probabilities[labelled[-1]] if len(labelled) else np.full(self.num_regimes, np.nan)
+        after = {f"after {rows}": now @ np.linalg.matrix_power(self.transition_matrix, rows) for rows in horizons}
+        table = self.summary()
+        columns = {"name": table["name"], "now": now, **after, "usual": table["share"]}
+        return pd.DataFrame({**columns, "volatility": table["volatility"], "mean": table["mean"]})
 
     def plot(self) -> "go.Figure":
         """The cumulative market return over a ribbon of regimes."""

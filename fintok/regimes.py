@@ -5,35 +5,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.clustering import kmeans, squared_distances
 from fintok.errors import InputError
 from fintok.estimator import Estimator
-from fintok.hellinger import causal_average, forecast_roots
+from fintok.features import Features, read_features
+from fintok.hellinger import forecast_roots
 from fintok.moves import moves_of
-from fintok.persistence import (
-    Decoded,
-    allowed_switches,
-    decode_online,
-    decode_with_hindsight,
-    penalty_for_switches,
-    probability_temperature,
-)
+from fintok.panel import DateLike, Panel, rows_until
+from fintok.regime_match import carry_names
+from fintok.regime_model import Path, RegimeModel
 from fintok.regime_result import Regimes
-from fintok.signature import (
-    mean_durations,
-    regime_names,
-    rows_per_year,
-    signature_table,
-    transition_matrix,
-    years_spanned,
-)
+from fintok.signature import mean_durations, regime_names, signature_table, transition_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fintok.panel import Panel
-
 _ROWS_TO_FIT = 500  # two trading years: below this, a panel's own training rows do not settle the regimes
+ROWS_PER_REGIME = 30
 
 
 class Forecaster(Protocol):
@@ -51,10 +38,12 @@ class Forecaster(Protocol):
     @property
     def training_returns_market(self) -> NDArray[np.floating]: ...  # (T_train,)
 
-    def forecast(self, panel: "Panel") -> NDArray[np.floating]: ...  # (T, C), NaN rows = not enough history
+    def forecast(self, panel: Panel) -> NDArray[np.floating]: ...  # (T, C), NaN rows = not enough history
 
 
-class _Training(NamedTuple):
+class Training(NamedTuple):
+    """The rows that regimes are learned from."""
+
     roots: NDArray[np.float32]  # (N, C)
     dates: NDArray[np.datetime64]  # (N,)
     market: NDArray[np.floating]  # (N,)
@@ -67,21 +56,23 @@ class RegimeLabeler(Estimator):
     `RegimeLabeler(bundle).fit(panel).predict(panel)` learns the regimes on the panel's own training rows,
     `RegimeLabeler(bundle).fit().predict(panel)`, which `fintok label` runs, on the bundle's; see `fit`.
 
-    The bundle forecasts a distribution over codes for the coming week at every date. Its square roots, of the
-    last days (half-life one row) side by side with those of half a usual spell (a year over twice
-    `switches_per_year`), are clustered on training rows (k-means): the longer a regime is to last, the more
-    of the past it is a regime of. A jump-model decoder then makes the states persistent: it waits only as
-    long as the evidence is weak. Its penalty is the smallest at which the training
-    path switches at most `switches_per_year` times per calendar year, and it rises, causally, while labels
-    switch more often than that, so that they persist as asked on days and panels that the model has not seen.
-    Regimes are numbered by the volatility of the market return in them: 0 is calmest.
+    The bundle forecasts a distribution over codes for the coming week at every date. Its square roots are clustered
+    and decoded into states that persist (`fintok.regime_model.RegimeModel`): the decoder waits only as long as the
+    evidence is weak. Its penalty is the smallest at which the training path switches at most `switches_per_year`
+    times per calendar year, and it rises, causally, while labels switch more often than that, so that they persist
+    as asked on days and panels that the model has not seen. Regimes are numbered by the volatility of the market
+    return in them: 0 is calmest.
+
+    It takes features as well, as scikit-learn's clusterers do: a table (N, F) of finite numbers instead of a panel,
+    a row a day in their order, on one scale. `bundle` is then not asked; regimes are numbered by the mean of their
+    centre, and `predict` and `predict_proba` answer with arrays.
 
     Parameters
     ----------
     bundle
-        A pretrained bundle.
+        A pretrained bundle; None for features.
     n_regimes
-        Number of regimes, at least 2.
+        Number of regimes, at least 2. `fintok.choose_regimes` compares several.
     switches_per_year
         Persistence: the number of switches per calendar year that labels may have on average, at most.
     seed
@@ -89,15 +80,15 @@ class RegimeLabeler(Estimator):
 
     Attributes learned by `fit`
     ---------------------------
-    centres_ (K, 2 C), half_spell_ in rows, penalty_ (the smallest), distance_scale_, temperature_, names_ (K,),
-    transition_matrix_ (K, K) day to day, durations_ (K,) mean spell in rows, signature_ (a DataFrame, one row
-    per regime, over the training rows; correlation and dispersion are NaN when fitted without a panel),
-    fitted_on_ ("panel" or "bundle").
+    model_ (a RegimeModel), fitted_on_ ("panel", "bundle" or "features"), transition_matrix_ (K, K) day to day,
+    durations_ (K,) mean spell in rows; but for features names_ (K,) and signature_ (a DataFrame, one row per
+    regime, over the training rows; correlation and dispersion are NaN when fitted without a panel); for features
+    labels_ (N,) and n_features_in_.
     """
 
     def __init__(
         self,
-        bundle: Forecaster,
+        bundle: Forecaster | None = None,
         n_regimes: int = 4,
         switches_per_year: float = 4.0,
         seed: int = 0,
@@ -107,7 +98,14 @@ class RegimeLabeler(Estimator):
         self.switches_per_year = switches_per_year
         self.seed = seed
 
-    def fit(self, panel: "Panel | None" = None, y: object = None) -> Self:
+    def fit(
+        self,
+        panel: Any = None,
+        y: object = None,
+        *,
+        until: DateLike | None = None,
+        registry: "pd.DataFrame | None" = None,
+    ) -> Self:
         """Learn the regimes from rows up to the bundle's `train_end`; later rows are not looked at.
 
         With no panel, or one with fewer than 500 labelled rows up to `train_end`, the bundle's own training
@@ -116,134 +114,146 @@ class RegimeLabeler(Estimator):
         probabilities; only the names and the signature say more with it (trends, correlation, dispersion).
         Any other panel with 500 such rows gets regimes of its own, which may lie elsewhere.
 
-        `y` is ignored. Raises InputError for a parameter out of range or when there are too few training rows
-        for `n_regimes`.
+        `until` is another date to learn up to, for refits on newer rows of the panel; it must hold 500 labelled
+        rows. `registry` is the `signature_` of an earlier fit: regimes that are alike in it keep its names
+        (`fintok.match_regimes`). `y` is ignored. Raises InputError for a parameter out of range or when there
+        are too few training rows for `n_regimes`.
         """
         self._check_parameters()
-        training, self.fitted_on_ = self._training(panel)
-        if len(training.roots) < 30 * self.n_regimes:
+        if panel is not None and not isinstance(panel, Panel):
+            return self._fit_features(read_features(self, panel, is_fit=True))
+        training, fitted_on = self._training(panel, until)
+        if len(training.roots) < ROWS_PER_REGIME * self.n_regimes:
             raise InputError(
                 f"{len(training.roots)} training days are too few for {self.n_regimes} regimes: "
-                f"30 days a regime are the least"
+                f"{ROWS_PER_REGIME} days a regime are the least"
             )
-        num_years = years_spanned(training.dates)
-        self.half_spell_ = rows_per_year(training.dates) / max(self.switches_per_year, 1.0 / num_years) / 2.0
-        points = self._points(training.roots)
-        clusters = kmeans(points, self.n_regimes, np.random.default_rng(self.seed))
-        distances = squared_distances(points, clusters.centres)
-        self.distance_scale_ = float((distances - distances.min(axis=1, keepdims=True)).mean())
-        max_switches = self.switches_per_year * num_years
-        smallest = max(1e-3 * self.distance_scale_, 1e-12)  # from zero the penalty could not adapt
-        self.penalty_ = max(penalty_for_switches(distances, max_switches), smallest)
-        labels = self._decode(distances, training.dates).labels
-        order = self._calm_to_stressed(labels, clusters.labels, training.market)
-        self.centres_ = clusters.centres[order]
-        distances = distances[:, order]
-        decoded = self._decode(distances, training.dates)
-        labels = decoded.labels
-        hindsight = decode_with_hindsight(distances, float(np.median(decoded.penalties)))
-        self.temperature_ = probability_temperature(self._costs(decoded), hindsight)
-        market = (
-            training.market if self.fitted_on_ == "panel" else None
-        )  # another panel has trends of its own
+        labels = self._learn(training.roots, training.dates, training.market)
+        self.fitted_on_ = fitted_on
+        market = training.market if fitted_on == "panel" else None  # another panel has trends of its own
         self.names_ = regime_names(labels, market, self.n_regimes)
-        self.transition_matrix_ = transition_matrix(labels, self.n_regimes)
-        self.durations_ = mean_durations(labels, self.n_regimes)
-        self.signature_ = signature_table(
-            labels, self.names_, training.dates, training.market, training.returns
-        )
+        table = signature_table(labels, self.names_, training.dates, training.market, training.returns)
+        if registry is not None:
+            self.names_ = carry_names(registry, table)
+            table["name"] = self.names_
+        self.signature_ = table
         return self
 
-    def predict(self, panel: "Panel") -> "pd.Series":
-        """Causal regime of each date: nullable integers, 0 = calmest; <NA> where there is no forecast yet."""
-        return self.label(panel).to_series()
+    def predict(self, panel: Any) -> "pd.Series | NDArray[np.int64]":
+        """Causal regime of each date: nullable integers, 0 = calmest; <NA> where there is no forecast yet.
 
-    def predict_proba(self, panel: "Panel") -> "pd.DataFrame":
-        """Causal probabilities p_0 .. p_{K-1} of each date; NaN where there is no forecast yet."""
-        return self.label(panel).probabilities_frame()
+        Of features (N, F): an array (N,).
+        """
+        if isinstance(panel, Panel):
+            return self.label(panel).to_series()
+        return self._path_of_features(panel).labels
 
-    def smooth(self, panel: "Panel") -> "pd.Series":
+    def predict_proba(self, panel: Any) -> "pd.DataFrame | NDArray[np.float64]":
+        """Causal probabilities p_0 .. p_{K-1} of each date; NaN where there is no forecast yet.
+
+        Of features (N, F): an array (N, K).
+        """
+        if isinstance(panel, Panel):
+            return self.label(panel).probabilities_frame()
+        return self._path_of_features(panel).probabilities
+
+    def smooth(self, panel: Panel) -> "pd.Series":
         """Regime of each date in hindsight of the whole panel (Viterbi). Looks ahead: to describe only."""
         self._require_fit()
         rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
-        if len(roots):
-            distances = self._distances(roots)
-            penalties = self._decode(distances, panel.dates[rows]).penalties
-            labels[rows] = decode_with_hindsight(distances, float(np.median(penalties)))
+        labels[rows] = self.model_.hindsight(roots, panel.dates[rows])
         return self._result(panel, labels, np.full((len(rows), self.n_regimes), np.nan)).to_series()
 
-    def label(self, panel: "Panel") -> Regimes:
+    def label(self, panel: Panel) -> Regimes:
         """Causal regimes and probabilities of a panel as one result object (summary, plot, tables)."""
         self._require_fit()
         rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
-        probabilities = np.full((len(rows), len(self.centres_)), np.nan)
-        if len(roots):
-            decoded = self._decode(self._distances(roots), panel.dates[rows])
-            labels[rows] = decoded.labels
-            likelihood = np.exp(-self._costs(decoded) / self.temperature_)
-            probabilities[rows] = likelihood / likelihood.sum(axis=1, keepdims=True)
+        probabilities = np.full((len(rows), self.model_.num_regimes), np.nan)
+        labels[rows], probabilities[rows] = self.model_.path(roots, panel.dates[rows])
         return self._result(panel, labels, probabilities)
 
-    def _result(self, panel: "Panel", labels: NDArray[np.integer], p: NDArray[np.float64]) -> Regimes:
+    def training(self, panel: Panel | None = None) -> Training:
+        """The rows that `fit(panel)` learns from."""
+        return self._training(panel, None)[0]
+
+    def _learn(
+        self, points: NDArray[np.float32], dates: NDArray[np.datetime64], market: NDArray[np.floating] | None
+    ) -> NDArray[np.int64]:
+        self.model_ = RegimeModel.learn(
+            points,
+            dates,
+            market,
+            num_regimes=self.n_regimes,
+            switches_per_year=self.switches_per_year,
+            seed=self.seed,
+        )
+        labels = self.model_.path(points, dates).labels
+        self.transition_matrix_ = transition_matrix(labels, self.n_regimes)
+        self.durations_ = mean_durations(labels, self.n_regimes)
+        return labels
+
+    def _fit_features(self, features: Features) -> Self:
+        if len(features.values) < self.n_regimes:
+            raise InputError(f"{len(features.values)} sample(s) are too few for {self.n_regimes} regimes")
+        self.labels_ = self._learn(features.values.astype(np.float32), features.dates, None)
+        self.fitted_on_ = "features"
+        return self
+
+    def _path_of_features(self, table: Any) -> Path:
+        values, dates = read_features(self, table, is_fit=False)
+        return self.model_.path(values.astype(np.float32), dates)
+
+    def _result(self, panel: Panel, labels: NDArray[np.integer], p: NDArray[np.float64]) -> Regimes:
         return Regimes(
-            panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.bundle.train_end
+            panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.source().train_end
         )
 
-    def _points(self, roots: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Roots (N, C) -> what is clustered (N, 2 C): the last days, and half a spell, as they were on each day."""
-        return np.concatenate([causal_average(roots, 1.0), causal_average(roots, self.half_spell_)], axis=1)
+    def source(self) -> Forecaster:
+        """The bundle. Raises InputError where there is none."""
+        if self.bundle is None:
+            raise InputError("a RegimeLabeler without a bundle takes features: RegimeLabeler(bundle) reads panels")
+        return self.bundle
 
-    def _distances(self, roots: NDArray[np.float32]) -> NDArray[np.float64]:
-        return squared_distances(self._points(roots), self.centres_)
-
-    def _decode(self, distances: NDArray[np.float64], dates: NDArray[np.datetime64]) -> Decoded:
-        return decode_online(distances, self.penalty_, allowed_switches(dates, self.switches_per_year))
-
-    def _costs(self, decoded: Decoded) -> NDArray[np.float64]:
-        """Costs in units of the day's penalty and a usual distance; beyond one unit nothing more is lost."""
-        return np.minimum(decoded.values / (decoded.penalties + self.distance_scale_)[:, None], 1.0)
-
-    def _forecast(self, panel: "Panel") -> NDArray[np.floating]:
+    def _forecast(self, panel: Panel) -> NDArray[np.floating]:
         """The panel's forecast; the last panel's is kept: it is a pass of the network."""
         cached = self.__dict__.get("_last")
         if cached is None or cached[0] is not panel:
-            cached = (panel, self.bundle.forecast(panel))
+            cached = (panel, self.source().forecast(panel))
             self._last = cached
         return cached[1]
 
-    def _training(self, panel: "Panel | None") -> tuple[_Training, str]:
-        bundle = self.bundle
+    def _training(self, panel: Panel | None, until: DateLike | None) -> tuple[Training, str]:
+        bundle = self.source()
         if panel is not None:
-            num_training = int((panel.dates <= bundle.train_end).sum())
-            if num_training >= _ROWS_TO_FIT:
-                forecast = self._forecast(panel)[:num_training].astype(np.float16)  # as a bundle keeps its own
-                rows, roots = forecast_roots(forecast)
-                if rows.sum() >= _ROWS_TO_FIT:
-                    part = panel[:num_training]
-                    moves = moves_of(part)
-                    return _Training(roots, part.dates[rows], moves.market[rows], moves.returns[rows]), "panel"
+            count = rows_until(panel.dates, bundle.train_end if until is None else until)
+            found = self._rows_of(panel, count) if count >= _ROWS_TO_FIT else None
+            if found is not None and len(found.roots) >= _ROWS_TO_FIT:
+                return found, "panel"
+        if until is not None:
+            raise InputError(f"until {until} leaves fewer than {_ROWS_TO_FIT} labelled rows to learn regimes from")
         rows, roots = forecast_roots(bundle.training_forecast)
         market = np.asarray(bundle.training_returns_market)[rows]
-        return _Training(roots, bundle.training_dates[rows], market, None), "bundle"
+        return Training(roots, bundle.training_dates[rows], market, None), "bundle"
 
-    def _calm_to_stressed(
-        self, labels: NDArray[np.integer], nearest: NDArray[np.integer], market: NDArray[np.floating]
-    ) -> NDArray[np.intp]:
-        """Clusters by volatility on the path; by nearest centre for one that it visits under 20 days."""
-        volatilities = []
-        for cluster in range(self.n_regimes):
-            days = labels == cluster if (labels == cluster).sum() >= 20 else nearest == cluster
-            moves = market[days & np.isfinite(market)]
-            volatilities.append(moves.std() if len(moves) > 1 else 0.0)
-        return np.argsort(volatilities, kind="stable")
+    def _rows_of(self, panel: Panel, count: int) -> Training:
+        forecast = self._forecast(panel)[:count].astype(np.float16)  # as a bundle keeps its own
+        rows, roots = forecast_roots(forecast)
+        part = panel[:count]
+        moves = moves_of(part)
+        return Training(roots, part.dates[rows], moves.market[rows], moves.returns[rows])
 
     def _check_parameters(self) -> None:
         if isinstance(self.n_regimes, bool) or int(self.n_regimes) != self.n_regimes or self.n_regimes < 2:
             raise InputError(f"n_regimes must be a whole number from 2 on, got {self.n_regimes!r}")
         if not self.switches_per_year >= 0:
             raise InputError(f"switches_per_year must not be negative, got {self.switches_per_year!r}")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.allow_nan = True, False  # of features; panels have holes
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_last"}

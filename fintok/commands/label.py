@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
 from fintok.commands.options import (
     ModelPath,
-    NumRegimes,
     Overwrite,
     PanelPath,
     PanelReader,
@@ -16,19 +19,25 @@ from fintok.commands.options import (
 )
 from fintok.files import check_table_output, write_table
 
+NumRegimesOrAuto = Annotated[
+    int | Literal["auto"],
+    Parameter(help="How many regimes, 0 being the calmest; auto: as many as tell most of the next day."),
+]
+
 
 def label(
     *,
     model: ModelPath,
     panel: PanelPath,
     out: TablePath,
-    regimes: NumRegimes = 4,
+    regimes: NumRegimesOrAuto = 4,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Market regime of every date, from that date and earlier ones only.
 
-    Writes date, regime (0 = calmest), name, p_0 ... p_{K-1} and in_sample (the model has seen the date).
+    Writes date, regime (0 = calmest), name, p_0 ... p_{K-1} and in_sample (the model has seen the date). With
+    --regimes auto, 2 to 6 regimes are compared on the model's training rows, and the table is printed.
     """
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
@@ -36,7 +45,15 @@ def label(
     from fintok.moves import moves_of
     from fintok.regimes import RegimeLabeler
 
-    labels = RegimeLabeler(load(model), n_regimes=regimes).fit().label(prices)
+    labeler = RegimeLabeler(load(model))
+    if regimes == "auto":
+        from fintok.regime_choice import choose_regimes
+
+        choice = choose_regimes(labeler)
+        say_table(choice.summary())
+        print(choice.reason)
+        regimes = choice.n_regimes
+    labels = labeler.set_params(n_regimes=regimes).fit().label(prices)
     print(labels)
     say_table(labels.summary())
     print(f"volatility, mean and dispersion are annual, in {moves_of(prices).unit}")

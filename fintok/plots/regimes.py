@@ -6,6 +6,8 @@ import numpy as np
 
 from fintok.moves import moves_of
 from fintok.plots.theme import (
+    BLUE,
+    GREY,
     MAX_POINTS,
     mark_train_end,
     moments,
@@ -195,3 +197,26 @@ def format_signature(signature: "pd.DataFrame", *, is_relative: bool = True) -> 
             "Entries p.a.": number("switches_per_year", 1),
         }
     )
+
+
+def score_by_number(table: "pd.DataFrame", chosen: int) -> "go.Figure":
+    """Held-out log score by number of regimes (`fintok.choose_regimes`), with the error of its distance to the best."""
+    import plotly.graph_objects as go
+
+    figure = new_figure("What a day's regime tells of the next day", height=340)
+    numbers = table.index.to_list()
+    figure.add_trace(
+        go.Scatter(
+            x=numbers,
+            y=table["log_score"].to_numpy(),
+            error_y={"array": table["error"].to_numpy(), "color": GREY},
+            mode="lines+markers",
+            line={"color": BLUE},
+            marker={"size": [14 if number == chosen else 8 for number in numbers], "color": BLUE},
+            hovertemplate="%{x} regimes: %{y:.4f} nats<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.update_xaxes(dtick=1, title={"text": "regimes"})
+    figure.update_yaxes(title={"text": "nats per asset-day"})
+    return figure

@@ -2,6 +2,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -68,8 +69,8 @@ def test_noise_after_a_date_changes_nothing_before(labeler, panel):
 
 def test_fit_looks_at_training_rows_only(bundle, labeler, panel):
     noisy = RegimeLabeler(bundle, n_regimes=3).fit(with_noise_after(panel, TRAIN - 1))
-    assert noisy.penalty_ == labeler.penalty_
-    np.testing.assert_array_equal(noisy.centres_, labeler.centres_)
+    assert noisy.model_.penalty == labeler.model_.penalty
+    np.testing.assert_array_equal(noisy.model_.centres, labeler.model_.centres)
     assert noisy.names_ == labeler.names_
 
 
@@ -241,3 +242,68 @@ def test_a_parameter_out_of_range_is_refused(bundle, panel, parameters, message)
 def test_labelling_before_fitting_is_refused(bundle, panel):
     with pytest.raises(InputError, match=r"call fit"):
         RegimeLabeler(bundle).predict(panel)
+
+
+def test_names_of_an_earlier_fit_are_kept_by_a_registry(bundle, labeler, panel):
+    registry = labeler.signature_.assign(name=["quiet days", "as usual", "storm"])
+    again = RegimeLabeler(bundle, n_regimes=3).fit(panel, until=panel.dates[TRAIN + 200], registry=registry)
+    assert again.names_ == ("quiet days", "as usual", "storm")
+    assert again.signature_["name"].tolist() == ["quiet days", "as usual", "storm"]
+    assert again.label(panel).names == again.names_
+
+
+def test_until_learns_from_the_rows_up_to_it_and_needs_enough(bundle, labeler, panel):
+    same = RegimeLabeler(bundle, n_regimes=3).fit(panel, until=panel.dates[TRAIN - 1])
+    np.testing.assert_array_equal(same.model_.centres, labeler.model_.centres)
+    later = RegimeLabeler(bundle, n_regimes=3).fit(with_noise_after(panel, 1900), until=panel.dates[1900])
+    np.testing.assert_array_equal(
+        later.model_.centres, RegimeLabeler(bundle, n_regimes=3).fit(panel, until=panel.dates[1900]).model_.centres
+    )
+    with pytest.raises(InputError, match="fewer than 500 labelled rows"):
+        RegimeLabeler(bundle, n_regimes=3).fit(panel, until=panel.dates[300])
+
+
+def test_as_of_a_date_is_what_was_known_then(labeler, panel):
+    regimes, date = labeler.label(panel), panel.dates[1700]
+    then = regimes.as_of(date)
+    alone = labeler.label(panel[:1701])
+    np.testing.assert_array_equal(then.labels, alone.labels)
+    np.testing.assert_array_equal(then.transition_matrix, alone.transition_matrix)
+    assert then.summary().equals(alone.summary())
+    assert then.outlook().equals(alone.outlook())
+    assert str(date.astype("datetime64[D]")) in repr(then)
+    with pytest.raises(InputError, match="starts after 1999"):
+        regimes.as_of("1999-12-31")
+
+
+def test_the_outlook_goes_from_the_day_s_probabilities_to_the_usual_shares(labeler, panel):
+    regimes = labeler.label(panel)
+    outlook = regimes.outlook((1, 5, 100_000))
+    np.testing.assert_allclose(outlook[["now", "after 1", "after 5", "after 100000", "usual"]].sum(), 1.0)
+    np.testing.assert_allclose(outlook["now"], regimes.probabilities[-1])
+    np.testing.assert_allclose(outlook["after 1"], regimes.probabilities[-1] @ regimes.transition_matrix)
+    np.testing.assert_allclose(outlook["after 100000"], outlook["usual"], atol=0.05)
+    assert outlook["name"].tolist() == list(regimes.names)
+    assert labeler.label(panel[: HISTORY // 2]).outlook()["now"].isna().all()
+
+
+def test_features_in_a_table_give_arrays_and_states_that_persist(panel):
+    _, states = simulate_returns(2400, 8)
+    rng = np.random.default_rng(0)
+    table = states[:, None] + 0.7 * rng.standard_normal((2400, 3))
+    labeler = RegimeLabeler(n_regimes=3).fit(table[:TRAIN])
+    labels, p = labeler.predict(table), labeler.predict_proba(table)
+    assert np.mean(labels[TRAIN:] == states[TRAIN:]) > 0.85
+    np.testing.assert_array_equal(p.argmax(axis=1), labels)
+    np.testing.assert_array_equal(labeler.labels_, labels[:TRAIN])
+    np.testing.assert_array_equal(labeler.predict(table[:1500]), labels[:1500])
+    dated = pd.DataFrame(table, index=pd.DatetimeIndex(panel.dates), columns=list("xyz"))
+    weekly = RegimeLabeler(n_regimes=3).fit(dated[:TRAIN])
+    assert weekly.model_.half_spell == pytest.approx(labeler.model_.half_spell * 365.25 / 252, rel=0.01)
+    with pytest.raises(InputError, match="must strictly increase"):
+        weekly.predict(dated[::-1])
+
+
+def test_a_labeler_without_a_bundle_reads_no_panel(panel):
+    with pytest.raises(InputError, match="takes features"):
+        RegimeLabeler().fit(panel)

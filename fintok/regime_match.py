@@ -1,0 +1,62 @@
+"""Which regime is which after a refit: numbers follow volatility, names follow the regime."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LOGARITHMS, _LEVELS = ("volatility", "dispersion"), ("correlation",)
+FARTHEST = 1.0  # spreads of the old regimes: a regime farther from all of them is a new one
+
+
+class Match(NamedTuple):
+    """The old regime that each new one continues."""
+
+    regimes: NDArray[np.int64]  # (K_new,) number in the old table; -1 = none is left for it
+    distances: NDArray[np.float64]  # (K_new,) between their signatures, in spreads of the old ones; NaN for -1
+
+
+def match_regimes(old: "pd.DataFrame", new: "pd.DataFrame") -> Match:
+    """Match two signatures (`RegimeLabeler.signature_`, `Regimes.summary()`) one to one, the sum of distances least.
+
+    The distance is the root mean square, over log volatility, log dispersion and correlation, of the difference in
+    spreads (standard deviations over the old regimes; Kuhn, 1955, for the assignment). What is NaN in either table
+    is left out. Mean returns play no part: they are mostly noise.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    one, other = _coordinates(old), _coordinates(new)
+    known = np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0)
+    spread = np.maximum(one[:, known].std(axis=0), 1e-9)
+    difference = (other[:, None, known] - one[None, :, known]) / spread
+    distances = np.sqrt((difference**2).mean(axis=2)) if known.any() else np.zeros((len(other), len(one)))
+    rows, columns = linear_sum_assignment(distances)
+    regimes, found = np.full(len(other), -1), np.full(len(other), np.nan)
+    regimes[rows], found[rows] = columns, distances[rows, columns]
+    return Match(regimes, found)
+
+
+def carry_names(registry: "pd.DataFrame", signature: "pd.DataFrame") -> tuple[str, ...]:
+    """Names of the regimes of `signature`: the registry's where they match, else their own, made unique."""
+    match = match_regimes(registry, signature)
+    kept = [
+        registry["name"].iloc[regime] if regime >= 0 and distance <= FARTHEST else None
+        for regime, distance in zip(match.regimes, match.distances, strict=True)
+    ]
+    names, taken = [], {name for name in kept if name is not None}
+    for name, own in zip(kept, signature["name"], strict=True):
+        if name is None:
+            name = own if own not in taken else next(
+                f"{own} ({number})" for number in range(2, len(kept) + 3) if f"{own} ({number})" not in taken
+            )
+            taken.add(name)
+        names.append(name)
+    return tuple(names)
+
+
+def _coordinates(signature: "pd.DataFrame") -> NDArray[np.float64]:
+    logs = np.log(np.maximum(signature[list(_LOGARITHMS)].to_numpy(np.float64), 1e-12))
+    return np.concatenate([logs, signature[list(_LEVELS)].to_numpy(np.float64)], axis=1)

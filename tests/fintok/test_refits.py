@@ -1,0 +1,94 @@
+"""Regimes learned anew in one call: steady, named as before, and never knowing what comes."""
+
+import numpy as np
+import pytest
+
+import fintok
+from fintok.errors import InputError
+from fintok.regimes import RegimeLabeler
+from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns, with_noise_after
+
+TRAIN = 1000
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return make_panel(simulate_returns(2000, 5)[0])
+
+
+@pytest.fixture(scope="module")
+def labeler(panel):
+    return RegimeLabeler(FakeBundle(panel[:TRAIN]), n_regimes=3)
+
+
+@pytest.fixture(scope="module")
+def walk(labeler, panel):
+    return fintok.walk_forward(labeler, panel, refit="6M")
+
+
+def test_each_stretch_has_the_labels_of_the_fit_before_it(walk, labeler, panel):
+    first = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel)
+    until = TRAIN + round(0.5 * 365.25)
+    np.testing.assert_array_equal(walk.regimes.labels[:until], first.label(panel).labels[:until])
+    second = first.fit(panel, until=walk.refits["until"][1])
+    np.testing.assert_array_equal(walk.regimes.labels[until : until + 100], second.label(panel).labels[until:][:100])
+    assert walk.refits["rows"].tolist()[:2] == [TRAIN, until]
+    assert len(walk.refits) == 6
+    assert len(walk.regimes.labels) == len(panel)
+    assert walk.regimes.names == RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel).names_
+
+
+def test_agreement_is_high_and_its_minimum_is_the_worst_fit(walk):
+    assert walk.agreement_min == walk.refits["agreement"].min() <= walk.agreement_mean
+    assert walk.agreement_min > 0.8
+    assert np.isnan(walk.refits["agreement"][0])
+    assert (walk.refits["distance"][1:] < 1.0).all()
+    assert f"at worst {walk.agreement_min:.3f}" in repr(walk)
+
+
+@pytest.mark.parametrize("cut", [lambda panel: panel[:1301], lambda panel: with_noise_after(panel, 1300)])
+def test_no_label_knows_what_comes(walk, labeler, panel, cut):
+    again = fintok.walk_forward(labeler, cut(panel), refit="6M").regimes
+    np.testing.assert_array_equal(again.labels[:1301], walk.regimes.labels[:1301])
+    np.testing.assert_array_equal(again.probabilities[:1301], walk.regimes.probabilities[:1301])
+
+
+def test_the_labeler_is_left_alone_and_one_pass_of_the_network_is_enough(panel):
+    bundle = FakeBundle(panel[:TRAIN])
+    labeler = RegimeLabeler(bundle, n_regimes=2)
+    fintok.walk_forward(labeler, panel)
+    assert bundle.calls == ["forecast"]
+    assert not labeler.__sklearn_is_fitted__()
+
+
+def test_regimes_that_trade_places_keep_their_numbers(labeler, panel, monkeypatch):
+    """Fits after the first number their regimes the other way round."""
+    honest = RegimeLabeler.fit
+
+    def reversed_fit(self, panel, **settings):
+        fitted = honest(self, panel, **settings)
+        if settings["until"] > panel.dates[TRAIN]:
+            fitted.signature_ = fitted.signature_.iloc[::-1].reset_index(drop=True)
+            object.__setattr__(fitted.model_, "centres", fitted.model_.centres[::-1].copy())
+        return fitted
+
+    monkeypatch.setattr(RegimeLabeler, "fit", reversed_fit)
+    turned = fintok.walk_forward(labeler, panel, refit="6M")
+    assert turned.agreement_min > 0.8
+    p, labels = turned.regimes.probabilities, turned.regimes.labels
+    np.testing.assert_array_equal(p[labels >= 0].argmax(axis=1), labels[labels >= 0])
+
+
+@pytest.mark.parametrize("refit", ["yearly", "0M", "1.5Y"])
+def test_a_refit_of_another_form_is_refused(labeler, panel, refit):
+    with pytest.raises(InputError, match="as 90D, 6W, 3M or 1Y"):
+        fintok.walk_forward(labeler, panel, refit=refit)
+
+
+def test_too_little_before_or_after_the_start_is_refused(labeler, panel):
+    with pytest.raises(InputError, match="fewer than 500 labelled rows"):
+        fintok.walk_forward(labeler, panel, start="2001-01-01")
+    with pytest.raises(InputError, match="1000 of its 1000 rows"):
+        fintok.walk_forward(labeler, panel[:TRAIN])
+    with pytest.raises(InputError, match="without a bundle takes features"):
+        fintok.walk_forward(RegimeLabeler(), panel)

@@ -14,6 +14,7 @@ from fintok.faults import Fault
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+OURS, SCORE_ALONE = "fintok", "fintok, score alone"  # with its named checks, and without
 BUDGETS = (1.0, 5.0)  # false alarms per 1,000 asset-days
 UNJUDGED = 20  # rows after a fault: trailing windows still hold it
 BUFFER = 20  # rows, of the volume under the precision-recall surface
@@ -27,6 +28,27 @@ class Detection(NamedTuple):
     rank: NDArray[np.int64]  # (E,) assets with a higher score than the event's over its days; 0 = it stands first
     precision: float  # average precision over asset-days of the kinds that count
     volume: float  # VUS-PR over the same, buffers of 0 to 20 rows
+
+
+class Contest(NamedTuple):
+    """What all detectors found of the same faults."""
+
+    kinds: tuple[str, ...]  # (E,) of each event
+    counted: tuple[str, ...]  # kinds that count for precision, delay and rank
+    found: dict[str, Detection]  # by detector; fintok's are the first
+
+    def events(self, kinds: Sequence[str]) -> Flags:
+        """(E,) those of the given kinds."""
+        return np.isin(self.kinds, list(kinds))
+
+    def recall(self, name: str, kind: str, budget: int) -> float:
+        """Share of the events of a kind that a detector caught; NaN where there is none."""
+        caught = self.found[name].caught[budget, self.events([kind])]
+        return float(caught.mean()) if caught.size else float("nan")
+
+    def mean_recall(self, name: str, budget: int) -> float:
+        """Mean over the kinds that count."""
+        return float(np.nanmean([self.recall(name, kind, budget) for kind in self.counted]))
 
 
 class Truth:

@@ -13,8 +13,10 @@ def average_precision(scores: Array, labels: Flags) -> float:
     """Mean precision at the scores (N,) of what is labelled; NaN where nothing is. Ties share the lower precision."""
     if not labels.any():
         return float("nan")
-    hits, chosen, _ = _staircase(scores, labels.astype(np.float64))
-    return float(np.diff(hits, prepend=0.0) @ (hits / chosen) / hits[-1])
+    order = np.argsort(-scores, kind="stable")
+    last = _last_of_equal(scores[order])
+    hits = np.cumsum(labels[order])[last]
+    return float(np.diff(hits, prepend=0.0) @ (hits / (last + 1.0)) / hits[-1])
 
 
 def vus_pr(scores: Array, labels: Flags, judged: Flags, buffer: int) -> float:
@@ -29,29 +31,27 @@ def vus_pr(scores: Array, labels: Flags, judged: Flags, buffer: int) -> float:
     if not labels.any():
         return float("nan")
     distance = _distance(labels, buffer // 2 + 1)
-    return float(np.mean([_area(scores, labels, judged, distance, width) for width in range(buffer + 1)]))
+    inside = judged | (distance <= buffer // 2)
+    order = np.argsort(-scores[inside], kind="stable")  # once for all buffers
+    ordered, away, counts = scores[inside][order], distance[inside][order], judged[inside][order]
+    last = _last_of_equal(ordered)
+    areas = []
+    for width in range(buffer + 1):
+        half = width // 2
+        weight = np.zeros(buffer // 2 + 2)  # by distance
+        weight[: half + 1] = np.sqrt(1.0 - np.arange(half + 1) / max(width, 1))
+        hits = np.cumsum(weight[away])[last]
+        chosen = np.cumsum(counts | (away <= half))[last]
+        peaks = np.sort(_peaks(scores, distance <= half))
+        found = 1.0 - np.searchsorted(peaks, ordered[last], side="left") / len(peaks)
+        recall = np.minimum(hits / ((labels.sum() + hits[-1]) / 2.0), 1.0) * found
+        areas.append(np.diff(recall, prepend=0.0) @ (hits / np.maximum(chosen, 1)))
+    return float(np.mean(areas))
 
 
-def _area(scores: Array, labels: Flags, judged: Flags, distance: NDArray[np.int64], width: int) -> float:
-    """Area under precision against recall with a buffer of `width` rows."""
-    near = distance <= width // 2
-    weight = np.where(near, np.sqrt(np.maximum(1.0 - distance / max(width, 1), 0.0)), 0.0)
-    weight[labels] = 1.0
-    counts = judged | near
-    hits, chosen, steps = _staircase(scores[counts], weight[counts])
-    positives = (labels.sum() + hits[-1]) / 2.0
-    peaks = np.sort(_peaks(scores, near))
-    found = 1.0 - np.searchsorted(peaks, steps, side="left") / len(peaks)
-    recall = np.minimum(hits / positives, 1.0) * found
-    return float(np.diff(recall, prepend=0.0) @ (hits / chosen))
-
-
-def _staircase(scores: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """At each score from the highest on: weight found, how many are found, and the score; equal ones together."""
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    return np.cumsum(weights[order])[last], last + 1.0, ordered[last]
+def _last_of_equal(ordered: Array) -> NDArray[np.intp]:
+    """Places at which a run of equal numbers ends."""
+    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
 
 
 def _distance(labels: Flags, limit: int) -> NDArray[np.int64]:

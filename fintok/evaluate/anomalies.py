@@ -1,0 +1,187 @@
+"""Anomaly scores beside the usual detectors: faults planted in the panel's own prices, after train_end only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.anomaly import AnomalyScorer
+from fintok.errors import InputError
+from fintok.evaluate.alarms import alarm_table, alarm_verdicts, fixed_threshold_alarms, wild_months
+from fintok.evaluate.anomaly_rivals import RIVALS, WARM_UP, Detector
+from fintok.evaluate.detection import OURS, SCORE_ALONE, Contest, Truth, detect, thresholds
+from fintok.evaluate.detection_tables import detection_verdicts, detector_table, kind_table, ladder_table
+from fintok.evaluate.result import Findings, Progress, left_out
+from fintok.fault_kinds import BAR_KINDS, KINDS, RUNGS
+from fintok.faults import FaultyPanel, kinds_for, plant_faults
+from fintok.progress import track
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fintok.bundle import Bundle
+    from fintok.panel import Panel
+    from fintok.score_result import Scores
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+NINE = (  # one of each family: prints, actions, feeds, relations, distributions
+    "spike 8",
+    "decimal shift",
+    "missed split",
+    "FX leg slip",
+    "stale",
+    "swap",
+    "decoupling",
+    "volatility burst",
+    "drift",
+)
+CHECKED = 1000.0  # added to the score where a named check fires: above every score
+MOST_PASSES = 20
+AFTER_TRAIN_END = 50  # rows before the first fault
+FEWEST_TRAINING, FEWEST_JUDGED = 250, 250  # rows
+
+
+def evaluate_anomalies(
+    bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track, events: int = 100
+) -> Findings:
+    """Judge the scores of a bundle on a panel beside the rivals that are installed.
+
+    Parameters
+    ----------
+    events
+        Faults of each kind, at least, as far as twenty passes over the panel have room for them; a third as many of
+        each that is milder or harsher than the usual one.
+
+    Raises InputError for fewer than 250 rows up to the bundle's train_end, or 250 after it.
+    """
+    cut = _cut(bundle, panel)
+    scorer = AnomalyScorer(bundle).fit(panel)  # it keeps its readings: of a panel with faults it reads the rest
+    clean = scorer.score(panel)
+    rivals = _fit_rivals(panel, cut)
+    calm = {OURS: with_checks(clean), SCORE_ALONE: clean.score}
+    calm |= {name: rivals[name](panel) for name in progress(list(rivals), "rivals")}
+    arena = Arena(scorer, rivals, {name: thresholds(scores[cut:]) for name, scores in calm.items()}, cut)
+
+    kinds, rungs = kinds_for(panel), kinds_for(panel, tuple(RUNGS))
+    usual = arena.hold(progress(_plant(panel, kinds, cut, events, seed), "faults"), kinds_for(panel, NINE))
+    others = arena.hold(progress(_plant(panel, rungs, cut, -(-events // 3), seed), "mild and harsh faults"), rungs)
+    tables = {
+        "detectors": detector_table(usual),
+        "recall by kind": kind_table(usual, kinds, budget=0),
+        "recall by kind at 5": kind_table(usual, kinds, budget=1),
+        "recall by severity": ladder_table(usual, others),
+        "alarms": _alarms(clean, calm, cut, scorer.alarms_per_1000),
+    }
+    from fintok.plots.detection import alarm_lines, recall_by_severity, recall_map
+
+    figures = {
+        "Share of the planted faults that are caught, in per cent, when each detector may raise one false alarm per "
+        "1,000 asset-days.": recall_map(tables["recall by kind"]),
+        "The same for faults from mild to harsh.": recall_by_severity(tables["recall by severity"]),
+        "Alarms without any planted fault: fintok adapts its level, the others keep the threshold of the training "
+        "rows.": alarm_lines(tables["alarms"]),
+    }
+    verdicts = [
+        *detection_verdicts(usual),
+        *alarm_verdicts(tables["alarms"], scorer.alarms_per_1000, wild_months(panel, cut)),
+        *_not_planted(panel),
+        *left_out({name: rival.package for name, rival in RIVALS.items() if rival.package}),
+    ]
+    return Findings(tables, figures, verdicts)
+
+
+def with_checks(scores: Scores) -> Array:
+    """(T, A) scores, above all others where a named check fires."""
+    by_check = scores.reason_codes > len(scores.statistics)
+    return np.where(by_check, CHECKED + np.nan_to_num(scores.score), scores.score)
+
+
+def _cut(bundle: Bundle, panel: Panel) -> int:
+    """Rows up to train_end. Raises InputError where there is too little to learn from or to judge."""
+    cut = int((panel.dates <= bundle.train_end).sum())
+    date = np.datetime_as_string(bundle.train_end, unit="D")
+    if cut < FEWEST_TRAINING:
+        raise InputError(
+            f"{panel.source}: {cut} rows up to the model's train_end, {date}; the rivals learn from these and need "
+            f"{FEWEST_TRAINING}: give a panel with a longer past"
+        )
+    if panel.num_days - cut < FEWEST_JUDGED:
+        raise InputError(
+            f"{panel.source}: {panel.num_days - cut} rows after the model's train_end, {date}; {FEWEST_JUDGED} are "
+            "the least to plant faults in: train with an earlier --train-end, or give a panel that goes on longer"
+        )
+    return cut
+
+
+def _fit_rivals(panel: Panel, cut: int) -> dict[str, Detector]:
+    """Those that are installed, and for which the panel has the column."""
+    training = panel[:cut]
+    return {
+        name: rival.fit(training)
+        for name, rival in RIVALS.items()
+        if (rival.package is None or find_spec(rival.package)) and (rival.field is None or rival.field in panel.fields)
+    }
+
+
+def _plant(panel: Panel, kinds: Sequence[str], cut: int, events: int, seed: int) -> list[Callable[[], FaultyPanel]]:
+    """As many panels as it takes to have `events` of each kind, each made when it is asked for: they are large."""
+    rows = range(cut + AFTER_TRAIN_END, panel.num_days)
+    first = plant_faults(panel, kinds, rows, seed=seed)
+    fewest = min(sum(fault.kind == kind for fault in first.faults) for kind in kinds)
+    passes = min(-(-events // max(fewest, 1)), MOST_PASSES)
+    return [partial(plant_faults, panel, kinds, rows, seed=seed + number) for number in range(passes)]
+
+
+class Arena:
+    """Detectors that are ready, and the thresholds that each passes on the panel without faults."""
+
+    def __init__(
+        self, scorer: AnomalyScorer, rivals: Mapping[str, Detector], limits: Mapping[str, Array], cut: int
+    ) -> None:
+        self.scorer, self.rivals, self.limits, self.cut = scorer, rivals, limits, cut
+
+    def hold(self, planted: Iterable[Callable[[], FaultyPanel]], counted: tuple[str, ...]) -> Contest:
+        """Let every detector score every panel; what is kept is the scores from row `cut` on."""
+        scores: dict[str, list[Array]] = {name: [] for name in self.limits}
+        truths: list[Truth] = []
+        for make in planted:
+            panel, faults = make()
+            moved = [fault._replace(row=fault.row - self.cut) for fault in faults]
+            truths.append(Truth(moved, (panel.num_days - self.cut, panel.num_assets), 0, counted))
+            for name, found in self._scores(panel):
+                scores[name].append(found)
+        kinds = tuple(kind for truth in truths for kind in truth.kinds)
+        found = {name: detect(self.limits[name], each, truths) for name, each in scores.items()}
+        return Contest(kinds, counted, found)
+
+    def _scores(self, panel: Panel) -> Iterator[tuple[str, Array]]:
+        """(detector, scores of the rows from `cut` on)."""
+        ours = self.scorer.score(panel)
+        yield OURS, with_checks(ours)[self.cut :]
+        yield SCORE_ALONE, ours.score[self.cut :]
+        start = max(self.cut - WARM_UP, 0)
+        for name, detector in self.rivals.items():
+            yield name, detector(panel[start:])[self.cut - start :]
+
+
+def _alarms(clean: Scores, calm: Mapping[str, Array], cut: int, per_1000: float) -> pd.DataFrame:
+    """Of fintok as it is used, and of the rivals with a threshold that is set once."""
+    alarms = {OURS: (clean.is_alarm, np.isfinite(clean.p_value))}
+    for name, scores in calm.items():
+        if name not in (OURS, SCORE_ALONE):
+            alarms[name] = fixed_threshold_alarms(scores, cut, per_1000), np.isfinite(scores)
+    return alarm_table(clean.panel, cut, alarms)
+
+
+def _not_planted(panel: Panel) -> list[str]:
+    """A sentence on the kinds of faults that the panel cannot have."""
+    missing = [kind for kind in (*KINDS, *BAR_KINDS) if kind not in kinds_for(panel)]
+    why = "has no prices" if panel.prices is None else "has no bars (high, close, volume)"
+    return [f"Not planted, because the panel {why}: {', '.join(missing)}."] if missing else []

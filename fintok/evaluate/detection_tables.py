@@ -1,0 +1,113 @@
+"""Tables and sentences of a contest of detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fintok.evaluate.detection import BUDGETS, OURS, SCORE_ALONE, Contest
+from fintok.fault_kinds import LADDERS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLEARLY = 2.0  # standard errors of a difference of recalls
+
+
+def detector_table(contest: Contest) -> pd.DataFrame:
+    """A row a detector, over the kinds that count: mean recall at each budget, average precision, VUS-PR, median
+    rows to the first alarm where there was one (at the first budget), and how often the right asset is among the
+    one or three with the highest scores."""
+    import pandas as pd
+
+    events = contest.events(contest.counted)
+    rows = []
+    for name, found in contest.found.items():
+        delay = found.delay[0, events]
+        delay = delay[np.isfinite(delay)]
+        rows.append(
+            {
+                "detector": name,
+                **{f"recall_at_{budget:g}": contest.mean_recall(name, place) for place, budget in enumerate(BUDGETS)},
+                "average_precision": found.precision,
+                "vus_pr": found.volume,
+                "delay_rows": float(np.median(delay)) if len(delay) else np.nan,
+                "hit_at_1": float((found.rank[events] < 1).mean()),
+                "hit_at_3": float((found.rank[events] < 3).mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def kind_table(contest: Contest, kinds: Sequence[str], budget: int) -> pd.DataFrame:
+    """A row a kind of fault: how many were planted, whether it is of those that count, recall of each detector."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "kind": kind,
+            "faults": int(contest.events([kind]).sum()),
+            "counts": kind in contest.counted,
+            **{name: contest.recall(name, kind, budget) for name in contest.found},
+        }
+        for kind in kinds
+    )
+
+
+def ladder_table(usual: Contest, others: Contest) -> pd.DataFrame:
+    """A row a rung, from mild to harsh: family, rung, how many were planted, recall of each detector at one alarm."""
+    import pandas as pd
+
+    rows = []
+    for family, names in LADDERS.items():
+        for rung in names:
+            contest = usual if rung in usual.kinds else others
+            faults = int(contest.events([rung]).sum())
+            if faults:
+                recall = {name: contest.recall(name, rung, 0) for name in contest.found}
+                rows.append({"family": family, "kind": rung, "faults": faults, **recall})
+    return pd.DataFrame(rows)
+
+
+def detection_verdicts(contest: Contest) -> list[str]:
+    """Who caught most, on the whole and kind by kind."""
+    rivals = [name for name in contest.found if name not in (OURS, SCORE_ALONE)]
+    table = detector_table(contest).set_index("detector")
+
+    def beside(column: str, style: str) -> str:
+        best = table.loc[rivals, column].astype(float).idxmax()
+        return f"{table.loc[OURS, column]:{style}} against {table.loc[best, column]:{style}} ({best})"
+
+    ahead, behind, level = [], [], []
+    for kind in dict.fromkeys(contest.kinds):
+        events = contest.events([kind])
+        best = max(rivals, key=lambda name: contest.recall(name, kind, 0))
+        ours, theirs = (contest.found[name].caught[0, events].astype(np.float64) for name in (OURS, best))
+        difference, error = _paired(ours, theirs)
+        text = f"{kind} ({ours.mean():.0%} against {theirs.mean():.0%}, {best})"
+        if abs(difference) <= CLEARLY * error:
+            level.append(kind)
+        else:
+            (ahead if difference > 0.0 else behind).append(text)
+    alone = table.loc[SCORE_ALONE, f"recall_at_{BUDGETS[0]:g}"]
+    return [
+        f"Of {len(contest.counted)} kinds of planted faults {OURS} catches, beside the best rival: "
+        f"{beside('recall_at_1', '.0%')} at one false alarm per 1,000 asset-days ({alone:.0%} by its score alone), "
+        f"{beside('recall_at_5', '.0%')} at five.",
+        f"Average precision is {beside('average_precision', '.2f')}, VUS-PR {beside('vus_pr', '.2f')}; the right "
+        f"asset stands first in {beside('hit_at_1', '.0%')}.",
+        f"{OURS} is clearly ahead of the best rival on {_listed(ahead)}; behind on {_listed(behind)}; about level "
+        f"on {_listed(level)}.",
+    ]
+
+
+def _paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    """Mean difference of two series over the same events, and its standard error; at least that of one event."""
+    difference = ours - theirs
+    return float(difference.mean()), max(float(difference.std()) / len(difference) ** 0.5, 0.5 / len(difference))
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts) if parts else "none"

@@ -1,0 +1,209 @@
+"""Tokens: how well hidden ones are told from the rest, how much of the vocabulary is in use, and what carries over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.bundle import describe_panel
+from fintok.errors import InputError
+from fintok.evaluate.codes import agreement, shared_information, usage
+from fintok.evaluate.result import Findings, Progress
+from fintok.progress import track
+from fintok.yardstick import Yardstick, measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fintok.bundle import Bundle
+    from fintok.panel import Panel
+
+MASKS = {"asset": "a quarter of the assets", "forecast": "the coming patch of all", "block": "blocks"}
+
+
+def evaluate_tokens(
+    bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track, others: Sequence[Bundle] = ()
+) -> Findings:
+    """Judge the tokens of a bundle on the rows of a panel after train_end.
+
+    Parameters
+    ----------
+    others
+        Bundles of other seeds, or of the same market to another date: do they read the panel alike?
+
+    Raises InputError for a panel that does not go on for ten windows of days after train_end.
+    """
+    cut = int((panel.dates <= bundle.train_end).sum())
+    found = measure(bundle, panel, seed)
+    if np.isnan(found.asset):
+        raise InputError(
+            f"{panel.source}: too few rows after the model's train_end, "
+            f"{np.datetime_as_string(bundle.train_end, unit='D')}, for ten windows of "
+            f"{bundle.config.imaging.window_days} days"
+        )
+    since = max(2 * cut - panel.num_days, 0)  # as many days before train_end as after it
+    codes, surprise = bundle.codes(panel), bundle.surprise(panel, since=since).surprise
+    tables = {
+        "masked nll": _nll_table(found),
+        "codebook": _codebook_table(bundle, codes, cut),
+        "transfer": _transfer_table(bundle, panel, found, surprise, cut),
+        "by asset": _asset_table(bundle, panel, codes, surprise, cut),
+    }
+    if others:
+        tables["stability"] = _stability_table([bundle, *others], panel, cut, progress)
+    from fintok.plots.training import yardstick_bars
+    from fintok.plots.vocabulary import codebook_usage
+
+    bars = {
+        row["hidden"]: {name: row[name] for name in ("model", "factor_model", "marginal") if np.isfinite(row[name])}
+        for row in tables["masked nll"].to_dict("records")
+    }
+    figures = {
+        "Mean negative log-likelihood of hidden tokens; the marginal only knows how often each code occurs.": (
+            yardstick_bars(bars)
+        ),
+        "How often each code occurs after train end, most frequent first.": codebook_usage(
+            np.bincount(codes[cut:][codes[cut:] >= 0], minlength=bundle.codebook_size)
+        ),
+    }
+    return Findings(tables, figures, _verdicts(tables))
+
+
+def _nll_table(found: Yardstick) -> pd.DataFrame:
+    """A row a mask: nats per token of each predictor, and what the model is worth beside them."""
+    import pandas as pd
+
+    rows = []
+    for mask, hidden in MASKS.items():
+        model, marginal = (float(getattr(found, name)) for name in (mask, f"{mask}_marginal"))
+        factor = found.asset_factor if mask == "asset" else float("nan")
+        rows.append(
+            {
+                "hidden": hidden,
+                "model": model,
+                "factor_model": factor,
+                "marginal": marginal,
+                "bits_gained": (marginal - model) / np.log(2.0),
+                "perplexity": np.exp(model),
+                "above_factor_model": model / factor - 1.0,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _codebook_table(bundle: Bundle, codes: NDArray[np.int32], cut: int) -> pd.DataFrame:
+    """Use of the codes in training, and on the rows after train_end."""
+    import pandas as pd
+
+    judged = codes[cut:]
+    counts = {
+        "in training": bundle.vocabulary.counts,
+        "after train end": np.bincount(judged[judged >= 0], minlength=bundle.codebook_size),
+    }
+    return pd.DataFrame([{"rows": rows, "codes": bundle.codebook_size, **usage(each)} for rows, each in counts.items()])
+
+
+def _transfer_table(
+    bundle: Bundle, panel: Panel, found: Yardstick, surprise: NDArray[np.float32], cut: int
+) -> pd.DataFrame:
+    """What was not seen in training beside what was: nats per token with a quarter of the assets hidden, and the
+    ratio of perplexities, unseen to seen."""
+    import pandas as pd
+
+    rows = []
+
+    def compare(what: str, unseen: float, seen: float) -> None:
+        if np.isfinite(unseen) and np.isfinite(seen):
+            ratio = float(np.exp(unseen - seen))
+            rows.append({"unseen": what, "nll_unseen": unseen, "nll_seen": seen, "perplexity_ratio": ratio})
+
+    is_own = describe_panel(panel[:cut])["sha256"] == bundle.training_panel["sha256"]
+    if is_own:
+        compare("days after train end, beside days before it", _mean(surprise[cut:]), _mean(surprise[:cut]))
+    else:
+        seen = float(bundle.figures.get("masked NLL asset", np.nan))
+        compare("this panel, beside the training panel, both after train end", found.asset, seen)
+        known = np.isin(panel.assets, bundle.training_panel.get("assets", ()))
+        if known.any() and not known.all():
+            unseen, seen = _mean(surprise[cut:, ~known]), _mean(surprise[cut:, known])
+            compare("assets that were not in training, beside those that were", unseen, seen)
+    return pd.DataFrame(rows, columns=["unseen", "nll_unseen", "nll_seen", "perplexity_ratio"])
+
+
+def _asset_table(
+    bundle: Bundle, panel: Panel, codes: NDArray[np.int32], surprise: NDArray[np.float32], cut: int
+) -> pd.DataFrame:
+    """A row an asset: nats per token after train_end when it is hidden with a quarter of the others."""
+    import pandas as pd
+
+    counts = bundle.vocabulary.counts + 0.5
+    marginal = np.where(codes[cut:] >= 0, -np.log(counts / counts.sum())[codes[cut:]], np.nan)
+    known = np.isfinite(surprise[cut:])
+    return pd.DataFrame(
+        {
+            "symbol": name,
+            "tokens": int(known[:, asset].sum()),
+            "model": _mean(surprise[cut:, asset]),
+            "marginal": _mean(np.where(known[:, asset], marginal[:, asset], np.nan)),
+        }
+        for asset, name in enumerate(panel.assets)
+    )
+
+
+def _stability_table(bundles: Sequence[Bundle], panel: Panel, cut: int, progress: Progress) -> pd.DataFrame:
+    """Do bundles read the rows after `cut` alike? Each beside the one before it, codes matched on earlier rows."""
+    import pandas as pd
+
+    reads = [bundle.codes(panel) for bundle in progress(bundles, "codes of all models")]
+    rows = []
+    for (one, first), (other, second) in pairwise(zip(bundles, reads, strict=True)):
+        both = (first >= 0) & (second >= 0)
+        early, late = both[:cut], both[cut:]
+        row: dict[str, object] = {"models": f"{one!r} and {other!r}"}
+        for what, a, b in (
+            ("codes", first, second),
+            ("words", one.word_of_code[first], other.word_of_code[second]),
+        ):
+            pairs = (a[:cut][early], b[:cut][early]), (a[cut:][late], b[cut:][late])
+            row[f"{what}_agreement"] = agreement(*pairs)
+            row[f"{what}_shared_information"] = shared_information(*pairs[1])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _verdicts(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """What the tables say, a sentence each."""
+    rows = tables["masked nll"].set_index("hidden")
+    first = rows.loc[MASKS["asset"]]
+    place = f"{abs(first['above_factor_model']):.1%} {'above' if first['above_factor_model'] > 0.0 else 'below'}"
+    gains = ", ".join(f"{row['bits_gained']:.2f} with {hidden} hidden" for hidden, row in rows.iterrows())
+    codebook = tables["codebook"].set_index("rows")
+    verdicts = [
+        f"With a quarter of the assets hidden, a token costs {first['model']:.2f} nats: {place} the linear factor "
+        f"model's {first['factor_model']:.2f}; the marginal pays {first['marginal']:.2f}.",
+        f"Bits gained per token over the marginal: {gains}.",
+        f"After train end {codebook.loc['after train end', 'used']:.0%} of the codes occur, at a perplexity of "
+        f"{codebook.loc['after train end', 'perplexity']:.0f}; in training "
+        f"{codebook.loc['in training', 'perplexity']:.0f} of {codebook.loc['in training', 'codes']}.",
+    ]
+    transfer = [
+        f"Perplexity unseen to seen ({row['unseen']}): {row['perplexity_ratio']:.2f} "
+        f"({row['nll_unseen']:.2f} against {row['nll_seen']:.2f} nats)."
+        for row in tables["transfer"].to_dict("records")
+    ]
+    stability = [
+        f"{row['models']}: {row['codes_agreement']:.0%} of the codes and {row['words_agreement']:.0%} of the words are "
+        "the same once matched on earlier days."
+        for row in (tables["stability"].to_dict("records") if "stability" in tables else ())
+    ]
+    return [*verdicts, *transfer, *stability]
+
+
+def _mean(values: NDArray[np.floating]) -> float:
+    """Of the finite values; NaN where there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")

@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fintok.errors import InputError
+from fintok.evaluate import tokens
+from fintok.evaluate.tokens import evaluate_tokens
+
+
+@pytest.fixture(scope="module")
+def found(small_bundle, small_panel):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fintok.yardstick.MAX_TOKENS", 120)
+        patch.setattr("fintok.yardstick.NUM_PATHS", 20)
+        yield evaluate_tokens(small_bundle, small_panel, others=[small_bundle])
+
+
+def test_each_mask_stands_beside_its_yardsticks(found):
+    table = found.tables["masked nll"].set_index("hidden")
+    assert list(table.index) == list(tokens.MASKS.values())
+    np.testing.assert_allclose(table["perplexity"], np.exp(table["model"]))
+    np.testing.assert_allclose(table["bits_gained"], (table["marginal"] - table["model"]) / np.log(2))
+    assert np.isfinite(table["factor_model"]).tolist() == [True, False, False]
+
+
+def test_use_of_the_codes_is_counted_on_rows_after_train_end(found, small_bundle, small_panel):
+    cut = int((small_panel.dates <= small_bundle.train_end).sum())
+    table = found.tables["codebook"].set_index("rows")
+    assert table.loc["after train end", "tokens"] == (small_bundle.codes(small_panel)[cut:] >= 0).sum()
+    assert table.loc["in training", "tokens"] == small_bundle.vocabulary.counts.sum()
+
+
+def test_the_own_panel_compares_days_another_one_panels(found, small_bundle, small_panel, monkeypatch):
+    monkeypatch.setattr("fintok.yardstick.MAX_TOKENS", 120)
+    monkeypatch.setattr("fintok.yardstick.NUM_PATHS", 20)
+    (own,) = found.tables["transfer"].to_dict("records")
+    assert own["unseen"].startswith("days after train end")
+    assert own["perplexity_ratio"] == pytest.approx(np.exp(own["nll_unseen"] - own["nll_seen"]))
+    fewer = small_panel.select(small_panel.assets[:8])
+    (other,) = evaluate_tokens(small_bundle, fewer).tables["transfer"].to_dict("records")
+    assert other["nll_seen"] == small_bundle.figures["masked NLL asset"]
+    named = replace(small_bundle, training_panel={**small_bundle.training_panel, "assets": list(fewer.assets[:6])})
+    rows = evaluate_tokens(named, fewer).tables["transfer"].to_dict("records")
+    assert [row["unseen"].split()[0] for row in rows] == ["this", "assets"]
+
+
+def test_assets_are_told_apart(found, small_panel):
+    table = found.tables["by asset"]
+    assert list(table["symbol"]) == list(small_panel.assets)
+    assert (np.isfinite(table["model"]) == (table["tokens"] > 0)).all()
+
+
+def test_a_model_agrees_with_itself(found):
+    (row,) = found.tables["stability"].to_dict("records")
+    for column in ("codes_agreement", "words_agreement", "codes_shared_information"):
+        assert row[column] == pytest.approx(1.0)
+    assert any("are the same once matched" in sentence for sentence in found.verdicts)
+
+
+def test_rows_after_train_end_are_needed(small_bundle, small_panel):
+    with pytest.raises(InputError, match="too few rows after the model's train_end"):
+        evaluate_tokens(small_bundle, small_panel.until(small_bundle.train_end))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -19,8 +19,6 @@ from fintok.commands.options import (
     say_wrote,
 )
 
-Part = Literal["regimes", "anomalies", "tokens", "simulation"]
-
 
 def _parts(kind: type, tokens: tuple) -> tuple[str, ...]:
     """``regimes,tokens`` and ``regimes tokens`` alike."""
@@ -33,8 +31,13 @@ def evaluate(
     panel: PanelPath,
     out: Annotated[Path, Parameter(help="Folder for the page, evaluation.html, and the tables.")],
     only: Annotated[
-        tuple[Part, ...],
-        Parameter(help="Parts to judge, as regimes,tokens.", converter=_parts, negative=(), consume_multiple=True),
+        tuple[str, ...],
+        Parameter(
+            help="Parts to judge, as regimes,tokens; of regimes, anomalies, tokens and simulation.",
+            converter=_parts,
+            negative=(),
+            consume_multiple=True,
+        ),
     ] = ("regimes", "anomalies", "tokens"),
     seed: Annotated[int, Parameter(help="Of the planted faults, and of every method's random start.")] = 0,
     overwrite: Overwrite = False,

@@ -36,6 +36,7 @@ def evaluation(panel, bundle, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regime_scores, "NUMBERS", (2, 3))
         patch.setattr(stability, "NUM_REFITS", 2)
+        patch.setattr(regimes, "SWITCHES", (4.0, 25.0))
         patch.setattr(regimes, "RIVALS", [rival for rival in RIVALS if rival.package is None])
         return runner.evaluate(bundle, panel, tmp_path_factory.mktemp("out"), parts=("regimes",))
 
@@ -137,4 +138,4 @@ def test_numbers_are_shown_with_the_decimals_they_differ_by():
     shown = readable(table)
     assert list(shown.columns) == ["Log score", "Switches a year", "Regimes", "R²"]
     assert shown.iloc[0].tolist() == ["2.6012", "2.0", "2", "–"]
-    assert shown.iloc[1].tolist() == ["2.6551", "25.3", "1,200", "0.5000"]
+    assert shown.iloc[1].tolist() == ["2.6551", "25.3", "1,200", "0.500"]

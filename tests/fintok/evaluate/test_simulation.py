@@ -28,7 +28,7 @@ def test_tails_change_no_variance(degrees):
 @pytest.mark.parametrize(("degrees", "ceiling"), [(np.inf, 0.945), (5.0, 0.914)])
 def test_the_ceiling_is_the_published_one(degrees, ceiling):
     rng = np.random.default_rng(1)
-    worlds = [simulate(1, degrees, rng) for _ in range(25)]
+    worlds = [simulate(1, degrees, rng) for _ in range(20)]
     found = [balanced_accuracy(world.ceiling[-JUDGED:], world.states[-JUDGED:]) for world in worlds]
     assert np.mean(found) == pytest.approx(ceiling, abs=0.02)
 

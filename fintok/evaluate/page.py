@@ -93,7 +93,7 @@ def render(findings: Mapping[str, Findings], bundle: Bundle, panel: Panel) -> st
             page.figure(figure, caption)
         for name, table in found.tables.items():
             page.heading(name.capitalize())
-            page.table(readable(table[:MAX_ROWS]))
+            page.table(readable(table.head(MAX_ROWS)))
             if len(table) > MAX_ROWS:
                 file = f"{part}_{name.replace(' ', '_')}.parquet"
                 page.paragraph(f"The first {MAX_ROWS} of {len(table):,} rows; {file} has them all.")

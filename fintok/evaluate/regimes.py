@@ -123,7 +123,7 @@ def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
             end = bundle.train_end if rows == market.cut else panel.dates[rows - 1]
             known = KnownForecast(bundle, forecast, end)
             labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
-            labels = labeler.fit(panel).predict(panel).to_numpy(dtype=np.int64, na_value=0)
+            labels = np.maximum(labeler.fit(panel).label(panel).labels, 0).astype(np.int64)
             return {f"{switches:g} switches asked for": labels}
 
         return label

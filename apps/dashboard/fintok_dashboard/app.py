@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dash
@@ -112,7 +111,9 @@ def _register(app: dash.Dash, desk: Desk) -> None:
         view = View.parse(search)
         return [view.href(path) for path in PAGES]
 
-    @app.callback(Output("news", "children", allow_duplicate=True), Input("reload", "n_clicks"), prevent_initial_call=True)
+    @app.callback(
+        Output("news", "children", allow_duplicate=True), Input("reload", "n_clicks"), prevent_initial_call=True
+    )
     def reload(clicks: int | None) -> Any:
         if not clicks:
             return no_update
@@ -132,7 +133,8 @@ def _page(desk: Desk, page: Any) -> Any:
         if desk.problem:
             return _notice("The dashboard has nothing to show", desk.problem, "Mend the file and press Read again.")
         step = desk.step or "starting"
-        return _notice("One moment", f"{step.capitalize()} …", "The first reading of a panel takes minutes, later ones seconds.")
+        patience = "The first reading of a panel takes minutes, later ones seconds."
+        return _notice("One moment", f"{step.capitalize()} …", patience)
     if desk.reading.panel.num_days == 0 or desk.reading.panel.num_assets == 0:
         return _notice("The panel is empty", f"{desk.sources.panel} holds no dates or no assets.")
     return page.layout(desk)
@@ -150,9 +152,11 @@ def _news(desk: Desk) -> Any:
     if desk.reading is None:
         return html.Div([again], className="bar") if desk.problem else None
     if desk.has_new_data:
-        return html.Div(["Files, or marks of data errors, have changed since the last reading. ", again], className="bar")
+        text = "Files, or marks of data errors, have changed since the last reading. "
+        return html.Div([text, again], className="bar")
     if desk.problem:
-        return html.Div([f"The last reading failed, this is the one before: {desk.problem} ", again], className="bar bad")
+        text = f"The last reading failed, this is the one before: {desk.problem} "
+        return html.Div([text, again], className="bar bad")
     return None
 
 

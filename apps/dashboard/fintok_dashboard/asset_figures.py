@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fintok_dashboard.view import View
 
 _POINTS = 1_600
+_TOP_SCORE = 10.0  # of the axis: a wilder day must not flatten the others
 _BEFORE, _AFTER = 30, 15  # rows of the peers' picture
 SMALL, HISTORY, PEERS = 300, 400, 380  # heights
 
@@ -31,12 +32,12 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
     is_priced = panel.prices is not None
     path = panel.prices[:, column] if panel.prices is not None else np.nancumsum(panel.returns[:, column])
     shown = rows.start + thin_line(path[rows], _POINTS)
-    line = {"mode": "lines", "hovertemplate": "%{x|%Y-%m-%d}: %{y:.5~g}<extra></extra>"}
-    figure.add_trace(
-        go.Scatter(x=dates[shown], y=path[shown], name="price", line={"width": 1.4, "color": ink.text}, yaxis="y2", **line)
-    )
+    hover = {"mode": "lines", "hovertemplate": "%{x|%Y-%m-%d}: %{y:.5~g}<extra></extra>"}
+    line = {"width": 1.4, "color": ink.text}
+    figure.add_trace(go.Scatter(x=dates[shown], y=path[shown], name="price", line=line, yaxis="y2", **hover))
     alerts = reading.alarms.at(view.alarms).within(rows, np.array([column]))
-    for is_alarm, text, colour, symbol in ((True, "alarm", VERMILION, "circle"), (False, "named check", ORANGE, "diamond")):
+    kinds = ((True, "alarm", VERMILION, "circle"), (False, "named check", ORANGE, "diamond"))
+    for is_alarm, text, colour, symbol in kinds:
         at = alerts.row[alerts.is_alarm == is_alarm]
         figure.add_trace(
             go.Scatter(
@@ -52,7 +53,8 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
         )
     score = scores.score[:, column]
     shown = rows.start + thin_line(score[rows], _POINTS)
-    figure.add_trace(go.Scatter(x=dates[shown], y=score[shown].astype(np.float32), name="score", line={"width": 1, "color": BLUE}, **line))
+    line = {"width": 1, "color": BLUE}
+    figure.add_trace(go.Scatter(x=dates[shown], y=score[shown].astype(np.float32), name="score", line=line, **hover))
     threshold = reading.alarms.thresholds(view.alarms)
     shown = rows.start + thin_line(threshold[rows], _POINTS // 2)
     figure.add_trace(
@@ -61,12 +63,12 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
             y=threshold[shown].astype(np.float32),
             name=f"threshold at {view.alarms:g} per 1,000",
             line={"width": 1.4, "color": VERMILION, "dash": "dot", "shape": "hv"},
-            **line,
+            **hover,
         )
     )
     figure.add_vline(x=str(dates[row]), line={"width": 1, "dash": "dash", "color": GREY})
     figure.update_layout(
-        yaxis={"domain": [0, 0.36], "title": {"text": "score"}, "rangemode": "tozero", "nticks": 4},
+        yaxis={"domain": [0, 0.36], "title": {"text": "score"}, "nticks": 4},
         yaxis2={
             "domain": [0.42, 1],
             "title": {"text": "price (log)" if is_priced else "sum of returns"},
@@ -76,6 +78,8 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
         },
         xaxis={"anchor": "y"},
     )
+    highest = float(np.nanmax(np.append(score[rows], threshold[rows]), initial=1.0))
+    figure.update_layout(yaxis={"range": [0, 1.05 * min(highest, _TOP_SCORE)]})
     if rows.start < rows.stop:
         figure.update_xaxes(range=[str(dates[rows.start]), str(dates[rows.stop - 1])])
     return figure
@@ -85,7 +89,7 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
     """The patch seen beside the one the model expected from the other assets and the past."""
     title = f"Seen beside expected: {number(found.surprise)} nats, {number(found.usual)} usual"
     figure = blank(title, ink, height=SMALL)
-    days = [moment(day) for day in found.dates]
+    days = [moment(day)[5:] for day in found.dates]  # the year stands above
     form = ":.2%" if found.values == "prices" else ":.4g"
     far = np.nan_to_num(np.abs(found.distance)) > 2.0
     figure.add_trace(
@@ -105,7 +109,7 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
             y=found.expected.astype(np.float32),
             mode="markers",
             marker={"color": ink.text, "size": 7, "symbol": "diamond"},
-            error_y={"type": "data", "array": (2.0 * found.deviation).astype(np.float32), "color": ink.soft, "thickness": 1},
+            error_y={"array": (2.0 * found.deviation).astype(np.float32), "color": ink.soft, "thickness": 1},
             name="expected ± 2 sd",
             hovertemplate=f"%{{x}}: %{{y{form}}} expected<extra></extra>",
         )
@@ -133,7 +137,8 @@ def statistics_bars(reading: Reading, row: int, column: int, ink: Ink) -> go.Fig
             orientation="h",
             marker={"color": BLUE},
             customdata=np.stack([found["value"], found["p_value"]], axis=1),
-            hovertemplate="%{y}: %{x:.0%} of the evidence<br>value %{customdata[0]:.3g}, p %{customdata[1]:.2g}<extra></extra>",
+            hovertemplate="%{y}: %{x:.0%} of the evidence<br>"
+            "value %{customdata[0]:.3g}, p %{customdata[1]:.2g}<extra></extra>",
         )
     )
     figure.update_xaxes(tickformat=".0%", rangemode="tozero", nticks=5)
@@ -191,7 +196,7 @@ def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
                 x=moments(panel.dates[rows]),
                 y=values.astype(np.float32),
                 mode="lines",
-                name=plain(panel.assets[asset]),
+                name=plain(panel.assets[asset][:12]),
                 line={"width": 2.6 if own else 1.2, "color": VERMILION if own else ink.soft},
                 opacity=1.0 if own else 0.75,
                 hovertemplate="%{x|%Y-%m-%d}: %{y:.1%}" if is_relative else "%{x|%Y-%m-%d}: %{y:.2f}",

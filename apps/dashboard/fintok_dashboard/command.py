@@ -18,15 +18,23 @@ def dashboard(
     *,
     model: ModelPath,
     panel: PanelPath,
-    host: Annotated[str, Parameter(help="Address to serve; another one than this machine's demands a token.")] = "127.0.0.1",
+    host: Annotated[
+        str, Parameter(help="Address to serve; another one than this machine's demands a token or a password.")
+    ] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to serve.")] = 8050,
-    store: Annotated[str | None, Parameter(help="Database of marks, as a SQLAlchemy URL; SQLite beside the model.", show_default=False)] = None,
+    store: Annotated[
+        str | None, Parameter(help="Database of marks, a SQLAlchemy URL; SQLite in the model's folder without it.")
+    ] = None,
     scores: Annotated[Path | None, Parameter(help="Take these scores of fintok score as they are.")] = None,
     regimes: Annotated[Path | None, Parameter(help="Take these regimes of fintok label as they are.")] = None,
     groups: Annotated[Path | None, Parameter(help="A table with columns symbol and group, such as sectors.")] = None,
-    cache: Annotated[Path | None, Parameter(help="Folder of what was read before; beside the model.", show_default=False)] = None,
+    cache: Annotated[
+        Path | None, Parameter(help="Folder for what was read, for the next start; in the model's without it.")
+    ] = None,
     token: Annotated[str, Parameter(help="Let in who shows it.", env_var="FINTOK_DASHBOARD_TOKEN")] = "",
-    user: Annotated[str, Parameter(help="Let in who gives this name and the password.", env_var="FINTOK_DASHBOARD_USER")] = "",
+    user: Annotated[
+        str, Parameter(help="Let in who gives this name and the password.", env_var="FINTOK_DASHBOARD_USER")
+    ] = "",
     password: Annotated[str, Parameter(help="See --user.", env_var="FINTOK_DASHBOARD_PASSWORD")] = "",
     reader: ReaderOptions = PanelReader(),
 ) -> None:

@@ -9,13 +9,25 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from fintok.plots.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, moments, new_figure, plain, regime_colours
+from fintok.plots.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    moments,
+    new_figure,
+    plain,
+    regime_colours,
+)
 from fintok.plots.theme import stepped_scale as stepped_scale
 from fintok_dashboard.resample import STEPS_PER_UNIT, TOP_SCORE
 
 __all__ = [
     "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION",
-    "Ink", "SCORE_SCALE", "blank", "graph_config", "ink_of", "message", "moments", "plain", "regime_colours",
+    "Ink", "blank", "graph_config", "ink_of", "message", "moments", "plain", "regime_colours",
     "score_bar", "spell_strip", "stepped_scale",
 ]  # fmt: skip
 

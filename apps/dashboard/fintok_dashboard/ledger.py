@@ -54,7 +54,8 @@ def strangest(table: pl.DataFrame) -> pl.DataFrame:
     """The table, or of a longer one the 10,000 rows with the highest scores, in its order."""
     if len(table) <= MAX_ROWS:
         return table
-    return table.with_row_index().sort("score", descending=True, nulls_last=True).head(MAX_ROWS).sort("index").drop("index")
+    best = table.with_row_index().sort("score", descending=True, nulls_last=True).head(MAX_ROWS)
+    return best.sort("index").drop("index")
 
 
 def as_parquet(table: pl.DataFrame) -> bytes:

@@ -20,9 +20,9 @@ def peers_of(panel: Panel, row: int, column: int, count: int = 6) -> NDArray[np.
     own = returns[:, [column]]
     both = np.isfinite(returns) & np.isfinite(own)
     common = both.sum(axis=0)
-    centred = [_centred(np.where(both, values, np.nan), common) for values in (returns, np.broadcast_to(own, returns.shape))]
-    product = (centred[0] * centred[1]).sum(axis=0)
-    scale = np.sqrt((centred[0] ** 2).sum(axis=0) * (centred[1] ** 2).sum(axis=0))
+    others, mine = _centred(returns, both), _centred(np.broadcast_to(own, returns.shape), both)
+    product = (others * mine).sum(axis=0)
+    scale = np.sqrt((others**2).sum(axis=0) * (mine**2).sum(axis=0))
     usable = (common >= _MIN_COMMON) & (scale > 0.0)
     usable[column] = False
     correlation = np.where(usable, product / np.where(scale > 0.0, scale, 1.0), -np.inf)
@@ -30,10 +30,10 @@ def peers_of(panel: Panel, row: int, column: int, count: int = 6) -> NDArray[np.
     return best[np.isfinite(correlation[best])]
 
 
-def _centred(values: NDArray[np.floating], count: NDArray[np.integer]) -> NDArray[np.floating]:
-    filled = np.nan_to_num(values)
-    mean = filled.sum(axis=0) / np.maximum(count, 1)
-    return np.where(np.isfinite(values), filled - mean, 0.0)
+def _centred(values: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Values less their mean over the known rows of each column; 0 elsewhere."""
+    mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, values - mean, 0.0)
 
 
 def path_around(returns: NDArray[np.floating], row: int, before: int, after: int) -> tuple[slice, NDArray[np.float64]]:

@@ -138,7 +138,8 @@ def _ask(access: Access, status: int, problem: str = "") -> flask.Response:
         )
     page = (
         '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>fintok</title>'
-        "<style>body{font:16px system-ui,sans-serif;display:grid;place-items:center;height:90vh;color-scheme:light dark}"
+        "<style>:root{color-scheme:light dark}body{font:16px system-ui,sans-serif;display:grid;place-items:center;"
+        "height:90vh}"
         "form{display:grid;gap:12px}label{display:grid;gap:4px}input,button{font:inherit;padding:6px}</style>"
         f'<form method="post" action="{_LOGIN}"><h1>fintok</h1>{"".join(fields)}'
         f"<button>Log in</button><p role=alert>{html.escape(problem)}</p></form></html>"

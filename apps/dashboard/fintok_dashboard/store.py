@@ -73,7 +73,8 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot keep marks in {folder} ({error.strerror}); name a database with --store") from error
+            reason = f"cannot keep marks in {folder} ({error.strerror}); name a database with --store"
+            raise InputError(reason) from error
         return cls.open(sa.URL.create("sqlite", database=str(folder / "marks.sqlite")).render_as_string())
 
     def mark(self, alerts: Sequence[tuple[str, str]], *, verdict: str | None = None, note: str | None = None) -> None:

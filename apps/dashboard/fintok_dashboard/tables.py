@@ -92,7 +92,8 @@ def _read(path: Path, needed: tuple[str, ...], writer: str) -> pl.DataFrame:
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise InputError(f"{path}: there is no column {missing[0]!r}; give a table with {', '.join(needed)}, from {writer}")
+        expected = f"give a table with {', '.join(needed)}, from {writer}"
+        raise InputError(f"{path}: there is no column {missing[0]!r}; {expected}")
     return table
 
 

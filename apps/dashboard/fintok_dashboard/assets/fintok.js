@@ -1,6 +1,10 @@
 // What only a browser knows: its colour scheme, the size of its window, and keys.
 (() => {
-  const apply = (theme) => { document.documentElement.dataset.theme = theme; return theme; };
+  const apply = (theme) => {
+    document.documentElement.dataset.theme = theme;
+    document.body.dataset.agThemeMode = theme;  // of the table of alerts
+    return theme;
+  };
   const preferred = () => (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
   window.dash_clientside = window.dash_clientside || {};

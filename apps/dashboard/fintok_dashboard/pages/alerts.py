@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
 NAME, TITLE = "alerts", "Alerts"
 _FRAME_HEIGHT = 222  # pixels of the window above and below the table
-_NUMBER = {"type": "rightAligned", "filter": "agNumberColumnFilter"}
+
+
+def _number(form: str) -> dict[str, Any]:
+    """Of a column of numbers, written in a form of d3."""
+    text = f"params.value == null ? '–' : d3.format('{form}')(params.value)"
+    return {"type": "rightAligned", "filter": "agNumberColumnFilter", "valueFormatter": {"function": text}}
+
+
 _COLUMNS = [
     {"field": "date", "headerName": "date", "width": 118, "cellDataType": "text", "filter": "agTextColumnFilter"},
     {"field": "symbol", "headerName": "asset", "width": 100},
-    {"field": "score", "headerName": "score", "width": 95, **_NUMBER, "valueFormatter": {"function": "params.value == null ? '–' : d3.format('.1f')(params.value)"}},
-    {"field": "p_value", "headerName": "p-value", "width": 105, **_NUMBER, "valueFormatter": {"function": "params.value == null ? '–' : d3.format('.2~g')(params.value)"}},
+    {"field": "score", "headerName": "score", "width": 95, **_number(".1f")},
+    {"field": "p_value", "headerName": "p-value", "width": 105, **_number(".2~g")},
     {"field": "reason", "headerName": "reason", "flex": 2, "minWidth": 190},
     {"field": "regime", "headerName": "regime", "width": 120},
     {"field": "in_sample", "headerName": "in sample", "width": 105, "cellDataType": "boolean"},
@@ -102,10 +109,6 @@ def register(app: dash.Dash, desk: Desk) -> None:
         table = alert_table(desk.reading, view, desk.store)
         return strangest(table).to_dicts(), _count(table, view)
 
-    @app.callback(Output("alerts-table", "className"), Input("theme", "data"))
-    def colour(theme: str) -> str:
-        return "ag-theme-quartz-dark" if theme == "dark" else "ag-theme-quartz"
-
     @app.callback(Output("alerts-table", "dashGridOptions"), Input("alerts-search", "value"), prevent_initial_call=True)
     def search(text: str | None) -> Any:
         patch = dash.Patch()
@@ -160,8 +163,11 @@ def register(app: dash.Dash, desk: Desk) -> None:
         prevent_initial_call=True,
     )
     def open_asset(clicks: int, double: dict[str, Any] | None, chosen: list[dict[str, Any]] | None, search: str) -> Any:
-        is_double = dash.ctx.triggered_id == "alerts-table"
-        if not chosen or (not clicks and not is_double) or (is_double and (double or {}).get("colId") in ("verdict", "note")):
+        if dash.ctx.triggered_id == "alerts-table":
+            is_meant = bool(double) and double["colId"] not in ("verdict", "note")  # those are being edited
+        else:
+            is_meant = bool(clicks)
+        if not chosen or not is_meant:
             return no_update, no_update
         row = chosen[-1]
         changed = View.parse(View.parse(search).href("", asset=row["symbol"], day=row["date"]))
@@ -183,7 +189,10 @@ def register(app: dash.Dash, desk: Desk) -> None:
         return dcc.send_bytes(as_parquet(table), "fintok-alerts.parquet")
 
 
-def _mark(desk: Desk, cells: list[tuple[str, str]], *, verdict: str | None = None, note: str | None = None) -> tuple[Any, Any]:
+def _mark(
+    desk: Desk, cells: list[tuple[str, str]], *, verdict: str | None = None, note: str | None = None
+) -> tuple[Any, Any]:
+    """Mark alerts; the new revision of the store, or what was wrong."""
     try:
         desk.store.mark(cells, verdict=verdict, note=note)
     except InputError as error:
@@ -197,5 +206,6 @@ def _count(table: Any, view: View) -> str:
     marked = int((table["verdict"] != "open").sum())
     return (
         f"{len(table):,} alerts: {alarms:,} alarms at {view.alarms:g} per 1,000 asset-days and "
-        f"{len(table) - alarms:,} named checks; {marked:,} marked{shown}. Data errors are left out of the next calibration."
+        f"{len(table) - alarms:,} named checks; {marked:,} marked{shown}. "
+        "Data errors are left out of the next calibration."
     )

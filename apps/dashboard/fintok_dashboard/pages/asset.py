@@ -18,10 +18,9 @@ from fintok_dashboard.asset_figures import (
     price_and_score,
     statistics_bars,
 )
-from fintok_dashboard.figures import ink_of
+from fintok_dashboard.figures import ink_of, regime_colours
 from fintok_dashboard.formats import moment, move, number, probability
 from fintok_dashboard.parts import card, dot, figure, link, table
-from fintok_dashboard.figures import regime_colours
 from fintok_dashboard.selection import day_of, row_of, select
 from fintok_dashboard.view import View
 
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from fintok_dashboard.reading import Reading
 
 NAME, TITLE = "asset", "Asset"
-_LIKE = 12  # occurrences of a token that are listed
+_LIKE, _A_DAY = 12, 2  # occurrences of a token that are listed, and of them on one day
+_SEARCHED = 2_000  # the latest occurrences, among them those to list
 _AFTER = 5  # rows after an occurrence, in "what came next"
 
 
@@ -109,7 +109,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
 
 
 def chosen(reading: Reading, view: View) -> tuple[int, int]:
-    """Row and column to look at: those of the address, else the strangest alert of the asset, or of all, in the range."""
+    """Row and column to look at: those of the address, else the strangest alert in the range, of the asset or all."""
     selection = select(reading, view)
     row, column = row_of(reading, view.day), reading.column.get(view.asset)
     if row is not None and column is not None:
@@ -146,7 +146,10 @@ def _head(reading: Reading, view: View, row: int, column: int) -> Any:
     ]
     if regime >= 0:
         said.append(html.Span([dot(regime_colours(regimes.num_regimes)[regime]), regimes.names[regime]]))
-    said.append(html.Span(f"alert: {alerts.reason[here[0]]}" if len(here) else "no alert", className="loud" if len(here) else "soft"))
+    if len(here):
+        said.append(html.Span(f"alert: {alerts.reason[here[0]]}", className="loud"))
+    else:
+        said.append(html.Span("no alert", className="soft"))
     said.append(html.Span(f"{len(mine):,} alerts in all", className="soft"))
     return [*said, *ways]
 
@@ -157,17 +160,16 @@ def _like(reading: Reading, view: View, row: int, column: int) -> Any:
     code = int(tokens.codes[row, column])
     if code < 0:
         return card("Days like this one", html.P("There is no token on this day.", className="soft"))
-    found = tokens.like(panel.dates[row], panel.assets[column], _LIKE)
+    found = tokens.like(panel.dates[row], panel.assets[column], _SEARCHED)
+    before = found[found["date"] <= panel.dates[max(row - reading.patch_days, 0)]]  # no day of this patch is in them
+    before = before.groupby("date", sort=False).head(_A_DAY).head(_LIKE)
     rows = []
-    for day, symbol in zip(found["date"].to_numpy(), found["symbol"], strict=True):
+    for day, symbol in zip(before["date"].to_numpy(), before["symbol"], strict=True):
         at, asset = int(np.searchsorted(panel.dates, day)), reading.column[symbol]
-        week = slice(max(at + 1 - reading.patch_days, 0), at + 1)
-        after = slice(at + 1, min(at + 1 + _AFTER, row + 1))
-        is_relative = panel.values == "prices"
-        moved = [
-            move(float(np.nansum(panel.returns[part, asset])) if part.start < part.stop else np.nan, is_relative=is_relative)
-            for part in (week, after)
-        ]
+        week = panel.returns[max(at + 1 - reading.patch_days, 0) : at + 1, asset]
+        after = panel.returns[at + 1 : min(at + 1 + _AFTER, row + 1), asset]
+        sums = [float(np.nansum(part)) if len(part) else np.nan for part in (week, after)]
+        moved = [move(total, is_relative=panel.values == "prices") for total in sums]
         rows.append(
             [
                 link(moment(panel.dates[at]), view.href("/asset", asset=symbol, day=day_of(reading, at))),

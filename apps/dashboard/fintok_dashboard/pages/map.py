@@ -51,7 +51,7 @@ def layout(desk: Desk) -> Any:
             html.Div(
                 [
                     dcc.RadioItems(id="map-order", options=orders, inline=True, className="radio"),
-                    html.Span("Drag to zoom, double-click to go back, click for the asset and the day.", className="soft"),
+                    html.Span("Drag: zoom. Double click: back. Click: the asset and the day.", className="soft"),
                 ],
                 className="line",
             ),
@@ -184,8 +184,20 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
             "showgrid": False,
         },
         yaxis2={"domain": _DOMAINS["ribbon"], "visible": False, "fixedrange": True, "anchor": "x"},
-        yaxis3={"domain": _DOMAINS["market"], "fixedrange": True, "anchor": "x", "nticks": 3, "title": {"text": "market"}},
-        xaxis={"showspikes": True, "spikemode": "across", "spikethickness": 1, "spikedash": "dot", "spikecolor": ink.soft},
+        yaxis3={
+            "domain": _DOMAINS["market"],
+            "fixedrange": True,
+            "anchor": "x",
+            "nticks": 3,
+            "title": {"text": "market"},
+        },
+        xaxis={
+            "showspikes": True,
+            "spikemode": "across",
+            "spikethickness": 1,
+            "spikedash": "dot",
+            "spikecolor": ink.soft,
+        },
         hovermode="closest",
     )
     note = f"{len(plan.assets):,} assets × {rows.stop - rows.start:,} dates · ○ alerts at {view.alarms:g} per 1,000"

@@ -134,7 +134,13 @@ def history(reading: Reading, regimes: Regimes, rows: slice, ink: Ink) -> go.Fig
     shown.update_layout(
         yaxis={"domain": [0.36, 1.0], "overlaying": "y2", "tickmode": "auto", "title": {"text": unit}},
         yaxis2={"domain": [0.36, 1.0], "range": [0, 1], "visible": False, "fixedrange": True},
-        yaxis3={"domain": [0.0, 0.28], "range": [0, 1], "tickformat": ".0%", "nticks": 3, "title": {"text": "probability"}},
+        yaxis3={
+            "domain": [0.0, 0.28],
+            "range": [0, 1],
+            "tickformat": ".0%",
+            "nticks": 3,
+            "title": {"text": "probability"},
+        },
         xaxis={"anchor": "y3"},
         legend={"traceorder": "normal"},
     )
@@ -157,13 +163,14 @@ def transitions(regimes: Regimes, rows: slice, ink: Ink) -> go.Figure:
         return message("no regime ended on these days", ink, height=330, title="When a regime ends, what follows")
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     names = [plain(name) for name in regimes.names]
+    cells = [list(zip(*pair, strict=True)) for pair in zip(share, count, strict=True)]
     shown = blank("When a regime ends, what follows", ink, height=330)
     shown.add_trace(
         go.Heatmap(
             x=names,
             y=names,
             z=share.astype(np.float32),
-            text=[[f"{s:.0%} ({n})" if n else "–" for s, n in zip(*pair, strict=True)] for pair in zip(share, count, strict=True)],
+            text=[[f"{part:.0%} ({times})" if times else "–" for part, times in row] for row in cells],
             texttemplate="%{text}",
             textfont={"color": ink.text},
             colorscale=[(0.0, "rgba(0,114,178,0.04)"), (1.0, "rgba(0,114,178,0.6)")],
@@ -213,7 +220,7 @@ def signature(reading: Reading, regimes: Regimes) -> Any:
     """What each regime looks like, over the whole panel."""
     found, colours = regimes.summary(), regime_colours(regimes.num_regimes)
     is_relative = reading.panel.values == "prices"
-    heads = ["regime", "days", "share", "volatility", "mean", "correlation", "dispersion", "mean spell", "entries a year"]
+    heads = ["regime", "days", "share", "volatility", "mean", "correlation", "dispersion", "mean spell", "a year"]
     rows = []
     for k, facts in enumerate(found.to_dict("records")):
         moves = [percent(facts[name], 1) if is_relative else number(facts[name], 2) for name in ("volatility", "mean")]
@@ -231,5 +238,5 @@ def signature(reading: Reading, regimes: Regimes) -> Any:
             ]
         )
     unit = "log returns a year" if is_relative else "annual deviations, 1 is an asset's own usual volatility"
-    note = html.P(f"Volatility, mean and dispersion in {unit}; the mean spell in rows; over the whole panel.", className="soft")
-    return card("What each regime looks like", table(heads, rows, right=range(1, 9)), note)
+    note = f"Volatility, mean and dispersion in {unit}; mean spell in rows; spells that begin a year; whole panel."
+    return card("What each regime looks like", table(heads, rows, right=range(1, 9)), html.P(note, className="soft"))

@@ -165,13 +165,10 @@ def _latest(reading: Reading, view: View, row: int) -> Any:
         name = reading.panel.assets[asset]
         day = moment(reading.panel.dates[at])
         score, p = reading.scores.score[at, asset], reading.scores.p_value[at, asset]
-        rows.append(
-            [link(day, view.href("/asset", asset=name, day=day_of(reading, at))), name, number(score), probability(p), alerts.reason[k]]
-        )
-    return card(
-        "Strangest of the last month",
-        table(["date", "asset", "score", "p-value", "reason"], rows, right=(2, 3), empty="No alerts in the last month."),
-    )
+        way = link(day, view.href("/asset", asset=name, day=day_of(reading, at)))
+        rows.append([way, name, number(score), probability(p), alerts.reason[k]])
+    heads, empty = ["date", "asset", "score", "p-value", "reason"], "No alerts in the last month."
+    return card("Strangest of the last month", table(heads, rows, right=(2, 3), empty=empty))
 
 
 def _some(names: list[str]) -> str:

@@ -11,7 +11,19 @@ import plotly.graph_objects as go
 from dash import Input, Output, State, dcc, html, no_update
 from numpy.typing import NDArray
 
-from fintok_dashboard.figures import BLUE, GREY, ORANGE, VERMILION, Ink, blank, graph_config, ink_of, message, plain, regime_colours
+from fintok_dashboard.figures import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILION,
+    Ink,
+    blank,
+    graph_config,
+    ink_of,
+    message,
+    plain,
+    regime_colours,
+)
 from fintok_dashboard.formats import moment, move, number, percent
 from fintok_dashboard.parts import card, figure, link, table
 from fintok_dashboard.selection import day_of, select
@@ -46,7 +58,7 @@ def layout(desk: Desk) -> Any:
                     dcc.RadioItems(id="vocabulary-noun", options=nouns, inline=True, className="radio"),
                     html.Label("Token", htmlFor="vocabulary-token"),
                     dcc.Dropdown(id="vocabulary-token", style={"width": "140px"}, clearable=False),
-                    html.Span("A picture is the mean cumulative return over a token's days. Click one.", className="soft"),
+                    html.Span("Each picture: mean cumulative return over a token's days. Click one.", className="soft"),
                 ],
                 className="line",
             ),
@@ -163,9 +175,8 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
             mode="markers",
             marker={
                 "symbol": "square",
-                "size": 44,
+                "size": 56,
                 "color": "rgba(0,0,0,0)",
-                "line": {"width": np.where(gallery.tokens == token, 2, 0), "color": ink.text},
             },
             customdata=gallery.tokens,
             text=hover,
@@ -189,6 +200,10 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
             hoverinfo="skip",
         )
     )
+    for place in np.flatnonzero(gallery.tokens == token):
+        x0, y0 = float(column[place]), -float(row[place])
+        edge = {"width": 1.5, "color": ink.text}
+        shown.add_shape(type="rect", x0=x0 + 0.04, x1=x0 + 0.96, y0=y0 - 0.44, y1=y0 + 0.49, line=edge)
     shown.update_xaxes(visible=False, range=[0, _COLUMNS], fixedrange=True)
     shown.update_yaxes(visible=False, range=[-num_rows + 0.5, 0.55], fixedrange=True)
     return shown
@@ -203,7 +218,7 @@ def by_year(
     labels = labels_of(reading, noun)[rows]
     first = np.unique(years)
     total = np.bincount(years - first[0], weights=(labels >= 0).sum(axis=1), minlength=first[-1] - first[0] + 1)
-    mine = np.bincount(reading.panel.dates[cells[0]].astype("datetime64[Y]").astype(int) + 1970 - first[0], minlength=len(total))
+    mine = np.bincount(years[cells[0] - rows.start] - first[0], minlength=len(total))
     shown = blank(title, ink, height=_SMALL)
     kept = total > 0
     shown.add_trace(

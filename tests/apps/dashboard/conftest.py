@@ -1,0 +1,68 @@
+"""One reading of a simulated market for all tests, and a browser where there is one."""
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("dash", reason="needs the extra dashboard")
+pytest.importorskip("sqlalchemy", reason="needs the extra dashboard")
+
+from fintok_dashboard.app import create_app
+from fintok_dashboard.desk import Desk
+from fintok_dashboard.safety import Access
+
+from tests.apps.dashboard.fake_desk import FakeDesk, make_desk, market
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory) -> FakeDesk:
+    """A desk that has read its panel. Marks of one test are seen by the others."""
+    desk = make_desk(tmp_path_factory.mktemp("desk"), market())
+    desk.read()
+    assert desk.reading is not None, desk.problem
+    return desk
+
+
+@pytest.fixture(scope="session")
+def reading(desk):
+    return desk.reading
+
+
+@contextlib.contextmanager
+def serving(desk: Desk, access: Access | None = None) -> Iterator[str]:
+    """The address of a desk's dashboard, served in a thread."""
+    from waitress.server import create_server
+
+    app = create_app(desk, access, poll_seconds=0.3)
+    server = create_server(app.server, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.close()
+        thread.join(5)
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """serve(desk): a context with the address of its dashboard."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The system's Chromium, without a window; skips where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next((found for found in map(shutil.which, names) if found), None)
+    if path is None:
+        pytest.skip(f"needs a Chromium: none of {', '.join(names)} is installed")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()

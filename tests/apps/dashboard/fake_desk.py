@@ -1,0 +1,84 @@
+"""A desk without a network: the fake bundle reads codes too, and the desk's model is at hand."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+from fintok_dashboard.desk import Desk, Sources
+from fintok_dashboard.store import Store
+
+from fintok.bundle import Bundle
+from fintok.counterfactual import Counterfactual
+from fintok.panel import Panel
+from tests.fintok.fake_bundle import NUM_CODES, FakeBundle, make_panel, simulate_returns
+
+PATCH_DAYS = 5
+HOSTILE = "<script>alert(1)</script>"
+
+
+class FakeModel(FakeBundle):
+    """Codes are the size of the last five days' move, words are pairs of codes."""
+
+    codebook_size = NUM_CODES
+    word_of_code = np.arange(NUM_CODES) // 2
+    vocabulary = SimpleNamespace(
+        patch_mean=np.linspace(-1.0, 1.0, NUM_CODES)[:, None] * np.ones((1, PATCH_DAYS), np.float32),
+        counts=np.arange(1, NUM_CODES + 1),
+    )
+
+    def codes(self, panel: Panel) -> np.ndarray:
+        self.calls.append("codes")
+        path = np.nancumsum(panel.returns, axis=0)
+        move = path - np.concatenate([np.zeros_like(path[:PATCH_DAYS]), path])[: len(path)]
+        codes = np.clip((move / 0.05 + 0.5) * NUM_CODES, 0, NUM_CODES - 1).astype(np.int32)
+        return np.where(np.isfinite(panel.returns), codes, -1)
+
+    def words(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.vocabulary.patch_mean[::2], self.vocabulary.counts[::2]
+
+    def summary(self) -> pd.DataFrame:
+        return pd.DataFrame({"value": {"codes": NUM_CODES}})
+
+    def counterfactual(self, panel: Panel, date: np.datetime64, symbol: str) -> Counterfactual:
+        row, column = int(np.searchsorted(panel.dates, date)), panel.assets.index(symbol)
+        days = slice(row + 1 - PATCH_DAYS, row + 1)
+        seen = panel.returns[days, column]
+        zero, one = np.zeros(PATCH_DAYS), np.full(PATCH_DAYS, 0.01)
+        return Counterfactual(
+            symbol=symbol, dates=panel.dates[days], seen=seen, expected=zero, deviation=one, code=1,
+            surprise=3.0, usual=2.0, values=panel.values,
+        )  # fmt: skip
+
+
+class FakeDesk(Desk):
+    """A desk whose model is a fake one, trained on the first part of its panel."""
+
+    fake: FakeModel | None = None
+
+    def bundle(self) -> Bundle:
+        if self.fake is None:
+            panel = self.sources.read_panel()
+            self.fake = FakeModel(panel[: max(2 * panel.num_days // 3, 1)])
+        return self.fake  # pyright: ignore[reportReturnType]
+
+
+def market(num_days: int = 1500, num_assets: int = 8, seed: int = 0) -> Panel:
+    """Simulated prices; the second asset has a hostile name, and the third a misplaced decimal."""
+    returns, _ = simulate_returns(num_days, num_assets, seed)
+    if num_assets > 2:
+        returns[num_days - 20, 2] += np.log(10.0)
+        returns[num_days - 19, 2] -= np.log(10.0)
+    panel = make_panel(returns)
+    names = [HOSTILE if place == 1 else name for place, name in enumerate(panel.assets)]
+    return replace(panel, assets=tuple(names))
+
+
+def make_desk(folder: Path, panel: Panel, **sources: Path) -> FakeDesk:
+    """A desk in a folder, its store and cache there too; the panel's file exists, so that it can change."""
+    file = folder / "prices.parquet"
+    if not file.exists():
+        file.write_bytes(b"what the panel was read from")
+    given = Sources(model=folder, panel=file, read_panel=lambda: panel, cache=folder / "cache", **sources)
+    return FakeDesk(given, Store.beside(folder / "store"))

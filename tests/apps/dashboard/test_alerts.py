@@ -1,0 +1,86 @@
+"""Alerts at any rate are those of the library at that rate."""
+
+import numpy as np
+import polars as pl
+import pytest
+from fintok_dashboard.alerts import WINDOW_DAYS, AlarmBook
+from fintok_dashboard.ledger import alert_table, as_csv, as_parquet, strangest
+from fintok_dashboard.view import View
+
+from fintok import AnomalyScorer
+from tests.apps.dashboard.fake_desk import FakeModel, make_desk, market
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0, 5.0, 40.0])
+def test_alerts_and_reasons_are_those_of_the_scorer_at_that_rate(desk, rate):
+    panel = desk.reading.panel
+    expected = AnomalyScorer(desk.bundle(), alarms_per_1000=rate).fit(panel).score(panel)
+    alerts = desk.reading.alarms.at(rate)
+    assert len(alerts.row) > 0
+    np.testing.assert_array_equal(np.nonzero(expected.alert), (alerts.row, alerts.asset))
+    np.testing.assert_array_equal(expected.is_alarm[alerts.row, alerts.asset], alerts.is_alarm)
+    reasons = np.array(expected.reasons, dtype=object)[expected.reason_codes[alerts.row, alerts.asset]]
+    np.testing.assert_array_equal(alerts.reason, reasons)
+
+
+def test_known_errors_move_neither_level_nor_threshold(desk):
+    panel = desk.reading.panel
+    row, asset = np.unravel_index(np.nanargmax(desk.reading.scores.score), panel.returns.shape)
+    errors = pl.DataFrame({"date": [str(panel.dates[row])[:10]], "symbol": [panel.assets[asset]]})
+    left_out = np.zeros(panel.returns.shape, dtype=bool)
+    left_out[row, asset] = True
+    scorer = AnomalyScorer(desk.bundle(), alarms_per_1000=2.0).fit(panel, errors=errors)
+    expected = scorer.score(panel, errors=errors)
+    book = AlarmBook(expected, left_out)
+    np.testing.assert_array_equal(np.nonzero(expected.alert), book.at(2.0)[:2])
+    assert np.nanmax(book.thresholds(2.0)[row + 1 :]) < np.nanmax(desk.reading.alarms.thresholds(2.0)[row + 1 :])
+
+
+def test_a_score_alarms_when_it_passes_the_threshold(reading):
+    scores, thresholds = reading.scores, reading.alarms.thresholds(5.0)
+    alarms = scores.p_value <= reading.alarms.levels(5.0)[:, None]
+    known = np.isfinite(scores.p_value)
+    above = scores.score >= thresholds[:, None]
+    near = np.abs(scores.score - thresholds[:, None]) < 0.011  # the histogram's step
+    assert np.isfinite(thresholds[known.any(axis=1)]).all()
+    np.testing.assert_array_equal(alarms[known & ~near], above[known & ~near])
+
+
+def test_a_threshold_is_the_quantile_of_its_window(reading):
+    row = reading.panel.num_days - 1
+    window = reading.scores.score[row - WINDOW_DAYS : row]
+    window = np.sort(window[np.isfinite(window)])[::-1]
+    allowed = reading.alarms.levels(5.0)[row] * (len(window) + 1) - 1
+    assert abs(reading.alarms.thresholds(5.0)[row] - window[int(allowed) - 1]) < 0.25
+
+
+def test_the_table_has_a_row_for_each_alert_of_the_view_and_its_mark(tmp_path):
+    desk = make_desk(tmp_path, market(700))
+    desk.read()
+    view = View(alarms=20.0)
+    table = alert_table(desk.reading, view, desk.store)
+    assert len(table) == len(desk.reading.alarms.at(20.0).row)
+    assert table["date"].to_list() == sorted(table["date"].to_list(), reverse=True)
+    first = table.row(0, named=True)
+    desk.store.mark([(first["date"], first["symbol"])], verdict="noise", note="=1+1")
+    again = alert_table(desk.reading, view, desk.store)
+    assert again.row(0, named=True) == first | {"verdict": "noise", "note": "=1+1"}
+    assert (again["verdict"] != "open").sum() == 1
+    assert pl.read_parquet(as_parquet(again)).equals(again)
+    read = pl.read_csv(as_csv(again))
+    assert read["note"][0] == "'=1+1"  # no spreadsheet runs it
+    assert read["symbol"].to_list() == again["symbol"].to_list()
+
+
+def test_of_a_long_table_the_strangest_rows_stay_in_their_order(monkeypatch):
+    monkeypatch.setattr("fintok_dashboard.ledger.MAX_ROWS", 2)
+    table = pl.DataFrame({"score": [1.0, None, 3.0, 2.0]})
+    assert strangest(table)["score"].to_list() == [3.0, 2.0]
+
+
+def test_the_model_reads_the_panel_once(tmp_path):
+    desk = make_desk(tmp_path, market(500, 4))
+    desk.read()
+    assert isinstance(desk.fake, FakeModel)
+    assert desk.fake.calls.count("surprise") == 1
+    assert desk.fake.calls.count("forecast") == 1

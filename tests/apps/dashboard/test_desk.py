@@ -1,0 +1,172 @@
+"""Readings: kept, opened again, renewed when files or marks change, and honest about what is wrong."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from fintok_dashboard.archive import open_reading, save_reading
+from fintok_dashboard.likeness import peers_of
+from fintok_dashboard.selection import row_of, select
+from fintok_dashboard.standing import alert_counts, regime_on, silence_on
+from fintok_dashboard.tables import read_groups, read_regimes, read_scores
+from fintok_dashboard.view import View
+
+from fintok import InputError
+from fintok.panel import Panel
+from tests.apps.dashboard.fake_desk import make_desk, market
+from tests.fintok.fake_bundle import make_panel
+
+
+def test_a_reading_kept_is_the_reading(reading, tmp_path):
+    save_reading(reading, tmp_path, "one")
+    again = open_reading(tmp_path, "one", reading.panel, {})
+    for name in ("score", "p_value", "reason_codes", "expected"):
+        np.testing.assert_array_equal(getattr(again.scores, name), getattr(reading.scores, name))
+    date, symbol = reading.panel.dates[-1], reading.panel.assets[0]
+    for one, other in zip(again.scores.attribution(date, symbol), reading.scores.attribution(date, symbol), strict=True):
+        assert one.equals(other)
+    assert list(again.regimes) == list(reading.regimes)
+    np.testing.assert_array_equal(again.regimes[3].labels, reading.regimes[3].labels)
+    assert again.regimes[3].names == reading.regimes[3].names
+    np.testing.assert_array_equal(again.tokens.codes, reading.tokens.codes)
+    assert again.findings.equals(reading.findings)
+
+
+def test_a_damaged_reading_counts_as_none(reading, tmp_path):
+    save_reading(reading, tmp_path, "one")
+    for file in (tmp_path / "one").glob("*.npy"):
+        file.write_bytes(b"\x80\x04pickle")
+    assert open_reading(tmp_path, "one", reading.panel, {}) is None
+    assert open_reading(tmp_path, "two", reading.panel, {}) is None
+
+
+def test_the_second_start_needs_no_model(tmp_path):
+    panel = market(500, 4)
+    make_desk(tmp_path, panel).read()
+    second = make_desk(tmp_path, panel)
+    second.read()
+    assert second.reading is not None
+    assert second.fake is None
+
+
+def test_new_data_and_marked_errors_are_noticed_and_read(tmp_path):
+    panel = market(600, 4)
+    desk = make_desk(tmp_path, panel[:599])
+    assert not desk.has_new_data
+    desk.read()
+    assert not desk.has_new_data
+    desk.store.mark([(str(panel.dates[500])[:10], "A00")], verdict="data error")
+    assert desk.has_new_data
+    desk.read()
+    assert desk.reading.left_out.sum() == 1
+    assert not desk.has_new_data
+    desk.sources = replace(desk.sources, read_panel=lambda: panel)
+    os.utime(desk.sources.panel, (1, 1))
+    assert desk.has_new_data
+    desk.read()
+    assert desk.reading.panel.num_days == 600
+    assert any(call.startswith("surprise since") for call in desk.fake.calls)  # history was not read again
+
+
+def test_a_file_that_breaks_leaves_the_reading_before(tmp_path):
+    desk = make_desk(tmp_path, market(400, 4))
+    desk.read()
+    known = desk.reading
+
+    def broken() -> Panel:
+        raise InputError("prices.parquet: row 7 has no date")
+
+    desk.sources = replace(desk.sources, read_panel=broken)
+    desk.read()
+    assert desk.reading is known
+    assert desk.problem == "prices.parquet: row 7 has no date"
+
+
+@pytest.mark.parametrize("shape", [(300, 1), (300, 2), (60, 4)])
+def test_narrow_and_short_panels_are_read(tmp_path, shape):
+    rng = np.random.default_rng(0)
+    desk = make_desk(tmp_path, make_panel(0.01 * rng.standard_normal(shape)))
+    desk.read()
+    if desk.reading is None:  # too short for any regime: said in a sentence
+        assert "training days are too few" in desk.problem
+    else:
+        assert len(desk.reading.arrangement.order) == shape[1]
+
+
+def test_tables_of_the_commands_are_taken_as_they_are(desk, tmp_path):
+    reading = desk.reading
+    panel, train_end = reading.panel, reading.scores.train_end
+    reading.scores.to_polars().write_parquet(tmp_path / "scores.parquet")
+    scores = read_scores(tmp_path / "scores.parquet", panel, train_end)
+    np.testing.assert_array_equal(scores.p_value, reading.scores.p_value)
+    np.testing.assert_array_equal(scores.reason_codes > 0, reading.scores.alert)
+    reading.regimes[3].to_polars().write_parquet(tmp_path / "regimes.parquet")
+    regimes = read_regimes(tmp_path / "regimes.parquet", panel, train_end)
+    np.testing.assert_array_equal(regimes.labels, reading.regimes[3].labels)
+    assert regimes.names == reading.regimes[3].names
+    with pytest.raises(InputError, match="there is no column 'symbol'"):
+        read_scores(tmp_path / "regimes.parquet", panel, train_end)
+    with pytest.raises(InputError, match="none of its dates and symbols"):
+        read_scores(tmp_path / "scores.parquet", make_panel(np.zeros((5, 2)), start="1950-01-01"), train_end)
+
+
+def test_groups_come_from_a_table(reading, tmp_path):
+    names = reading.panel.assets
+    pl.DataFrame({"symbol": list(names[:3]), "group": ["x", "y", "x"]}).write_csv(tmp_path / "groups.csv")
+    groups = read_groups(tmp_path / "groups.csv", reading.panel)
+    assert groups == {names[0]: "x", names[1]: "y", names[2]: "x"}
+    with pytest.raises(InputError, match="none of its symbols"):
+        read_groups(tmp_path / "groups.csv", make_panel(np.zeros((5, 2))).select(["A01"]))
+
+
+def test_a_view_selects_dates_group_and_order(reading):
+    name, members = next(iter(reading.arrangement.groups.items()))
+    view = View.parse(f"?start=2001-01-01&end=2001-12-31&group={name}")
+    rows, assets = select(reading, view)
+    years = reading.panel.dates[rows].astype("datetime64[Y]").astype(str)
+    assert set(years) == {"2001"}
+    np.testing.assert_array_equal(assets, members)
+    everything = select(reading, View.parse("?start=1900-01-01&end=1900-12-31&group=../etc"))
+    assert everything.rows == slice(0, reading.panel.num_days)
+    assert len(everything.assets) == reading.panel.num_assets
+    by_score = select(reading, View(order="score")).assets
+    heights = np.nanmax(reading.scores.score, axis=0)[by_score]
+    assert (np.diff(heights) <= 0).all()
+    assert row_of(reading, "2001-02-03") is not None
+    assert row_of(reading, "1990-01-01") is None
+    assert row_of(reading, "/etc/passwd") is None
+
+
+def test_what_is_said_of_a_day_uses_no_later_day(reading):
+    regimes, row = reading.regimes[3], 900
+    now = regime_on(regimes, row)
+    part = replace(regimes, labels=regimes.labels[: row + 1], panel=reading.panel[: row + 1])
+    before = regime_on(replace(part, probabilities=regimes.probabilities[: row + 1]), row)
+    assert now.days == before.days
+    assert now.follows == before.follows
+    np.testing.assert_array_equal(now.spells, before.spells)
+    np.testing.assert_array_equal(
+        peers_of(reading.panel, row, 0), peers_of(reading.panel[: row + 1], row, 0)
+    )
+
+
+def test_expected_alerts_are_the_rate_times_the_asset_days(reading):
+    day, week, month = alert_counts(reading, reading.panel.num_days - 1, 10.0)
+    assert day.expected == pytest.approx(reading.panel.num_assets * 0.01)
+    assert (week.rows.stop - week.rows.start, month.rows.stop - month.rows.start) == (7, 30)
+    assert month.alarms >= week.alarms >= day.alarms
+
+
+def test_late_missing_and_present_assets_are_told_apart():
+    returns = np.full((100, 3), 0.01)
+    prices = np.ones((100, 3))
+    prices[97:, 1] = np.nan
+    prices[50:, 2] = np.nan
+    panel = replace(make_panel(returns), prices=prices)
+    silence = silence_on(panel, 99, np.array([True, False, False]))
+    assert silence.present.tolist() == [0]
+    assert silence.late == [(1, 3)]
+    assert silence.gone.tolist() == [2]
+    assert silence.stale.tolist() == [0]

@@ -14,6 +14,8 @@ from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import Method, calm_to_stressed
 from fintok.evaluate.regime_scores import OURS
 from fintok.evaluate.result import Progress
+from fintok.regime_match import match_regimes
+from fintok.signature import signature_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +29,8 @@ def stability_table(methods: Sequence[Method], market: Market, seed: int, progre
     """A row for each method's usual setting: agreement, mean and minimum, over refits and over seeds.
 
     Refits learn from all rows up to dates spaced evenly over the judged rows; neighbours are compared on the rows
-    that both have learned from. Seeds are compared in pairs, on the judged rows. Regimes are matched by their
-    place in volatility.
+    that both have learned from. Seeds are compared in pairs, on the judged rows. Regimes are matched by signature:
+    volatility, dispersion and correlation.
     """
     import pandas as pd
 
@@ -42,10 +44,11 @@ def stability_table(methods: Sequence[Method], market: Market, seed: int, progre
         except (ValueError, KeyError, np.linalg.LinAlgError):  # no such number of regimes, or the fit failed
             continue
         kept = [
-            _agreement(one[market.first : end], other[market.first : end])
+            _agreement(one, other, slice(market.first, end), num_regimes, market)
             for (one, other), end in zip(pairwise(refits), ends, strict=False)
         ]
-        alike = [_agreement(one[market.cut :], other[market.cut :]) for one, other in combinations(starts, 2)]
+        judged = slice(market.cut, None)
+        alike = [_agreement(one, other, judged, num_regimes, market) for one, other in combinations(starts, 2)]
         rows.append(
             {
                 "method": method.name,
@@ -83,6 +86,12 @@ def _labels(method: Method, market: Market, num_regimes: int, rows: int, seed: i
     return calm_to_stressed(labels, market, rows)
 
 
-def _agreement(one: NDArray[np.integer], other: NDArray[np.integer]) -> float:
-    """Share of days with the same regime."""
-    return float((one == other).mean())
+def _agreement(
+    one: NDArray[np.integer], other: NDArray[np.integer], rows: slice, num_regimes: int, market: Market
+) -> float:
+    """Share of the rows with the same regime, the regimes of ``other`` matched to those of ``one`` by signature."""
+    names, dates = tuple(str(k) for k in range(num_regimes)), market.panel.dates[rows]
+    old, new = (
+        signature_table(labels[rows], names, dates, market.move[rows], market.returns[rows]) for labels in (one, other)
+    )
+    return float((one[rows] == match_regimes(old, new).regimes[other[rows]]).mean())

@@ -49,6 +49,7 @@ Flags = NDArray[np.bool_]
 
 OTHERS = 45  # stocks beside those with wrong prints
 LONGEST = 2_000  # rows of a block-averaged part of a series
+VALVE_ROWS = 800  # of the water circuit without a fault, before each series
 PROBATION = 0.15  # of a series without a training part, as in NAB
 ROWS_LEARNED = 2_500
 
@@ -208,7 +209,7 @@ def read_valves(bundle: Bundle, source: Path) -> Iterator[Labelled]:
     for name in table["series"].unique().sort():
         if name not in free:
             values, labels = part(free[0])
-            yield _series(bundle, [(values[-LONGEST:], labels[-LONGEST:]), part(name)])
+            yield _series(bundle, [(values[-VALVE_ROWS:], labels[-VALVE_ROWS:]), part(name)])
 
 
 def read_single(bundle: Bundle, source: Path) -> Iterator[Labelled]:

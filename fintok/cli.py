@@ -38,6 +38,7 @@ _COMMANDS = {
     "report": (READ, "One self-contained HTML page: regimes, anomalies, tokens."),
 }
 _RESUMABLE = ("pretrain", "demo", "vision pretrain")
+_BY_PARTS = ("evaluate",)  # written as each part ends
 _INPUT_ERRORS = (  # by name: importing them here would import torch
     ("vision.errors", "InputError"),
     ("vision.strict", "ConfigError"),
@@ -128,6 +129,8 @@ def _is_one_of(error: Exception, names: Sequence[tuple[str, str]]) -> bool:
 
 
 def _interrupted(tokens: Sequence[str]) -> str:
+    if any(" ".join(tokens).startswith(command) for command in _BY_PARTS):
+        return "interrupted; the parts that had ended are in the folder of --out"
     if not any(" ".join(tokens).startswith(command) for command in _RESUMABLE):
         return "interrupted; nothing was written"
     again = [token for token in tokens if token not in ("--overwrite", "--resume")]

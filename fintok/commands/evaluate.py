@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -19,10 +19,20 @@ from fintok.commands.options import (
     say_wrote,
 )
 
+if TYPE_CHECKING:
+    from fintok.evaluate.result import Findings
+
 
 def _parts(kind: type, tokens: tuple) -> tuple[str, ...]:
     """``regimes,tokens`` and ``regimes tokens`` alike."""
     return tuple(word for token in tokens for word in token.value.split(",") if word)
+
+
+def _tell(part: str, found: Findings) -> None:
+    """Print the verdicts of a part."""
+    print(part)
+    for sentence in found.verdicts:
+        print(textwrap.fill(sentence, width=110, initial_indent="- ", subsequent_indent="  "), flush=True)
 
 
 def evaluate(
@@ -57,9 +67,7 @@ def evaluate(
     from fintok.bundle import load
 
     began = time.monotonic()
-    result = judge(load(model), prices, out, parts=only, seed=seed, overwrite=overwrite)
-    for sentence in result.verdicts:
-        print(textwrap.fill(sentence, width=110, initial_indent="- ", subsequent_indent="  "))
+    result = judge(load(model), prices, out, parts=only, seed=seed, tell=_tell, overwrite=overwrite)
     say_wrote(result.page)
     print(f"       and {len(result.tables)} tables beside it")
     print(f"took  {time.monotonic() - began:.0f} s")

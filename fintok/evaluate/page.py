@@ -95,14 +95,18 @@ def render(findings: Mapping[str, Findings], bundle: Bundle, panel: Panel) -> st
             page.heading(name.capitalize())
             page.table(readable(table.head(MAX_ROWS)))
             if len(table) > MAX_ROWS:
-                file = f"{part}_{name.replace(' ', '_')}.parquet"
-                page.paragraph(f"The first {MAX_ROWS} of {len(table):,} rows; {file} has them all.")
+                page.paragraph(f"The first {MAX_ROWS} of {len(table):,} rows; {table_name(part, name)} has them all.")
     page.section("What was judged", "The model and the panel.")
     facts = {str(name): value for name, value in bundle.summary()["value"].items()}
     page.table(facts_table({"panel": panel_facts(panel), **facts}))
     page.section("How to read this page", "")
     page.definitions(_GLOSSARY)
     return page.render()
+
+
+def table_name(part: str, name: str) -> str:
+    """Of the file of a table."""
+    return f"{part}_{name.replace(' ', '_')}.parquet"
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fintok.errors import InputError
-from fintok.evaluate.page import render
+from fintok.evaluate.page import render, table_name
 from fintok.evaluate.result import Findings, Progress
 from fintok.files import write_table, write_text
 from fintok.progress import track
@@ -49,13 +49,15 @@ def evaluate(
     parts: Sequence[str] = USUAL_PARTS,
     seed: int = 0,
     progress: Progress = track,
+    tell: Callable[[str, Findings], None] | None = None,
     overwrite: bool = False,
 ) -> Evaluation:
     """Judge a bundle on a panel beside the usual rivals, on rows after its train_end; write tables and a page.
 
-    ``out`` is a folder: ``evaluation.html``, and a Parquet file a table. A part that has too little to judge by says
-    so in its verdict. Raises InputError where no row of the panel lies after train_end, for an unknown part, and
-    where ``out`` holds something and ``overwrite`` is False; nothing is written before the last part has ended.
+    ``out`` is a folder: ``evaluation.html``, and a Parquet file a table. They are written as each part ends, and
+    then ``tell`` is given its name and findings. A part that has too little to judge by says so in its verdict.
+    Raises InputError where no row of the panel lies after train_end, for an unknown part, and where ``out`` holds
+    something and ``overwrite`` is False.
     """
     folder = check_request(out, parts, overwrite=overwrite)
     if not (panel.dates > bundle.train_end).any():
@@ -64,26 +66,25 @@ def evaluate(
             f"{panel.source}: no row lies after the model's train_end, {date}; give a panel that goes on longer, or "
             "a model that was trained with an earlier --train-end"
         )
-    findings = {}
+    findings: dict[str, Findings] = {}
+    tables: list[Path] = []
     for part in parts:
         try:
             findings[part] = _evaluator(part)(bundle, panel, seed=seed, progress=progress)
         except InputError as error:
             findings[part] = Findings({}, {}, [f"{part.capitalize()} were not judged: {error}."])
-    return write(findings, bundle, panel, folder)
+        tables += _write_tables(part, findings[part], folder)
+        write_text(render(findings, bundle, panel), folder / PAGE, overwrite=True)
+        if tell is not None:
+            tell(part, findings[part])
+    return Evaluation(findings, folder / PAGE, tables)
 
 
-def write(findings: Mapping[str, Findings], bundle: Bundle, panel: Panel, folder: Path) -> Evaluation:
-    """Write the tables of all parts, then the page, over what is there."""
+def _write_tables(part: str, found: Findings, folder: Path) -> list[Path]:
     import polars as pl
 
-    tables = []
-    for part, found in findings.items():
-        for name, table in found.tables.items():
-            path = folder / f"{part}_{name.replace(' ', '_')}.parquet"
-            tables.append(write_table(pl.from_pandas(table), path, overwrite=True))
-    page = write_text(render(findings, bundle, panel), folder / PAGE, overwrite=True)
-    return Evaluation(dict(findings), page, tables)
+    paths = {name: folder / table_name(part, name) for name in found.tables}
+    return [write_table(pl.from_pandas(found.tables[name]), path, overwrite=True) for name, path in paths.items()]
 
 
 def check_request(out: str | Path, parts: Sequence[str], *, overwrite: bool) -> Path:

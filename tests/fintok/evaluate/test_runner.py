@@ -113,6 +113,24 @@ def test_parts_follow_one_another_on_the_page(bundle, panel, tmp_path, monkeypat
     assert page.index(">Anomalies</h2>") < page.index(">Recall</h3>") < page.index(">Tokens</h2>")
 
 
+def test_a_part_that_has_ended_is_written_whatever_comes_next(bundle, panel, tmp_path, monkeypatch):
+    told = []
+
+    def evaluator(part):
+        if part == "tokens":
+            raise KeyboardInterrupt
+        return lambda *_, **__: Findings({"recall": pd.DataFrame({"kind": ["swap"]})}, {}, ["One."])
+
+    monkeypatch.setattr(runner, "_evaluator", evaluator)
+    with pytest.raises(KeyboardInterrupt):
+        runner.evaluate(
+            bundle, panel, tmp_path / "out", parts=("anomalies", "tokens"), tell=lambda part, found: told.append(part)
+        )
+    assert told == ["anomalies"]
+    assert "One." in (tmp_path / "out" / "evaluation.html").read_text()
+    assert (tmp_path / "out" / "anomalies_recall.parquet").exists()
+
+
 def test_a_panel_that_ends_with_the_training_is_refused(bundle, panel, tmp_path):
     with pytest.raises(InputError, match="no row lies after the model's train_end"):
         runner.evaluate(bundle, panel[:800], tmp_path / "out")

@@ -1,9 +1,10 @@
 """Anomaly scores: how strange each asset's newest days are, given the other assets and its own past."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fintok.calibration import calibrate
 from fintok.cells import marked_cells
@@ -11,13 +12,12 @@ from fintok.checks import CHECKS, run_checks
 from fintok.errors import InputError
 from fintok.estimator import Estimator
 from fintok.evidence import REASONS, Evidence, gather, standard_tails
+from fintok.features import read_features
 from fintok.groups import group_names
+from fintok.panel import Panel
 from fintok.readings import RESTATED, Readings, SurpriseSource
 from fintok.score_result import Scores
 from fintok.tails import MIN_SAMPLE, TailMap, combine, evidence
-
-if TYPE_CHECKING:
-    from fintok.panel import Panel
 
 _KEPT = ("_last", "_readings", "_tolerance")  # of the last panel, for the next: not part of what was fitted
 _TAIL_ROWS = 2500  # newest training rows that shape the tails: ten years, since a market's habits change
@@ -32,10 +32,14 @@ class AnomalyScorer(Estimator):
     the trailing 750 dates, is held against an adaptive level that keeps alarms at `alarms_per_1000` in the long
     run. Deterministic checks (`fintok.checks`) alert beside it, with their own reasons and outside that budget.
 
+    It takes features as well, as scikit-learn's outlier detectors do: a table (N, F) of finite numbers instead of a
+    panel. `bundle` is then not asked: each column's distance from its median takes the place of the statistics, and
+    `score` answers with an array (N,), higher = stranger.
+
     Parameters
     ----------
     bundle
-        A pretrained bundle.
+        A pretrained bundle; None for features.
     alarms_per_1000
         Alarms per 1,000 asset-days that the score may raise on ordinary data, in (0, 500].
     days
@@ -47,12 +51,13 @@ class AnomalyScorer(Estimator):
 
     Attributes learned by `fit`
     ---------------------------
-    tails_ (a TailMap per statistic), fitted_on_ ("panel", or "standard" without training rows).
+    tails_ (a TailMap per statistic or column), fitted_on_ ("panel", "standard" without training rows, or
+    "features"); for features centre_ and spread_ (F,), median and mean distance from it, and n_features_in_.
     """
 
     def __init__(
         self,
-        bundle: SurpriseSource,
+        bundle: SurpriseSource | None = None,
         alarms_per_1000: float = 1.0,
         days: int = 750,
         groups: Mapping[str, object] | None = None,
@@ -62,18 +67,20 @@ class AnomalyScorer(Estimator):
         self.days = days
         self.groups = groups
 
-    def fit(self, panel: "Panel | None" = None, y: object = None, *, errors: object = None) -> Self:
+    def fit(self, panel: Any = None, y: object = None, *, errors: object = None) -> Self:
         """Learn how each statistic is distributed, from the 2,500 rows up to the bundle's `train_end` only.
 
         A statistic with fewer than 1,000 such values (or no panel) is taken to follow a Student-t that fits it on
         US stocks, so that a bundle scores any panel; the final p-values are calibrated on the scored panel's own
-        past either way. `errors` marks cells that are not learned from (see `score`). `y` is ignored. Raises
-        InputError for a parameter out of range.
+        past either way. Features are learned from all rows. `errors` marks cells that are not learned from (see
+        `score`). `y` is ignored. Raises InputError for a parameter out of range.
         """
         self._check_parameters()
+        if panel is not None and not isinstance(panel, Panel):
+            return self._fit_features(read_features(self, panel, is_fit=True).values)
         self.tails_ = standard_tails()
         self.fitted_on_ = "standard"
-        num_training = 0 if panel is None else int((panel.dates <= self.bundle.train_end).sum())
+        num_training = 0 if panel is None else int((panel.dates <= self.source().train_end).sum())
         if panel is not None and num_training:
             rows = slice(max(num_training - _TAIL_ROWS, 0), num_training)
             is_right = slice(None) if errors is None else ~marked_cells(errors, panel)[rows]
@@ -84,8 +91,14 @@ class AnomalyScorer(Estimator):
                     self.fitted_on_ = "panel"
         return self
 
-    def score(self, panel: "Panel", *, errors: object = None) -> Scores:
-        """Score every (date, asset) of a panel: see `Scores`.
+    @overload
+    def score(self, panel: Panel, y: object = None, *, errors: object = None) -> Scores: ...
+
+    @overload
+    def score(self, panel: Any, y: object = None) -> NDArray[np.float64]: ...
+
+    def score(self, panel: Any, y: object = None, *, errors: object = None) -> Scores | NDArray[np.float64]:
+        """Score every (date, asset) of a panel: see `Scores`. Of features (N, F): an array (N,). `y` is ignored.
 
         `errors` is a table (pandas, polars, pyarrow or a path) of cells known to be wrong, with columns date and
         symbol, and where there is a column `verdict`, "data error" in it: they are scored, but do not count among
@@ -97,7 +110,12 @@ class AnomalyScorer(Estimator):
         Scores are NaN where there is no token (not observed, or too little history); p-values start once the
         window holds 1,000 scores, and nothing alerts by score before that.
         """
+        if not isinstance(panel, Panel):
+            return self._score_features(read_features(self, panel, is_fit=False).values)
         self._require_fit()
+        if self.fitted_on_ == "features":
+            raise InputError("this AnomalyScorer was fitted on features: score features, or fit(panel) first")
+        left_out = None if errors is None else marked_cells(errors, panel)
         found = self._evidence(panel)
         statistics = found.statistics
         p_each = np.stack([self.tails_[name](values) for name, values in statistics.items()])
@@ -107,7 +125,7 @@ class AnomalyScorer(Estimator):
             self.alarms_per_1000 / 1000.0,
             days=self.days,
             groups=group_names(self.groups, panel.assets),
-            left_out=None if errors is None else marked_cells(errors, panel),
+            left_out=left_out,
         )
         by_score = p_value <= levels  # NaN compares as False
         reason = np.zeros(score.shape, dtype=np.uint8)  # 0 = no alert
@@ -130,11 +148,32 @@ class AnomalyScorer(Estimator):
             tails=dict(self.tails_),
             expected=found.expected,
             residual=found.residual,
-            train_end=self.bundle.train_end,
+            train_end=self.source().train_end,
         )
 
+    def source(self) -> SurpriseSource:
+        """The bundle. Raises InputError where there is none."""
+        if self.bundle is None:
+            raise InputError("an AnomalyScorer without a bundle takes features: AnomalyScorer(bundle) reads panels")
+        return self.bundle
+
+    def _fit_features(self, values: NDArray[np.float64]) -> Self:
+        self.centre_ = np.median(values, axis=0)
+        spread = np.abs(values - self.centre_).mean(axis=0)
+        self.spread_ = np.where(spread > 0.0, spread, 1.0)  # a constant column: any other value is far
+        far = np.abs(values - self.centre_) / self.spread_
+        self.tails_ = {str(column): TailMap.fit(far[:, column]) for column in range(far.shape[1])}
+        self.fitted_on_ = "features"
+        return self
+
+    def _score_features(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.fitted_on_ != "features":
+            raise InputError("this AnomalyScorer was fitted on a panel: score a panel, or fit(features) first")
+        far = np.abs(values - self.centre_) / self.spread_
+        return combine(np.stack([tail(far[:, column]) for column, tail in enumerate(self.tails_.values())]))
+
     @property
-    def readings(self) -> "Readings | None":
+    def readings(self) -> Readings | None:
         """The bundle's readings of the last panel; None before there is one."""
         return self.__dict__.get("_readings")
 
@@ -144,15 +183,15 @@ class AnomalyScorer(Estimator):
         self._readings, self._tolerance = readings, RESTATED
         return self
 
-    def _evidence(self, panel: "Panel") -> Evidence:
+    def _evidence(self, panel: Panel) -> Evidence:
         """The panel's evidence, kept with what it was made from: the network reads only rows that are new."""
         cached = self.__dict__.get("_last")
         if cached is None or cached[0] is not panel:
             earlier = self.readings
             if earlier is None:
-                self._readings = Readings.of(self.bundle, panel)
+                self._readings = Readings.of(self.source(), panel)
             else:
-                self._readings = earlier.extended(self.bundle, panel, self.__dict__.get("_tolerance", 0.0))
+                self._readings = earlier.extended(self.source(), panel, self.__dict__.get("_tolerance", 0.0))
             self._tolerance = 0.0
             cached = (panel, gather(self._readings, panel.returns))
             self._last = cached

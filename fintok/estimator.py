@@ -42,7 +42,7 @@ class Estimator:
             transformer_tags=None,
             classifier_tags=None,
             regressor_tags=None,
-            input_tags=InputTags(two_d_array=False, allow_nan=True),
+            input_tags=InputTags(two_d_array=True, allow_nan=False),  # of features; panels have holes
         )
 
     def __sklearn_is_fitted__(self) -> bool:

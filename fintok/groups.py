@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.columns import listed
 from fintok.errors import InputError
 
 OTHER = "other"  # the class of symbols without one
@@ -18,6 +17,7 @@ def read_groups(source: object) -> dict[str, str]:
     """
     import polars as pl
 
+    from fintok.columns import listed
     from fintok.tables import open_table
 
     opened = open_table(source)

@@ -250,10 +250,5 @@ class RegimeLabeler(Estimator):
         if not self.switches_per_year >= 0:
             raise InputError(f"switches_per_year must not be negative, got {self.switches_per_year!r}")
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array, tags.input_tags.allow_nan = True, False  # of features; panels have holes
-        return tags
-
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_last"}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fintok.panel import DateLike, Panel
 
+COLUMNS = ("date", "symbol", "score", "p_value", "alert", "reason", "in_sample")  # of the tables
 _EVENT_GAP = 5  # rows: alerts of one asset no further apart than a week belong to one event
 _ATTRIBUTION_ROWS = 10
 

@@ -54,7 +54,7 @@ def score(
     if append and overwrite:
         raise InputError("--append keeps the file and --overwrite replaces it: choose one")
     check_table_output(out, overwrite=overwrite or append)
-    earlier = read_table(out) if append and out.exists() else None
+    earlier = _earlier(out) if append and out.exists() else None
     prices = reader.read(panel)
     from fintok.anomaly import AnomalyScorer
     from fintok.bundle import load
@@ -72,7 +72,7 @@ def score(
     if earlier is None:
         say_table(scores.summary())
     else:
-        table = _after(table, earlier, out)
+        table = _after(table, earlier)
         print(f"{len(table) - len(earlier):,} rows after {earlier['date'].max()} added to {len(earlier):,}")
     say_wrote(write_table(table, out, overwrite=overwrite or append))
     if append and scorer.readings is not None:
@@ -80,11 +80,19 @@ def score(
     say_next("report", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_name("report.html"))
 
 
-def _after(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> pl.DataFrame:
-    """``earlier`` followed by the rows of ``table`` whose date lies after its last. Raises InputError."""
+def _earlier(out: Path) -> pl.DataFrame:
+    """The scores in a file. Raises InputError for a table of something else."""
+    from fintok.score_result import COLUMNS
+
+    table = read_table(out)
+    if table.columns != list(COLUMNS):
+        raise InputError(f"{out} cannot be appended to: it holds {table.columns}, scores are {list(COLUMNS)}")
+    return table
+
+
+def _after(table: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
+    """``earlier`` followed by the rows of ``table`` whose date lies after its last."""
     import polars as pl
 
-    if earlier.columns != table.columns:
-        raise InputError(f"{out} cannot be appended to: it holds {earlier.columns}, scores are {table.columns}")
     earlier = earlier.cast(table.schema)
     return pl.concat([earlier, table.filter(pl.col("date") > earlier["date"].max())])

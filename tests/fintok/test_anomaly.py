@@ -8,6 +8,7 @@ import pytest
 from fintok.anomaly import AnomalyScorer
 from fintok.errors import InputError
 from fintok.evidence import REASONS
+from fintok.score_result import COLUMNS
 from tests.fintok.fake_bundle import (
     FakeBundle,
     make_panel,
@@ -127,7 +128,8 @@ def test_missing_assets_have_missing_scores_and_never_alert(bundle, scorer):
 
 def test_tables_have_the_public_columns_and_the_same_rows(scores):
     frame, table = scores.to_pandas(), scores.to_polars()
-    columns = ["date", "symbol", "score", "p_value", "alert", "reason", "in_sample"]
+    columns = list(COLUMNS)
+    assert columns == ["date", "symbol", "score", "p_value", "alert", "reason", "in_sample"]
     assert frame.columns.tolist() == columns
     assert table.columns == columns
     assert len(frame) == len(table) == 2400 * 10
@@ -276,3 +278,22 @@ def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(bun
     for name in ("score", "p_value", "levels", "reason_codes"):
         np.testing.assert_array_equal(getattr(part, name), getattr(scores, name), err_msg=name)
     assert daily.bundle.calls == ["surprise", "surprise since 2396", "surprise since 2397"]
+
+
+def test_features_far_from_their_column_score_high():
+    values = np.random.default_rng(0).standard_normal((3000, 3)) * [1.0, 20.0, 0.1]
+    scorer = AnomalyScorer().fit(values)
+    values[[7, 8, 9]] = [[6.0, 0.0, 0.0], [0.0, -120.0, 0.0], [0.0, 6.0, 0.0]]
+    scores = scorer.score(values)
+    assert scores.shape == (3000,)
+    assert set(np.argsort(-scores)[:2]) == {7, 8}
+    assert scores[9] < 2.0  # six is nothing for the second column
+    with pytest.raises(InputError, match="fitted on features"):
+        scorer.score(make_panel(np.zeros((30, 2))))
+
+
+def test_features_and_panels_are_not_mixed(bundle, scorer, panel):
+    with pytest.raises(InputError, match="without a bundle takes features"):
+        AnomalyScorer().fit(panel)
+    with pytest.raises(InputError, match="fitted on a panel"):
+        scorer.score(np.zeros((5, 3)))

@@ -45,17 +45,23 @@ def test_scikit_learn_clones_and_pipelines_the_estimators(bundle):
     assert len(chain.predict(bundle.training)) == 600
 
 
-def test_scikit_learn_s_checks_pass_on_features_but_for_what_order_means():
+ORDER = "a day's regime follows from the days before it"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "not_held"),
+    [
+        (
+            RegimeLabeler(n_regimes=2),
+            {"check_methods_sample_order_invariance": ORDER, "check_methods_subset_invariance": ORDER},
+        ),
+        (AnomalyScorer(), {}),
+    ],
+    ids=["labeler", "scorer"],
+)
+def test_scikit_learn_s_checks_pass_on_features_but_for_what_order_means(estimator, not_held):
     checks = pytest.importorskip("sklearn.utils.estimator_checks")
-    why = "a day's regime follows from the days before it"
-    results = checks.check_estimator(
-        RegimeLabeler(n_regimes=2),
-        expected_failed_checks={
-            "check_methods_sample_order_invariance": why,
-            "check_methods_subset_invariance": why,
-        },
-        on_fail=None,
-    )
+    results = checks.check_estimator(estimator, expected_failed_checks=not_held, on_fail=None)
     assert [result["check_name"] for result in results if result["status"] == "failed"] == []
     assert sum(result["status"] == "passed" for result in results) > 30
 

@@ -46,8 +46,51 @@ def test_scores_are_appended_after_the_last_date(trained, tmp_path, prices, caps
     words = ["score", "--model", model, "--append", "--out", str(daily), "--panel"]
     for source in (early, trained / "prices.parquet", trained / "prices.parquet"):
         assert run([*words, str(source)]) == 0
-    assert "0 rows" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "0 rows" in printed.out
+    assert f"wrote {tmp_path / 'daily.readings.parquet'}" in printed.out
     assert pl.read_parquet(daily).equals(pl.read_parquet(whole))
+    assert not (tmp_path / "whole.readings.parquet").exists()
+
+
+def test_an_added_day_is_all_that_the_model_reads(trained, tmp_path, prices, monkeypatch):
+    from fintok.bundle import Bundle
+
+    asked, surprise = [], Bundle.surprise
+    monkeypatch.setattr(
+        Bundle, "surprise", lambda self, panel, since=0: asked.append(since) or surprise(self, panel, since)
+    )
+    words = ["score", "--model", str(trained / "model"), "--append", "--out", str(tmp_path / "daily.csv"), "--panel"]
+    for num_days in (480, 481):
+        source = tmp_path / f"{num_days}.parquet"
+        prices().head(num_days).write_parquet(source)
+        assert run([*words, str(source)]) == 0
+    assert asked == [0, 479]
+
+
+def test_scores_leave_out_marked_errors_and_keep_groups_apart(trained, tmp_path, prices):
+    errors, groups = tmp_path / "marks.csv", tmp_path / "groups.csv"
+    marks = prices()[300:420].select("date", symbol=pl.lit("S1"), verdict=pl.lit("data error"), note=pl.lit("?"))
+    marks.write_csv(errors)
+    pl.DataFrame({"symbol": ["S0", "S1", "S2"], "group": "metals"}).write_csv(groups)
+    words = ["score", "--model", str(trained / "model"), "--panel", str(trained / "prices.parquet"), "--out"]
+    tables = []
+    for number, more in enumerate([[], ["--errors", str(errors)], ["--groups", str(groups)]]):
+        assert run([*words, str(tmp_path / f"{number}.parquet"), *more]) == 0
+        tables.append(pl.read_parquet(tmp_path / f"{number}.parquet"))
+    plain, marked, grouped = (table.filter(pl.col("p_value").is_not_null()) for table in tables)
+    assert marked["p_value"].len() == plain["p_value"].len()  # 1,000 scores are there before the first mark
+    assert marked["p_value"].to_list() != plain["p_value"].to_list()
+    assert 0 < grouped["p_value"].len() < plain["p_value"].len()  # three assets need twice the days
+
+
+def test_marks_and_groups_without_their_columns_are_refused(trained, tmp_path, prices, refuse):
+    path = tmp_path / "wide.csv"
+    prices().write_csv(path)
+    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", tmp_path / "s.csv"]
+    assert "no column 'symbol'" in refuse(*words, "--errors", path)
+    assert "no column 'symbol'" in refuse(*words, "--groups", path)
+    assert not (tmp_path / "s.csv").exists()
 
 
 def test_scores_are_not_appended_to_another_table(trained, tmp_path, prices, refuse):

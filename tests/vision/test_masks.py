@@ -143,6 +143,14 @@ def test_stratified_blocks_of_one_image_are_empty_half_of_the_time():
     assert abs(counts[counts > 0].mean() / 196 - 0.3) < 0.03
 
 
+def test_ibots_masks_hide_what_its_own_loader_hides():
+    """Its code, asked for a ratio from 0 and U(.1, .5) by turns: .147 of 14 × 14 patches on average, none in .4985."""
+    mask, rng = StratifiedBlockMask(0.1, 0.5, probability=0.5, min_patches=16), np.random.default_rng(0)
+    counts = np.array([int(mask(SQUARE, rng).sum()) for _ in range(2000)])
+    assert counts.mean() / 196 == pytest.approx(0.147, abs=0.008)
+    assert (counts == 0).mean() == pytest.approx(0.4985, abs=0.03)
+
+
 def test_stratified_blocks_of_a_batch_hold_one_ratio_of_each_stratum():
     masks = StratifiedBlockMask().batch(SQUARE, 8, np.random.default_rng(0))
     assert sorted(masks.sum(axis=(1, 2))) == [0, 0, 0, 0, 40, 59, 79, 98]  # ceil(196 · {.2, .3, .4, .5})

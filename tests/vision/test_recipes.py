@@ -34,6 +34,27 @@ def test_every_recipe_loads_and_builds(path: Path):
     assert (views.num_masked[0] > 0) == config.needs.is_masked
 
 
+@pytest.mark.parametrize(
+    ("recipe", "clip", "norm", "reference", "scaling"),
+    [
+        ("mae-base", "global", None, 256, "linear"),
+        ("simmim-base", "global", 5.0, 512, "linear"),
+        ("beit-base", "global", 3.0, None, "linear"),
+        ("beit2-base", "global", 3.0, None, "linear"),
+        ("vqkd-base", "global", None, 128, "linear"),
+        ("dino-base", "tensor", 0.3, 256, "linear"),
+        ("ibot-base", "tensor", 0.3, 256, "linear"),
+        ("dinov2-large", "module", 3.0, 1024, "sqrt"),
+    ],
+)
+def test_each_paper_clips_and_scales_its_rate_in_its_own_way(recipe, clip, norm, reference, scaling):
+    optim = load_yaml(PretrainConfig, find_recipe(f"paper/{recipe}")).optim
+    assert (optim.clip_norm, optim.reference_batch, optim.scaling) == (norm, reference, scaling)
+    assert norm is None or optim.clip == clip
+    has_shape_rule = recipe.split("-")[0] in ("mae", "dino", "ibot", "dinov2")  # tokens decay; others' code exempts CLS
+    assert optim.undecayed == (() if has_shape_rule else ("cls_token",))
+
+
 def test_every_method_has_a_recipe_for_small_data():
     assert set(NEEDS) == set(METHODS)
     assert {path.stem for path in RECIPES if path.parent.name == "small"} == set(METHODS)

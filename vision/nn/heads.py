@@ -53,12 +53,13 @@ class DINOHead(nn.Module):
         self.last_layer = WeightNormLinear(bottleneck_dim, num_prototypes, has_fixed_norm=norm_last_layer)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (..., D) -> logits (..., K). Lengths in float32: in float16 the epsilon would be 0."""
+        """Tokens (..., D) -> logits (..., K). Lengths in float32, with DINOv2's epsilon in float16."""
         return self.last_layer(self.bottleneck(tokens))
 
     def bottleneck(self, tokens: Tensor) -> Tensor:
         """Tokens (..., D) -> the unit vectors (..., bottleneck_dim) that the prototypes are compared with."""
-        return F.normalize(self.mlp(tokens).float(), dim=-1, eps=1e-12)
+        hidden = self.mlp(tokens)
+        return F.normalize(hidden.float(), dim=-1, eps=1e-6 if hidden.dtype == torch.float16 else 1e-12)
 
 
 class CodebookHead(nn.Linear):

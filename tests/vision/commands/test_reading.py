@@ -93,6 +93,15 @@ def test_an_encoder_goes_to_another_library_and_back(train, data, tmp_path, caps
     np.testing.assert_allclose(pair[0], pair[1], atol=1e-4)
 
 
+def test_what_has_no_place_in_the_other_form_is_told(train, tmp_path, capsys, refuse):
+    call("convert", train("mae"), "--to", "mae", "--out", tmp_path / "mae.pth")
+    printed = capsys.readouterr().out
+    assert "note: the encoder alone is written, for the official MAE has 16 heads" in printed
+    line = refuse("convert", train("vqkd"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
+    assert "has no place for" in line
+    assert "holds no tokenizer" in refuse("convert", train("dino"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
+
+
 def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
     call("inspect", train("vqkd"))
     printed = capsys.readouterr().out

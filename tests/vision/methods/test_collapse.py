@@ -29,7 +29,7 @@ def _batch(generator):
     return Batch((views,), (Mask.from_hidden(hidden, 4),), (None,), IMAGES)
 
 
-def _run(method, seed, steps=90):
+def _run(method, seed, steps=180):
     with torch.no_grad():  # std .02 is meant for widths of hundreds; here nothing of the image would reach CLS
         for parameter in method.student.parameters():
             if parameter.ndim == 2 and parameter.std() < 0.03:
@@ -50,19 +50,22 @@ def _run(method, seed, steps=90):
 
 @pytest.mark.parametrize(("method", "config"), [(DINO, DINOConfig), (IBOT, IBOTConfig)])
 def test_without_the_centre_it_collapses_to_a_constant_output_and_with_it_not(method, config):
-    seed = 2
-    torch.manual_seed(seed)
-    with_centre = method(ENCODER, config(**HEAD, **STEADY))
-    torch.manual_seed(seed)
-    without = method(ENCODER, config(**HEAD, **STEADY, center_momentum=FROZEN))
-    healthy, collapsed = _run(with_centre, seed), _run(without, seed)
-    assert _told(healthy) > 0.3  # nats, of ln 4 = 1.39 that tell the four images apart
-    assert with_centre.warning(healthy) is None
-    assert _told(collapsed) < 0.01
-    assert collapsed["prototype_usage"] == pytest.approx(1 / IMAGES)
-    warning = without.warning(collapsed)
-    assert warning is not None
-    assert "one prototype to every image" in warning
+    told = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        with_centre = method(ENCODER, config(**HEAD, **STEADY))
+        torch.manual_seed(seed)
+        without = method(ENCODER, config(**HEAD, **STEADY, center_momentum=FROZEN))
+        healthy, collapsed = _run(with_centre, seed), _run(without, seed)
+        told.append(_told(healthy))
+        assert with_centre.warning(healthy) is None
+        assert _told(collapsed) < 0.01
+        assert collapsed["prototype_usage"] == pytest.approx(1 / IMAGES)
+        warning = without.warning(collapsed)
+        assert warning is not None
+        assert "one prototype to every image" in warning
+    assert sum(told) / len(told) > 0.3  # nats, of ln 4 = 1.39 that tell the four images apart
+    assert min(told) > 0.05
 
 
 def _told(figures):

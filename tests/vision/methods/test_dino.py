@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vision.config import DINOConfig, ViTConfig
+from vision.config import DINOConfig, OptimConfig, ViTConfig
 from vision.methods.dino import DINO
+from vision.train.optim import make_optimizer, set_step
 
 CONFIG = DINOConfig(num_prototypes=64, hidden_dim=32, bottleneck_dim=16, freeze_last_layer=0.0)
 
@@ -111,6 +112,26 @@ def test_last_layer_is_held_still_for_the_first_share_of_the_run(encoder, make_b
         last = method.student.head.last_layer
         assert (last.weight_v.grad is not None, last.weight_g.grad is not None) == (is_free, is_free)
         assert method.student.head.mlp[0].weight.grad is not None
+
+
+def test_what_is_held_still_gets_no_moments_and_tokens_decay(encoder, make_batch, loss_of):
+    """Adam knows nothing of a gradient that was dropped (DINOv2's rate of 0 would move its moments)."""
+    config = dataclasses.replace(CONFIG, norm_last_layer=False, freeze_last_layer=0.5)
+    method, batch = DINO(encoder, config), make_batch(2, num_global=2)
+    optim = OptimConfig(weight_decay=0.04)
+    optimizer = make_optimizer(method.parameters_to_train(), optim)
+    set_step(optimizer, 0, optim)
+    method.begin_step(0.0)
+    loss_of(method, batch).backward()
+    method.before_update()
+    before = [p.clone() for p in method.student.head.last_layer.parameters()]
+    optimizer.step()
+    last = list(method.student.head.last_layer.parameters())
+    assert all(torch.equal(p, old) for p, old in zip(last, before, strict=True))
+    assert not any(p in optimizer.state for p in last)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decay[id(method.student.encoder.cls_token)] == 0.04  # two dimensions: the official rule goes by shape
+    assert decay[id(method.student.encoder.norm.weight)] == 0.0
 
 
 def test_teacher_temperature_warms_up_with_progress(encoder):

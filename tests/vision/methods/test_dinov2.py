@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from tests.vision.methods.hugging_face import named, randomise, take_encoder
 from vision.batch import Batch, Mask
-from vision.config import DINOv2Config, ViTConfig
+from vision.config import DINOConfig, DINOv2Config, IBOTConfig, ViTConfig
 from vision.losses import koleo
 from vision.methods.base import take
+from vision.methods.dino import DINO
 from vision.methods.dinov2 import DINOv2
+from vision.methods.ibot import IBOT
 from vision.nn.grid import PatchGrid
 
 CONFIG = DINOv2Config(
@@ -110,6 +112,28 @@ def test_prototypes_are_used_evenly_after_sinkhorn_knopp_and_by_all_views_togeth
     torch.testing.assert_close(targets.cls.sum(-1), torch.ones(2, 32))
     mass = targets.cls.flatten(0, 1).sum(0)
     torch.testing.assert_close(mass, torch.full((48,), 64 / 48), rtol=0.3, atol=0)
+
+
+def test_with_one_head_and_a_centre_the_terms_are_ibots_and_dinos(encoder, make_batch):
+    """The same weights under all three methods, at the first step, when no centre has moved."""
+    small = {"num_prototypes": 48, "hidden_dim": 32, "bottleneck_dim": 16}
+    torch.manual_seed(0)
+    ibot = IBOT(encoder, IBOTConfig(**small))
+    dino = DINO(encoder, DINOConfig(**small))
+    dinov2 = DINOv2(encoder, DINOv2Config(**small, shared_head=True, assignment="centering"))
+    for method in (dino, dinov2):
+        method.student.load_state_dict(ibot.student.state_dict())
+        method.teacher.update(0.0)
+    batch = make_batch(4, num_global=2, num_local=2, mask_ratio=0.4, share_unmasked=0.4)
+    terms = {}
+    for method in (ibot, dinov2):
+        terms[method] = method.loss(method.predict(batch), method.targets(batch), batch)
+    torch.testing.assert_close(terms[dinov2]["cls"], terms[ibot]["cls"])
+    torch.testing.assert_close(terms[dinov2]["patch"], terms[ibot]["patch"])
+    bare = batch._replace(masks=(Mask.from_hidden(torch.zeros_like(batch.masks[0].hidden), 1), None))
+    ibot.cls_centering.center.zero_()
+    first, second = (method.loss(method.predict(bare), method.targets(bare), bare) for method in (ibot, dino))
+    torch.testing.assert_close(second["cls"], first["cls"])
 
 
 def test_patch_center_follows_masked_patches_alone(build, make_batch):

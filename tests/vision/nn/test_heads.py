@@ -72,6 +72,21 @@ def test_loss_of_a_fresh_head_is_about_ln_k():
     assert float(entropy) == pytest.approx(math.log(2048), rel=0.05)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_lengths_are_float32_and_zero_tokens_finite(head, dtype):
+    """The epsilon is 1e-6 after layers in float16, 1e-12 otherwise (DINOv2, ``DINOHead``)."""
+    with torch.no_grad():
+        head.mlp[-1].weight.mul_(1e-4)  # of a length between the two
+        tokens = torch.randn(3, 24)
+        plain = head.bottleneck(tokens * 1e-3)
+        with torch.autocast("cpu", dtype=dtype):
+            unit = head.bottleneck(tokens * 1e-3)
+            assert torch.isfinite(head(torch.zeros(2, 24))).all()
+    assert unit.dtype == torch.float32
+    assert torch.allclose(plain.norm(dim=-1), torch.ones(3))
+    assert bool((unit.norm(dim=-1) < 0.9).all()) == (dtype == torch.float16)
+
+
 def test_zero_tokens_have_finite_logits_and_gradients(head):
     tokens = torch.zeros(2, 24, requires_grad=True)
     head(tokens).sum().backward()

@@ -127,6 +127,41 @@ def test_accumulated_passes_are_averaged_into_one_step(dataset, config, tmp_path
     torch.testing.assert_close(*weights)
 
 
+def test_a_step_has_its_order(dataset, config, tmp_path):
+    """Schedules, targets, predictions, loss, gradients clipped, a last look, the update, and then the teacher."""
+    calls = []
+
+    class Recorder(Method):
+        def __init__(self):
+            super().__init__()
+            self.slope = torch.nn.Parameter(torch.zeros(()))
+
+        def begin_step(self, progress):
+            calls.append(("begin", progress))
+
+        def targets(self, batch):
+            calls.append(("targets", torch.is_grad_enabled()))
+
+        def predict(self, batch):
+            calls.append(("predict", torch.is_grad_enabled()))
+            return self.slope
+
+        def loss(self, predictions, targets, batch):
+            calls.append(("loss", None))
+            return {"line": 1000.0 * predictions}
+
+        def before_update(self):
+            calls.append(("look", self.slope.grad.item()))
+
+        def end_step(self):
+            calls.append(("end", self.slope.item() != 0.0))
+
+    two = dataclasses.replace(config, steps=2, warmup_steps=0, clip_norm=1.0)
+    fit(Recorder(), dataset, SingleView((4, 9), (2, 3)), two, seed=1, out=tmp_path, name="m", progress=False)
+    step = [("targets", False), ("predict", True), ("loss", None), ("look", pytest.approx(1.0)), ("end", True)]
+    assert calls == [("begin", 0.0), *step, ("begin", 0.5), *step]
+
+
 def test_a_step_of_several_batches_counts_places_alike_however_many_each_observed(dataset, config, tmp_path):
     """Half of the images are observed in two patches of six alone: a plain mean of means would favour them."""
 

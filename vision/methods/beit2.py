@@ -2,9 +2,14 @@
 §2.3).
 
 Hidden patches are replaced by a mask token and their codes, which a frozen tokenizer reads from the whole
-image, are to be named from what is visible. A second path makes CLS carry the image: CLS of the last block
-joins the patches of an early one for a few extra blocks, under the same norm and head; its loss is added
-and the blocks are then thrown away. Differences: the head's mean runs over masked patches that were
+image, are to be named from what is visible. A second path makes CLS carry the image: CLS of the last block L
+joins the patches of an early one l (l = 9 of 12, 21 of 24) for two extra blocks, under the same norm and head::
+
+    L_MIM   = −mean over hidden i of log p(z_i | h_i^L),      p = softmax of norm and linear head
+    L^c_MIM = the same of the extra blocks' states of [h_CLS^L; h_1^l, …, h_N^l]
+    L_total = L_MIM + L^c_MIM
+
+The extra blocks are thrown away afterwards. Differences: the head's mean runs over masked patches that were
 observed; positions and initial weights are those of our VisionTransformer, with BEiT's division of each
 block's output weights by √(2i); ``codebook_head`` adds to the head's weight W the term E P, with E the code
 vectors, so that codes that lie close share what is learned (where data are few; what the run leaves is the

@@ -7,7 +7,8 @@ patch, normalised by the patch's own mean and unbiased variance,
 
     L = Σ_hidden mean_pixel (x̂ − (x − μ) / √(σ² + 10⁻⁶))² / number of hidden patches
 
-one ratio for the whole batch. Written from the paper. Differences: a patch that was not observed is neither
+one ratio for the whole batch. The paper hides patches at random, which serves it best, in blocks, or on a grid (§4,
+fig. 6): RandomMask, BlockMask, GridMask. Written from the paper. Differences: a patch that was not observed is neither
 seen nor predicted, nor are pixels that were not, but it goes through the encoder as padding, so that shapes do
 not depend on the data. Where a mask generator varies its number, every image loses as many patches as it can
 hide at most, and those that were dropped without being hidden are not predicted.

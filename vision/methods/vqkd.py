@@ -1,12 +1,19 @@
 """VQ-KD: vector-quantised knowledge distillation, the tokenizer of BEiT v2 (Peng et al. 2022, arXiv
 2208.06366, §2.2).
 
-An encoder turns patches into vectors, a cosine codebook into codes, and a decoder has to say from the
-codes alone what a frozen teacher saw there: mean(1 − cos) to the teacher's patch features, and β times the
-distance of the vectors to their codes. There is no codebook loss: its rows follow exponential averages.
-Differences: the target may be the patch itself (mean squared error over observed pixels), or both; the
-decoder has the encoder's attention, scope and positions, so that codes of scope "patch" are decoded one by
-one; a patch that was not observed moves no code and has no loss.
+An encoder turns patches into vectors h_i, a codebook of unit rows v_j (K = 8192 of 32 numbers) these into codes z_i,
+and a decoder has to say from the codes alone, o_i, what a frozen teacher saw there, t_i. With ℓ₂ the unit length and
+sg the stopped gradient (eq. 1 and 2)::
+
+    z_i = argmin_j ‖ℓ₂(h_i) − ℓ₂(v_j)‖²
+    max  Σ_x Σ_i cos(o_i, t_i) − ‖sg[ℓ₂(h_i)] − ℓ₂(v_{z_i})‖² − ‖ℓ₂(h_i) − sg[ℓ₂(v_{z_i})]‖²
+
+The decoder reads ℓ₂(v_{z_i}) and its gradient passes straight through to ℓ₂(h_i). The second term, which would move
+the codebook, is no loss here, as in the official code: its rows follow exponential averages of their vectors, which
+lower it. So the loss is mean(1 − cos) + β · mean of the third term over its elements, β = 1. Differences: the target
+may be the patch itself (mean squared error over observed pixels), or both; the decoder has the encoder's attention,
+scope and positions, so that codes of scope "patch" are decoded one by one; a patch that was not observed moves no
+code and has no loss.
 """
 
 from typing import NamedTuple

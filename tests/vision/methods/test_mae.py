@@ -8,7 +8,7 @@ import torch
 from tests.vision.methods.hugging_face import named, randomise, take_blocks, take_encoder
 from vision.batch import Batch, Mask
 from vision.config import ConfigError, MAEConfig, ViTConfig
-from vision.masks import RandomMask
+from vision.masks import BlockMask, GridMask, RandomMask
 from vision.methods.mae import MAE, visible_index
 from vision.nn.grid import PatchGrid
 
@@ -129,6 +129,15 @@ def test_random_mask_keeps_the_whole_part_of_a_quarter(patches):
     grid = PatchGrid(1, patches, 1, 1)
     hidden = RandomMask(0.75)(grid, np.random.default_rng(0))
     assert (~hidden).sum() == int(patches * (1 - 0.75))
+
+
+@pytest.mark.parametrize("generator", [RandomMask(0.75), BlockMask(0.75, min_patches=2), GridMask(0.75, cell=(2, 1))])
+def test_the_three_strategies_of_masking_hide_three_quarters(method, make_batch, loss_of, generator):
+    batch, grid, rng = make_batch(3), PatchGrid(4, 5, 2, 3), np.random.default_rng(0)
+    hidden = torch.from_numpy(np.stack([generator(grid, rng) for _ in range(3)])).flatten(1)
+    batch = batch._replace(masks=(Mask.from_hidden(hidden, generator.count(grid)),))
+    assert hidden.float().mean().item() == pytest.approx(0.75, abs=0.06)  # whole cells
+    assert math.isfinite(loss_of(method, batch).item())
 
 
 def test_the_encoder_computes_on_visible_patches_alone(method, make_batch):

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -57,6 +58,20 @@ def test_terms_are_what_the_paper_says(build, make_batch):
     vectors = torch.nn.functional.normalize(method.tokenizer.encode(batch.views[0]), dim=-1)
     rows = method.tokenizer.codebook.lookup(method.tokenizer.codes(batch.views[0]))
     torch.testing.assert_close(terms["commitment"], (rows - vectors).square().mean())
+
+
+def test_the_averages_lower_the_term_of_the_objective_that_is_no_loss(build, make_batch):
+    """‖sg[ℓ₂(h)] − ℓ₂(v_z)‖² of the vectors of a batch, step by step."""
+    method, batch = build("features", CodebookConfig(num_codes=16, dim=8, kmeans_iterations=0)), make_batch(8)
+    codebook = method.tokenizer.codebook
+    vectors = torch.nn.functional.normalize(method.tokenizer.encode(batch.views[0]), dim=-1).detach()
+    distances = []
+    for _ in range(6):
+        codebook.train()(vectors)
+        rows = codebook.eval()(vectors).quantized
+        distances.append((vectors - rows).square().sum().item())
+    assert all(later <= before for before, later in pairwise(distances))
+    assert distances[-1] < distances[0]
 
 
 def test_patch_target_counts_observed_pixels_only(build, make_batch):

@@ -26,7 +26,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing fintok into $(VENV) (some minutes the first time) ..."
-	@$(INSTALL) -e .
+	@$(INSTALL) -e ".[dashboard]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
@@ -36,6 +36,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	@$(BIN)/fintok demo --out $(OUT) --resume
+	@echo "dashboard:  $(BIN)/fintok dashboard --model $(OUT)/model --panel $(OUT)/prices.parquet"
 
 test: $(VENV)/.installed-dev lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile  # a process a core
@@ -50,4 +51,4 @@ lint: $(VENV)/.installed-dev
 
 clean:
 	rm -rf $(VENV) $(OUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find fintok vision tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find apps fintok vision tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -52,4 +52,4 @@ def demo(
     say_wrote(*files)
     print(f"took  {time.monotonic() - began:.0f} s")
     print(f"open  {files.report.resolve()}")
-    say_next("check", files.prices)
+    say_next("dashboard", "--model", files.model, "--panel", files.prices)

@@ -13,8 +13,7 @@ pytest.importorskip("sqlalchemy", reason="needs the extra dashboard")
 from fintok_dashboard.app import create_app
 from fintok_dashboard.desk import Desk
 from fintok_dashboard.safety import Access
-
-from tests.apps.dashboard.fake_desk import FakeDesk, make_desk, market
+from tests.apps.dashboard.fake_desk import FakeDesk, make_desk, make_large_desk, market
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +65,9 @@ def chromium():
         browser = driver.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def large_desk(tmp_path_factory) -> Desk:
+    """A desk with 500 assets and 5,000 days, simulated without any model."""
+    return make_large_desk(tmp_path_factory.mktemp("large"))

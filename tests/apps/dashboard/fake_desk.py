@@ -6,12 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from fintok_dashboard.desk import Desk, Sources
-from fintok_dashboard.store import Store
 
 from fintok.bundle import Bundle
 from fintok.counterfactual import Counterfactual
 from fintok.panel import Panel
+from fintok.regime_result import Regimes
+from fintok.score_result import Scores
+from fintok.tails import TailMap
+from fintok.tokenizer import Tokens
+from fintok_dashboard.desk import Desk, Sources
+from fintok_dashboard.reading import Pictures, Reading
+from fintok_dashboard.store import Store
 from tests.fintok.fake_bundle import NUM_CODES, FakeBundle, make_panel, simulate_returns
 
 PATCH_DAYS = 5
@@ -82,3 +87,37 @@ def make_desk(folder: Path, panel: Panel, **sources: Path) -> FakeDesk:
         file.write_bytes(b"what the panel was read from")
     given = Sources(model=folder, panel=file, read_panel=lambda: panel, cache=folder / "cache", **sources)
     return FakeDesk(given, Store.beside(folder / "store"))
+
+
+def make_large_desk(folder: Path, num_days: int = 5_000, num_assets: int = 500) -> FakeDesk:
+    """A desk whose scores, regimes and tokens are drawn, not read: 500 assets and 5,000 days in a moment."""
+    rng = np.random.default_rng(0)
+    returns, state = simulate_returns(num_days, num_assets)
+    panel = make_panel(returns)
+    score = rng.exponential(0.43, returns.shape) + rng.exponential(0.2, (num_days, 1))
+    score[:300, ::7] = np.nan
+    p_value = np.minimum(10.0 ** (-score), 1.0)
+    p_value[:10] = np.nan
+    codes = rng.integers(0, NUM_CODES, returns.shape).astype(np.int32)
+    statistic = score.astype(np.float32)
+    nothing = np.zeros(returns.shape)
+    scores = Scores(
+        panel=panel, score=score, p_value=p_value, levels=np.full(returns.shape, 0.001), is_alarm=p_value <= 0.001,
+        reason_codes=(p_value <= 0.001).astype(np.uint8), reasons=("", "jumped"), statistics={"jump": statistic},
+        tails={"jump": TailMap.standard()}, expected=nothing, residual=returns / 0.01, train_end=panel.dates[3_000],
+    )  # fmt: skip
+    sure = np.eye(3)[state]
+    names = ("calm", "normal", "stressed")
+    regimes = Regimes(panel=panel, labels=state, probabilities=sure, names=names, train_end=panel.dates[3_000])
+    model = FakeModel(panel)
+    pictures = Pictures(np.asarray(model.vocabulary.patch_mean, np.float32), model.vocabulary.counts)
+    desk = make_desk(folder, panel)
+    desk.fake, desk.version = model, 1
+    desk.reading = Reading(
+        panel=panel, scores=scores, regimes={3: regimes},
+        tokens=Tokens(codes, codes // 2, statistic, panel.dates, panel.assets, NUM_CODES, NUM_CODES // 2),
+        pictures={"word": Pictures(pictures.patches[::2], pictures.counts[::2]), "code": pictures},
+        findings=pd.DataFrame({"kind": [], "date": panel.dates[:0], "symbol": [], "days": []}),
+        facts={}, left_out=np.zeros(returns.shape, dtype=bool), groups={},
+    )  # fmt: skip
+    return desk

@@ -3,11 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+
+from fintok import AnomalyScorer
 from fintok_dashboard.alerts import WINDOW_DAYS, AlarmBook
 from fintok_dashboard.ledger import alert_table, as_csv, as_parquet, strangest
 from fintok_dashboard.view import View
-
-from fintok import AnomalyScorer
 from tests.apps.dashboard.fake_desk import FakeModel, make_desk, market
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fintok_dashboard.resample import MAX_CELLS, MISSING, STEPS_PER_UNIT, pool, quantise, strangest, thin_line
 
 

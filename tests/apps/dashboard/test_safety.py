@@ -1,10 +1,10 @@
 """Who is let in, and what a browser is told."""
 
 import pytest
-from fintok_dashboard.app import create_app
-from fintok_dashboard.safety import Access
 
 from fintok import InputError
+from fintok_dashboard.app import create_app
+from fintok_dashboard.safety import Access
 
 HTML = {"Accept": "text/html"}
 
@@ -83,7 +83,9 @@ def test_a_browser_may_load_from_here_only(desk):
     assert "http" not in rules
 
 
-@pytest.mark.parametrize("path", ["/assets/../app.py", "/assets/%2e%2e/app.py", "/../../etc/passwd", "/assets//etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/assets/../app.py", "/assets/%2e%2e/app.py", "/../../etc/passwd", "/assets//etc/passwd"]
+)
 def test_no_path_of_an_address_reaches_a_file(desk, path):
     answer = client(desk).get(path)
     assert b"create_app" not in answer.data

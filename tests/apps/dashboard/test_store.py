@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from fintok_dashboard.store import MAX_NOTE, Mark, Store
 
 from fintok import InputError
+from fintok_dashboard.store import MAX_NOTE, Mark, Store
 
 CELL = ("2020-03-16", "AAPL")
 

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+
 from fintok_dashboard.view import View
 
 

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fintok.panel import date_unit
-from fintok.plots.theme import BLUE, GREY, VERMILION, new_figure, plain
+from fintok.plots.theme import BLUE, GREY, VERMILION, moments, new_figure, plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -21,7 +20,7 @@ def seen_and_expected(patch: "Counterfactual") -> "go.Figure":
     figure = new_figure(title, height=320)
     is_priced = patch.values == "prices"
     number = ":.2%" if is_priced else ":.4g"
-    days = np.datetime_as_string(patch.dates, unit=date_unit(patch.dates))
+    days = np.datetime_as_string(moments(patch.dates))
     figure.add_trace(
         go.Bar(
             x=days,

@@ -36,7 +36,7 @@ def serving(desk: Desk, access: Access | None = None) -> Iterator[str]:
     from waitress.server import create_server
 
     app = create_app(desk, access, poll_seconds=0.3)
-    server = create_server(app.server, host="127.0.0.1", port=0, threads=4)
+    server = create_server(app.server, host="127.0.0.1", port=0, threads=8)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -1,0 +1,148 @@
+"""How fast the dashboard's map of 500 assets and 5,000 days is, in a browser on this machine.
+
+    python tests/benchmarks/dashboard_speed.py [--assets 500] [--days 5000] [--repeat 5]
+
+First paint is the time from asking for the page to the map being drawn, in a browser that has never been here;
+an interaction is the time from the action to the new picture. Medians, milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "apps" / "dashboard")]
+
+import dash  # noqa: E402
+import plotly  # noqa: E402
+from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+
+from tests.apps.dashboard.conftest import serving  # noqa: E402
+from tests.apps.dashboard.fake_desk import make_large_desk  # noqa: E402
+
+_WATCH = """
+(() => {
+  const look = () => {
+    const box = document.querySelector("#map .js-plotly-plot");
+    if (box && box.data && box.data.length && box.querySelector(".hm image")) window.painted = performance.now();
+    else requestAnimationFrame(look);
+  };
+  look();
+})();
+"""
+# What is done, and what the picture must say before it counts as drawn
+_ACTIONS = {
+    "zoom into a fifth of the days": (
+        "(box, k) => Plotly.relayout(box, {'xaxis.range[0]': 1000 + k, 'xaxis.range[1]': 2000 + k})",
+        "(box) => box.data[0].x0",
+    ),
+    "all days again": (
+        "() => dash_clientside.set_props('url', {search: ''})",
+        "(box) => box.data[0].x0",
+    ),
+    "another alarm rate": (
+        "(box, k) => dash_clientside.set_props('alarms', {value: 2 + k})",
+        "(box) => box.layout.title.text",
+    ),
+    "strangest assets first, or by name": (
+        "(box, k) => dash_clientside.set_props('map-order', {value: k % 2 ? 'name' : 'score'})",
+        "(box) => box.layout.yaxis.ticktext.join()",
+    ),
+}
+_MEASURE = """
+([act, state, k]) => new Promise((resolve, reject) => {
+  const box = document.querySelector("#map .js-plotly-plot");
+  const before = JSON.stringify(state(box)), began = performance.now();
+  act(box, k);
+  const look = () => {
+    if (JSON.stringify(state(box)) !== before) requestAnimationFrame(() => resolve(performance.now() - began));
+    else if (performance.now() - began > 30000) reject("nothing changed");
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})
+"""
+
+
+def first_paint(browser: Browser, address: str) -> float:
+    """Milliseconds until the map is drawn, in a fresh browser context."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(_WATCH)
+    page = context.new_page()
+    page.goto(f"{address}/map")
+    until = time.monotonic() + 60
+    while (painted := page.evaluate("window.painted")) is None and time.monotonic() < until:
+        time.sleep(0.02)
+    context.close()
+    return float(painted)
+
+
+def interaction(page: Page, name: str, turn: int) -> float:
+    """Milliseconds of one action."""
+    act, state = _ACTIONS[name]
+    script = _MEASURE.replace("([act, state, k])", "(k)").replace("act(box, k)", f"({act})(box, k)")
+    return float(page.evaluate(script.replace("state(box)", f"({state})(box)"), turn))
+
+
+def asset_page(page: Page, address: str) -> float:
+    """Milliseconds from a click on the map to the asset's history."""
+    page.goto(f"{address}/map")
+    page.locator("#map .hm image").first.wait_for(state="attached")
+    area = page.locator("#map .nsewdrag[data-subplot=xy]").bounding_box()
+    assert area is not None
+    page.mouse.move(area["x"] + 0.5 * area["width"], area["y"] + 0.5 * area["height"])
+    page.wait_for_timeout(500)
+    began = time.perf_counter()
+    page.mouse.click(area["x"] + 0.5 * area["width"], area["y"] + 0.5 * area["height"])
+    page.locator("#asset-history .scatterlayer .trace").first.wait_for(state="attached")
+    return 1000.0 * (time.perf_counter() - began)
+
+
+def report(found: dict[str, list[float]]) -> None:
+    """A line for each kind of wait."""
+    for name, times in found.items():
+        print(f"{name:40s} {statistics.median(times):6.0f} ms   (slowest {max(times):.0f})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--assets", type=int, default=500)
+    parser.add_argument("--days", type=int, default=5_000)
+    parser.add_argument("--repeat", type=int, default=5)
+    given = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        sys.exit("needs a Chromium")
+    desk = make_large_desk(Path(tempfile.mkdtemp()), given.days, given.assets)
+    print(f"{given.assets} assets x {given.days} days; dash {dash.__version__}, plotly {plotly.__version__}")
+    with serving(desk) as address, sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = driver.chromium.launch(executable_path=chromium, args=arguments)
+        load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+        print(f"Chromium {browser.version}, {platform.machine()}, {os.cpu_count()} cores, load {load}")
+        report({"first paint of the map": [first_paint(browser, address) for _ in range(given.repeat)]})
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{address}/map")
+        page.locator("#map .hm image").first.wait_for(state="attached")
+        page.wait_for_timeout(1500)
+        found: dict[str, list[float]] = {name: [] for name in _ACTIONS}
+        for turn in range(given.repeat):
+            for name in _ACTIONS:
+                found[name].append(interaction(page, name, turn))
+                page.wait_for_timeout(300)
+        report(found)
+        found = {"click on the map to its asset": [asset_page(page, address) for _ in range(given.repeat)]}
+        report(found)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision.collectives import max_over_ranks
 
@@ -33,7 +33,7 @@ class LossGuard:
         self._values = torch.where(was_finite, values, self._values)
         self._step = torch.where(is_bad, step, self._step)
 
-    def check(self, parameters: Iterable[nn.Parameter] = ()) -> None:
+    def check(self, parameters: Iterable[Tensor] = ()) -> None:
         """Raise DivergedError if a loss was not finite, or one of ``parameters`` is not. Waits for the device.
 
         Every process must call it at the same step, and raises if one of them must.

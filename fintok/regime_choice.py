@@ -75,7 +75,7 @@ class _Judged(NamedTuple):
 
 
 def choose_regimes(
-    labeler: RegimeLabeler, panel: "Panel | None" = None, *, candidates: Sequence[int] = CANDIDATES
+    labeler: RegimeLabeler, panel: "Panel | None" = None, *, candidates: Sequence[int] | None = None
 ) -> RegimeChoice:
     """The number of regimes that tells most of the next day, on the rows that `labeler.fit(panel)` learns from.
 
@@ -87,20 +87,21 @@ def choose_regimes(
     days at worst, the smallest that is not behind the best of them by more than one standard error (over blocks of 60
     days). If no number qualifies, all are considered.
 
-    The labeler is not changed; its `n_regimes` plays no part. Raises InputError for a candidate out of range, or too
-    few rows for the largest.
+    Candidates are 2 to 6 unless given, as far as 30 rows a regime reach in the first half. The labeler is not changed;
+    its `n_regimes` plays no part. Raises InputError for a candidate out of range, or with too few rows for it.
     """
-    numbers = sorted(set(candidates))
-    if not numbers or any(number < 2 for number in numbers):
-        raise InputError(f"candidates are {tuple(candidates)}, expected numbers of regimes from 2 on")
     training = labeler.training(panel)
     num_rows = len(training.roots)
-    if num_rows // 2 - _PURGE_ROWS < ROWS_PER_REGIME * numbers[-1]:
+    half = num_rows // 2 - _PURGE_ROWS
+    most = max(half, 0) // ROWS_PER_REGIME
+    numbers = sorted(set(candidates)) if candidates is not None else [n for n in CANDIDATES if n <= max(most, 2)]
+    if not numbers or numbers[0] < 2:
+        raise InputError(f"candidates are {numbers}, expected numbers of regimes from 2 on")
+    if numbers[-1] > most:
         raise InputError(
             f"{num_rows} training days are too few to judge {numbers[-1]} regimes: "
-            f"{2 * (ROWS_PER_REGIME * numbers[-1] + _PURGE_ROWS)} are the least; give smaller candidates"
+            f"{2 * (ROWS_PER_REGIME * numbers[-1] + _PURGE_ROWS)} are the least"
         )
-    half = num_rows // 2 - _PURGE_ROWS
     size = -(-(num_rows - half - _PURGE_ROWS) // _STRETCHES)
     splits = list(walk_forward(num_rows, train_rows=half, test_rows=size, purge=_PURGE_ROWS, expanding=True))
     work = [(number, split) for number in numbers for split in splits]

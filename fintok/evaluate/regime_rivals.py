@@ -44,6 +44,8 @@ class Method(NamedTuple):
     method has no such number of regimes. Labels before row ``market.first`` mean nothing."""
     usual: str | None
     """The setting that stands for the method where one is enough; None where another one does."""
+    is_learned: bool = True
+    """False for a rule without anything to learn: a refit is the same."""
 
 
 def volatility_quantiles(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
@@ -162,7 +164,7 @@ RIVALS = (
     Method("Gaussian mixture", "sklearn", gaussian_mixture, "plain"),
     Method("turbulence", None, turbulence_quantiles, "half-life 20"),
     Method("absorption ratio", None, absorption_quantiles, "level"),
-    Method("200-day rule", None, moving_average, "plain"),
+    Method("200-day rule", None, moving_average, "plain", is_learned=False),
 )
 
 

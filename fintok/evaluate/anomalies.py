@@ -89,7 +89,7 @@ def evaluate_anomalies(
         "rows.": alarm_lines(tables["alarms"]),
     }
     verdicts = [
-        *detection_verdicts(usual),
+        *detection_verdicts(usual, others),
         *alarm_verdicts(tables["alarms"], scorer.alarms_per_1000, wild_months(panel, cut)),
         *_not_planted(panel),
         *left_out({name: rival.package for name, rival in RIVALS.items() if rival.package}),

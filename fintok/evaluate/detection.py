@@ -25,7 +25,7 @@ class Detection(NamedTuple):
 
     caught: Flags  # (budgets, E) its score passed the threshold on a day of the event, for its asset
     delay: Array  # (budgets, E) rows from the first wrong one to the first alarm; NaN where it was missed
-    rank: NDArray[np.int64]  # (E,) assets with a higher score than the event's over its days; 0 = it stands first
+    rank: NDArray[np.int64]  # (E,) assets that score as high as the event's over its days, or higher; 0 = alone on top
     precision: float  # average precision over asset-days of the kinds that count
     volume: float  # VUS-PR over the same, buffers of 0 to 20 rows
 
@@ -97,10 +97,11 @@ class Truth:
         return np.where(self.inside, pairs, -np.inf)
 
     def ranks(self, scores: Array) -> NDArray[np.int64]:
-        """(E,) how many assets, none of them at fault, have a higher score over the event's days."""
+        """(E,) how many assets, none of them at fault, have as high a score over the event's days."""
         peaks = np.maximum.reduceat(scores, self.spans.ravel(), axis=0)[::2]  # (E, A); odd places lie between events
-        own = np.take_along_axis(peaks, self.assets, axis=1).max(axis=1, keepdims=True)
-        return (np.where(self.elsewhere, -np.inf, peaks) > own).sum(axis=1)
+        as_high = peaks >= np.take_along_axis(peaks, self.assets, axis=1).max(axis=1, keepdims=True)
+        np.put_along_axis(as_high, self.assets, False, axis=1)
+        return (as_high & ~self.elsewhere).sum(axis=1)
 
 
 def thresholds(calm: Array) -> Array:

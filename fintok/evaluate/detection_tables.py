@@ -71,36 +71,49 @@ def ladder_table(usual: Contest, others: Contest) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def detection_verdicts(contest: Contest) -> list[str]:
-    """Who caught most, on the whole and kind by kind."""
-    rivals = [name for name in contest.found if name not in (OURS, SCORE_ALONE)]
-    table = detector_table(contest).set_index("detector")
+def detection_verdicts(usual: Contest, others: Contest) -> list[str]:
+    """Who caught most, on the whole and kind by kind; `others` has the milder and harsher faults."""
+    table = detector_table(usual).set_index("detector")
+    rivals = _rivals(usual)
 
     def beside(column: str, style: str) -> str:
         best = table.loc[rivals, column].astype(float).idxmax()
         return f"{table.loc[OURS, column]:{style}} against {table.loc[best, column]:{style}} ({best})"
 
-    ahead, behind, level = [], [], []
-    for kind in dict.fromkeys(contest.kinds):
-        events = contest.events([kind])
-        best = max(rivals, key=lambda name: contest.recall(name, kind, 0))
-        ours, theirs = (contest.found[name].caught[0, events].astype(np.float64) for name in (OURS, best))
-        difference, error = _paired(ours, theirs)
-        text = f"{kind} ({ours.mean():.0%} against {theirs.mean():.0%}, {best})"
-        if abs(difference) <= CLEARLY * error:
-            level.append(kind)
-        else:
-            (ahead if difference > 0.0 else behind).append(text)
     alone = table.loc[SCORE_ALONE, f"recall_at_{BUDGETS[0]:g}"]
+    ahead, behind, level = _sorted_out(usual)
+    others_ahead, others_behind, _ = _sorted_out(others)
     return [
-        f"Of {len(contest.counted)} kinds of planted faults {OURS} catches, beside the best rival: "
+        f"Of {len(usual.counted)} kinds of planted faults {OURS} catches, beside the best rival: "
         f"{beside('recall_at_1', '.0%')} at one false alarm per 1,000 asset-days ({alone:.0%} by its score alone), "
         f"{beside('recall_at_5', '.0%')} at five.",
         f"Average precision is {beside('average_precision', '.2f')}, VUS-PR {beside('vus_pr', '.2f')}; the right "
         f"asset stands first in {beside('hit_at_1', '.0%')}.",
         f"{OURS} is clearly ahead of the best rival on {_listed(ahead)}; behind on {_listed(behind)}; about level "
         f"on {_listed(level)}.",
+        f"Of milder and harsher faults it is clearly ahead on {_listed(others_ahead)}; behind on "
+        f"{_listed(others_behind)}.",
     ]
+
+
+def _rivals(contest: Contest) -> list[str]:
+    return [name for name in contest.found if name not in (OURS, SCORE_ALONE)]
+
+
+def _sorted_out(contest: Contest) -> tuple[list[str], list[str], list[str]]:
+    """Kinds on which fintok is clearly ahead of the rival that caught most of them, clearly behind, and neither."""
+    ahead, behind, level = [], [], []
+    for kind in dict.fromkeys(contest.kinds):
+        events = contest.events([kind])
+        best = max(_rivals(contest), key=lambda name: contest.recall(name, kind, 0))
+        ours, theirs = (contest.found[name].caught[0, events].astype(np.float64) for name in (OURS, best))
+        difference, error = _paired(ours, theirs)
+        if abs(difference) <= CLEARLY * error:
+            level.append(kind)
+        else:
+            text = f"{kind} ({ours.mean():.0%} against {theirs.mean():.0%}, {best})"
+            (ahead if difference > 0.0 else behind).append(text)
+    return ahead, behind, level
 
 
 def _paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:

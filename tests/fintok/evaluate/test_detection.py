@@ -48,6 +48,10 @@ def test_the_rank_counts_assets_that_are_not_at_fault(truth):
     assert detect(np.ones(2), [scores], [truth]).rank[2] == 1
 
 
+def test_one_score_for_the_whole_day_singles_out_nobody(truth):
+    assert (detect(np.ones(2), [np.ones(SHAPE)], [truth]).rank == [2, 2, 4]).all()
+
+
 def test_missing_scores_never_alarm(truth):
     found = detect(np.zeros(2), [np.full(SHAPE, np.nan)], [truth])
     assert not found.caught.any()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-_OTHERS = (ORANGE, GREEN, VERMILION, PURPLE, SKY, "#B8A000", "#5D6D7E")
+_OTHERS = (ORANGE, GREEN, VERMILION, PURPLE, SKY, "#8C564B", "#5D6D7E")
 _OURS = "fintok"
 
 
@@ -35,7 +35,8 @@ def frontier(table: "pd.DataFrame", column: str, title: str) -> "go.Figure":
     """
     import plotly.graph_objects as go
 
-    figure = new_figure(title, height=520)
+    below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.16, "yanchor": "top"}  # nine names need the width
+    figure = new_figure(title, height=560, legend=below, margin={"l": 64, "r": 24, "t": 56, "b": 110})
     rows = [row for row in table.to_dict("records") if np.isfinite(row[column]) and row["method"] != "one regime"]
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
     colours = method_colours(methods)

@@ -42,6 +42,7 @@ class AlarmBook:
         self.left_out = left_out  # (T, A) known data errors: scored, but not calibrated with
         self._levels: dict[float, NDArray[np.float64]] = {}
         self._alerts: dict[float, Alerts] = {}
+        self._thresholds: dict[float, NDArray[np.float64]] = {}
         self._counts: NDArray[np.int32] | None = None
 
     def levels(self, alarms_per_1000: float) -> NDArray[np.float64]:
@@ -80,21 +81,28 @@ class AlarmBook:
         return np.array(scores.reasons, dtype=object)[1 + smallest]
 
     def thresholds(self, alarms_per_1000: float) -> NDArray[np.float64]:
-        """(T,) the score above which an asset alarms, to 0.01; NaN while the calibration has too little to go by.
+        """(T,) the score above which an asset alarms, to 0.01; NaN while the calibration has too little to go by for
+        any score to alarm.
 
         The p-value of a score is its rank among those of the trailing window, so this is the quantile of that
         window at the level of the date, read from running histograms.
         """
+        if alarms_per_1000 not in self._thresholds:
+            _make_room(self._thresholds)
+            self._thresholds[alarms_per_1000] = self._quantiles(self.levels(alarms_per_1000))
+        return self._thresholds[alarms_per_1000]
+
+    def _quantiles(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         counts = self._running_counts()
         num_days, num_bins = len(self.scores.dates), counts.shape[1]
         start = np.maximum(np.arange(num_days) - WINDOW_DAYS, 0)
         calibrated = np.isfinite(self.scores.p_value).any(axis=1)
-        allowed = self.levels(alarms_per_1000) * (counts[:-1].sum(axis=1) - counts[start].sum(axis=1) + 1.0) - 1.0
+        allowed = levels * (counts[:-1].sum(axis=1) - counts[start].sum(axis=1) + 1.0) - 1.0
         thresholds = np.full(num_days, np.nan)
         for block in np.array_split(np.flatnonzero(calibrated), max(num_days // 512, 1)):
             window = (counts[block] - counts[start[block]])[:, ::-1]
-            num_above = (np.cumsum(window, axis=1) <= allowed[block, None]).sum(axis=1)  # bins that may all lie above
-            thresholds[block] = (num_bins - num_above) * _STEP
+            num_above = (np.cumsum(window, axis=1) <= allowed[block, None]).sum(axis=1)  # bins that may lie above
+            thresholds[block] = np.where(num_above > 0, (num_bins - num_above) * _STEP, np.nan)
         return thresholds
 
     def _running_counts(self) -> NDArray[np.int32]:

@@ -6,8 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
-from fintok_dashboard.figures import BLUE, GREY, ORANGE, SKY, VERMILION, Ink, blank, message, moments, plain
+from fintok_dashboard.figures import (
+    BLUE,
+    GREY,
+    ORANGE,
+    SKY,
+    VERMILION,
+    Ink,
+    blank,
+    mark_train_end,
+    message,
+    moments,
+    plain,
+)
 from fintok_dashboard.formats import moment, number
 from fintok_dashboard.likeness import path_around, peers_of
 from fintok_dashboard.resample import thin_line
@@ -71,18 +84,27 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
         yaxis={"domain": [0, 0.36], "title": {"text": "score"}, "nticks": 4},
         yaxis2={
             "domain": [0.42, 1],
-            "title": {"text": "price (log)" if is_priced else "sum of returns"},
-            "type": "log" if is_priced else "linear",
-            "dtick": "D2" if is_priced else None,  # 1, 2 and 5
+            "title": {"text": "price" if is_priced else "sum of returns"},
+            **(_price_ticks(path[rows]) if is_priced else {}),
             "tickformat": "~g",
         },
         xaxis={"anchor": "y"},
     )
+    mark_train_end(figure, panel.dates[rows], scores.train_end)
     highest = float(np.nanmax(np.append(score[rows], threshold[rows]), initial=1.0))
     figure.update_layout(yaxis={"range": [0, 1.05 * min(highest, _TOP_SCORE)]})
     if rows.start < rows.stop:
         figure.update_xaxes(range=[str(dates[rows.start]), str(dates[rows.stop - 1])])
     return figure
+
+
+def _price_ticks(prices: NDArray[np.floating]) -> dict[str, str]:
+    """A log scale where prices have doubled, with as many ticks as it takes."""
+    known = prices[np.isfinite(prices)]
+    ratio = known.max() / known.min() if len(known) else 1.0
+    if ratio < 2.0:
+        return {"type": "linear"}
+    return {"type": "log", "dtick": "D1" if ratio < 8.0 else "D2"}  # D2: 1, 2 and 5
 
 
 def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:

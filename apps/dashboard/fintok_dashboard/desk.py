@@ -13,6 +13,7 @@ import fintok
 from fintok_dashboard.archive import fingerprint, model_fingerprint, open_reading, save_reading
 from fintok_dashboard.reading import Reading, read_market
 from fintok_dashboard.tables import read_groups, read_regimes, read_scores
+from fintok_dashboard.view import View
 
 if TYPE_CHECKING:
     from fintok import Bundle, Panel
@@ -80,7 +81,10 @@ class Desk:
         try:
             self._stamp = self._now()
             self._say("reading the panel")
-            self.reading, self.problem = self._read(), ""
+            reading = self._read()
+            if reading.panel.num_days:
+                reading.prepare(View().alarms)
+            self.reading, self.problem = reading, ""
         except Exception as error:  # of any library, on any file: the page says what is wrong
             is_ours = isinstance(error, fintok.InputError | OSError) or type(error).__module__.startswith("vision.")
             self.problem = " ".join(str(error).split()) if is_ours else f"{type(error).__name__}: {error}"

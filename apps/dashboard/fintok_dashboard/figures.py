@@ -11,24 +11,22 @@ from numpy.typing import NDArray
 
 from fintok.plots.theme import (
     BLUE,
-    GREEN,
     GREY,
     ORANGE,
-    PURPLE,
     SKY,
     VERMILION,
+    mark_train_end,
     moments,
     new_figure,
     plain,
     regime_colours,
+    stepped_scale,
 )
-from fintok.plots.theme import stepped_scale as stepped_scale
 from fintok_dashboard.resample import STEPS_PER_UNIT, TOP_SCORE
 
 __all__ = [
-    "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION",
-    "Ink", "blank", "graph_config", "ink_of", "message", "moments", "plain", "regime_colours",
-    "score_bar", "spell_strip", "stepped_scale",
+    "BLUE", "GREY", "ORANGE", "SKY", "VERMILION", "Ink", "blank", "graph_config", "ink_of", "mark_train_end",
+    "message", "moments", "plain", "regime_colours", "score_bar", "spell_strip",
 ]  # fmt: skip
 
 

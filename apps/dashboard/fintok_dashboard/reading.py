@@ -82,6 +82,12 @@ class Reading:
         """Days that a token covers."""
         return self.pictures["word"].patches.shape[1]
 
+    def prepare(self, alarms_per_1000: float) -> None:
+        """Work out what every page needs, so that the first visitor does not wait for it."""
+        _ = self.arrangement, self.quantised, self.market
+        self.alarms.at(alarms_per_1000)
+        self.alarms.thresholds(alarms_per_1000)
+
     def regimes_for(self, number: int) -> Regimes:
         """The regimes nearest to the number asked for."""
         return self.regimes[min(self.regimes, key=lambda known: (abs(known - number), known))]

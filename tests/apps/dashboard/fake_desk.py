@@ -82,6 +82,7 @@ def market(num_days: int = 1500, num_assets: int = 8, seed: int = 0) -> Panel:
 
 def make_desk(folder: Path, panel: Panel, **sources: Path) -> FakeDesk:
     """A desk in a folder, its store and cache there too; the panel's file exists, so that it can change."""
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "prices.parquet"
     if not file.exists():
         file.write_bytes(b"what the panel was read from")

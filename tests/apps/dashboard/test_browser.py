@@ -11,7 +11,7 @@ from fintok import AnomalyScorer, InputError
 from tests.apps.dashboard.fake_desk import HOSTILE, make_desk, market
 from tests.fintok.fake_bundle import make_panel
 
-WAIT = 12_000  # milliseconds, on a machine that does other work too
+WAIT = 60_000  # milliseconds, on a machine that does other work too
 PAGES = {
     "/": "#today-probabilities",
     "/map": "#map",
@@ -184,7 +184,10 @@ def test_a_click_in_the_gallery_lists_where_a_token_occurs(page, address, readin
     page.goto(f"{address}/vocabulary")
     drawn(page, "#vocabulary-gallery")
     area = page.locator("#vocabulary-gallery .nsewdrag").bounding_box()
-    page.mouse.click(area["x"] + 1.5 * area["width"] / 12, area["y"] + area["height"] / 2)
+    place = area["x"] + 1.5 * area["width"] / 12, area["y"] + area["height"] / 2
+    page.mouse.move(*place)
+    page.locator("#vocabulary-gallery .hovertext").first.wait_for(state="attached")
+    page.mouse.click(*place)
     page.wait_for_url("**token=**")
     token = int(page.url.split("token=")[1])
     count = int((reading.tokens.words == token).sum())

@@ -200,6 +200,12 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
         },
         hovermode="closest",
     )
+    seen = int(np.searchsorted(panel.dates, reading.scores.train_end, side="right"))
+    if rows.start < seen < rows.stop:
+        figure.add_vline(x=seen - 0.5, line={"dash": "dash", "width": 1, "color": ink.soft})
+        figure.add_annotation(
+            text="train end", x=seen - 0.5, y=1, yref="paper", showarrow=False, xanchor="right", yanchor="top"
+        )
     note = f"{len(plan.assets):,} assets × {rows.stop - rows.start:,} dates · ○ alerts at {view.alarms:g} per 1,000"
     figure.update_layout(title={"text": note, "font": {"size": 12, "color": ink.soft}, "pad": {"t": 10}})
     return figure

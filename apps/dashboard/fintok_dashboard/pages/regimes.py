@@ -10,7 +10,17 @@ import numpy as np
 import plotly.graph_objects as go
 from dash import Input, Output, State, dcc, html, no_update
 
-from fintok_dashboard.figures import Ink, blank, ink_of, message, moments, plain, regime_colours, spell_strip
+from fintok_dashboard.figures import (
+    Ink,
+    blank,
+    ink_of,
+    mark_train_end,
+    message,
+    moments,
+    plain,
+    regime_colours,
+    spell_strip,
+)
 from fintok_dashboard.formats import number, percent
 from fintok_dashboard.parts import card, dot, figure, table
 from fintok_dashboard.resample import thin_line
@@ -144,6 +154,7 @@ def history(reading: Reading, regimes: Regimes, rows: slice, ink: Ink) -> go.Fig
         xaxis={"anchor": "y3"},
         legend={"traceorder": "normal"},
     )
+    mark_train_end(shown, reading.panel.dates[rows], regimes.train_end)
     return shown
 
 

@@ -115,7 +115,7 @@ def _alerts(reading: Reading, view: View, row: int) -> Any:
         [
             f"last {count.name}",
             html.B(f"{count.alarms:,}", className="loud" if count.alarms > 2 * count.expected + 2 else ""),
-            number(count.expected, 1),
+            number(count.expected, 2 if count.expected < 1.0 else 1),
             f"{count.checks:,}",
         ]
         for count in counts

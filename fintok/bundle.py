@@ -157,7 +157,7 @@ class Bundle:
 
         facts: dict[str, Any] = {
             "train_end": np.datetime_as_string(self.train_end, unit="D"),
-            **{f"training {key}": value for key, value in self.training_panel.items()},
+            **{f"training {key}": value for key, value in self.training_panel.items() if key != "assets"},
             "codes": self.codebook_size,
             "words": int(self.word_of_code.max()) + 1,
             "patch": f"1 asset x {self.config.imaging.patch_days} days",
@@ -258,6 +258,7 @@ def describe_panel(panel: Panel) -> dict[str, Any]:
         "sha256": digest.hexdigest(),
         "num_days": panel.num_days,
         "num_assets": panel.num_assets,
+        "assets": list(panel.assets),
     }
 
 

@@ -29,9 +29,10 @@ class Alerts(NamedTuple):
 
     def within(self, rows: slice, assets: NDArray[np.intp] | None = None) -> Alerts:
         """Those of consecutive rows, and of some assets."""
-        first, last = np.searchsorted(self.row, [rows.start, rows.stop])
-        part = Alerts(*(column[first:last] for column in self))
-        return part if assets is None else Alerts(*(column[np.isin(part.asset, assets)] for column in part))
+        chosen = np.arange(*np.searchsorted(self.row, [rows.start, rows.stop]))
+        if assets is not None:
+            chosen = chosen[np.isin(self.asset[chosen], assets)]
+        return Alerts(self.row[chosen], self.asset[chosen], self.is_alarm[chosen], self.reason[chosen])
 
 
 class AlarmBook:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
 
 POLL_SECONDS = 2.0
+_PAGES_LABEL: dict[str, Any] = {"aria-label": "Pages"}
+_THEME_LABEL: dict[str, Any] = {"aria-label": "Light or dark"}
 
 
 def create_app(desk: Desk, access: Access | None = None, *, poll_seconds: float = POLL_SECONDS) -> dash.Dash:
@@ -53,9 +55,9 @@ def _frame(poll_seconds: float) -> html.Div:
             html.Header(
                 [
                     html.Span("fintok", className="brand"),
-                    html.Nav(links, **{"aria-label": "Pages"}),
+                    html.Nav(links, **_PAGES_LABEL),
                     html.Span(id="what", className="soft what"),
-                    html.Button("◐", id="toggle", title="Light or dark (T)", **{"aria-label": "Light or dark"}),
+                    html.Button("◐", id="toggle", title="Light or dark (t)", **_THEME_LABEL),
                 ]
             ),
             controls.layout(),

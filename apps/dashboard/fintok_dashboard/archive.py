@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fintok import Panel
 
 FORMAT = 1
-_KINDS = {kind.__name__: kind for kind in (Scores, Regimes, Tokens, TailMap, Pictures)}
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Scores, Regimes, Tokens, TailMap, Pictures)}
 _HEADER = "reading.json"
 _KEPT = 3  # readings of one model that stay
 _LEFT_OUT = ("panel", "groups")  # what is at hand when a reading is opened
@@ -116,7 +116,8 @@ def _encode(value: Any, name: str, folder: Path) -> Any:
 def _decode(value: Any, folder: Path, panel: Panel) -> Any:
     if not isinstance(value, dict):
         return value
-    ((form, content),) = value.items() if len(value) == 1 else (("kind", value),)
+    pairs: Any = value.items() if len(value) == 1 else (("kind", value),)
+    ((form, content),) = pairs
     if form == "array":
         return np.load(folder / content, mmap_mode="r", allow_pickle=False)
     if form == "table":
@@ -127,7 +128,7 @@ def _decode(value: Any, folder: Path, panel: Panel) -> Any:
         return {key: _decode(part, folder, panel) for key, part in content.items()}
     if form == "tuple":
         return tuple(_decode(part, folder, panel) for part in content)
-    kind = _KINDS[content["kind"]]
+    kind: Any = _KINDS[content["kind"]]
     parts = _decode(content["parts"], folder, panel)
-    needs_panel = is_dataclass(kind) and any(field.name == "panel" for field in fields(kind))
+    needs_panel = kind in (Scores, Regimes)
     return kind(**parts, **({"panel": panel} if needs_panel else {}))

@@ -37,11 +37,12 @@ class Ink(NamedTuple):
     soft: str
     card: str
     missing: str
+    loud: str
 
 
 _INKS = {
-    "light": Ink("#1f2937", "#4b5563", "#ffffff", "rgba(120,120,120,0.22)"),
-    "dark": Ink("#e5e7eb", "#aab2bf", "#182130", "rgba(150,150,150,0.28)"),
+    "light": Ink("#1f2937", "#4b5563", "#ffffff", "rgba(120,120,120,0.22)", "#be2800"),
+    "dark": Ink("#e5e7eb", "#aab2bf", "#182130", "rgba(150,150,150,0.28)", "#ffffff"),
 }
 _LINE = "rgba(128,128,128,0.25)"
 _AXIS = {"gridcolor": _LINE, "linecolor": _LINE, "zeroline": False, "automargin": True, "title": {"standoff": 14}}
@@ -89,7 +90,7 @@ def message(text: str, ink: Ink, *, height: int, title: str = "") -> go.Figure:
     return figure
 
 
-def graph_config(name: str) -> dict[str, Any]:
+def graph_config(name: str) -> Any:
     """Of a figure's toolbar: a PNG of twice the size under a name that says what it shows."""
     return {
         "displaylogo": False,

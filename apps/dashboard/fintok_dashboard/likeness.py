@@ -36,7 +36,7 @@ def _centred(values: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[
     return np.where(known, values - mean, 0.0)
 
 
-def path_around(returns: NDArray[np.floating], row: int, before: int, after: int) -> tuple[slice, NDArray[np.float64]]:
+def path_around(returns: NDArray[np.floating], row: int, before: int, after: int) -> tuple[slice, NDArray[np.floating]]:
     """Rows around one, and the sums of returns (T, N) since the first of them; a gap counts as no move."""
     rows = slice(max(row - before, 0), min(row + after + 1, len(returns)))
     moves = np.nan_to_num(returns[rows])

@@ -43,4 +43,5 @@ def link(text: str, href: str) -> dcc.Link:
 
 def dot(colour: str) -> html.Span:
     """A spot of a regime's colour."""
-    return html.Span(className="dot", style={"background": colour}, **{"aria-hidden": "true"})
+    hidden: dict[str, Any] = {"aria-hidden": "true"}
+    return html.Span(className="dot", style={"background": colour}, **hidden)

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import html
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ class Access:
         return base64.urlsafe_b64encode(key).decode()
 
 
-def protect(server: flask.Flask, access: Access, script_hashes: list[str]) -> None:
+def protect(server: flask.Flask, access: Access, script_hashes: Sequence[str]) -> None:
     """Check every request to a server and put the rules for browsers on every answer."""
     cookie = access.cookie if access.is_closed else ""
     rules = "; ".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from waitress.server import create_server
 
@@ -22,7 +22,7 @@ def serve(desk: Desk, access: Access, port: int) -> None:
     logging.getLogger("waitress").setLevel(logging.ERROR)
     app = create_app(desk, access)
     try:
-        server = create_server(app.server, host=access.host, port=port, threads=_THREADS, ident="fintok")
+        server: Any = create_server(app.server, host=access.host, port=port, threads=_THREADS, ident="fintok")
     except OSError as error:
         raise InputError(f"cannot serve {access.host}:{port} ({error.strerror}); choose another --port") from error
     shown = f"[{access.host}]" if ":" in access.host else access.host

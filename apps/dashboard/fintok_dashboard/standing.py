@@ -63,12 +63,12 @@ def regime_on(regimes: Regimes, row: int) -> RegimeNow | None:
     next_ones = spell[before + 1]
     next_ones = next_ones[next_ones >= 0]
     counts = np.bincount(next_ones, minlength=regimes.num_regimes)
-    follows = [(int(k), counts[k] / len(next_ones)) for k in np.argsort(-counts, kind="stable") if counts[k]]
+    follows = [(int(k), float(counts[k] / len(next_ones))) for k in np.argsort(-counts, kind="stable") if counts[k]]
     return RegimeNow(
         regime=now,
         name=regimes.names[now],
         probability=float(regimes.probabilities[row, now]),
-        since=regimes.dates[starts[-1]],
+        since=regimes.dates[int(starts[-1])],
         days=int(lengths[-1]),
         spells=lengths[before].astype(np.int64),
         follows=follows,

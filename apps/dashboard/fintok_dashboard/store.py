@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fintok import InputError
@@ -56,13 +57,13 @@ class Store:
         """The store at a SQLAlchemy URL, with its table. Raises InputError where there is none to be had."""
         try:
             engine = sa.create_engine(url)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+        except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
             raise InputError(f"--store is not a database that can be opened: {_gist(error)}") from error
         if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "connect", _prepare_sqlite)
         try:
             _metadata.create_all(engine)
-        except sa.exc.SQLAlchemyError as error:
+        except exc.SQLAlchemyError as error:
             place = engine.url.render_as_string(hide_password=True)
             raise InputError(f"the store {place} cannot be used: {_gist(error)}") from error
         return cls(engine)

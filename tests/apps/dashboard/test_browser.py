@@ -44,7 +44,7 @@ def page(chromium):
 
 
 def is_local(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1", "data:", "blob:"))
+    return url.startswith(("http://127.0.0.1", "data:", "blob:", "about:"))
 
 
 def drawn(page, figure: str) -> None:
@@ -205,6 +205,7 @@ def test_new_data_is_offered_and_a_stopped_server_comes_back(page, serve, tmp_pa
         desk.sources.panel.write_bytes(b"a day later")
         page.locator("#reload").click()
         page.locator("#what", has_text=str(panel.dates[-1])[:10]).wait_for()
+        page.goto("about:blank")  # a page left open would report that the server is gone
     second = make_desk(tmp_path, panel)
     second.read()
     with serve(second) as address:
@@ -234,6 +235,7 @@ def test_an_empty_panel_and_one_asset_have_pages(page, serve, tmp_path):
     with serve(desk) as address:
         page.goto(address)
         page.locator("#page .notice").wait_for()
+        page.goto("about:blank")
     with serve(single) as address:
         for path in ("/map", "/asset", "/"):
             page.goto(address + path)

@@ -164,7 +164,7 @@ def _like(reading: Reading, view: View, row: int, column: int) -> Any:
     before = found[found["date"] <= panel.dates[max(row - reading.patch_days, 0)]]  # no day of this patch is in them
     before = before.groupby("date", sort=False).head(_A_DAY).head(_LIKE)
     rows = []
-    for day, symbol in zip(before["date"].to_numpy(), before["symbol"], strict=True):
+    for day, symbol in zip(np.asarray(before["date"]), before["symbol"], strict=True):
         at, asset = int(np.searchsorted(panel.dates, day)), reading.column[symbol]
         week = panel.returns[max(at + 1 - reading.patch_days, 0) : at + 1, asset]
         after = panel.returns[at + 1 : min(at + 1 + _AFTER, row + 1), asset]

@@ -168,7 +168,7 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     edges = np.arange(rows.start, rows.stop + 1) - 0.5
     figure.add_trace(spell_strip(regimes.labels[rows], edges, regimes.names, yaxis="y2"))
     figure.add_trace(_market_line(reading, rows, plan.width, ink))
-    figure.add_trace(_marks(reading, view, plan))
+    figure.add_trace(_marks(reading, view, plan, ink))
     places, texts = date_ticks(panel.dates, rows, max(plan.width // 90, 2))
     names = name_ticks(len(plan.assets), plan.height)
     figure.update_xaxes(
@@ -262,7 +262,7 @@ def _market_line(reading: Reading, rows: slice, width: int, ink: Ink) -> go.Scat
     )
 
 
-def _marks(reading: Reading, view: View, plan: Plan) -> go.Scatter:
+def _marks(reading: Reading, view: View, plan: Plan, ink: Ink) -> go.Scatter:
     """A circle at each alert; the strangest ones where there are many."""
     alerts = reading.alarms.at(view.alarms).within(plan.selection.rows, plan.assets)
     row, asset = alerts.row, alerts.asset
@@ -276,7 +276,7 @@ def _marks(reading: Reading, view: View, plan: Plan) -> go.Scatter:
         x=row.astype(np.int32),
         y=place[asset],
         mode="markers",
-        marker={"symbol": "circle-open", "size": 6, "color": "#be2800", "line": {"width": 1}},
+        marker={"symbol": "circle-open", "size": 6, "color": ink.loud, "line": {"width": 1}},
         hoverinfo="none",
     )
 

@@ -145,8 +145,8 @@ def _health(reading: Reading, view: View, row: int) -> Any:
     ]
     month = panel.dates[max(row - round(panel.periods_per_year / 12), 0)]
     recent = reading.findings[(reading.findings["date"] > month) & (reading.findings["date"] <= panel.dates[row])]
-    kinds = recent["kind"].value_counts()
-    found = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.items()) or "nothing"
+    kinds, counts = np.unique(np.asarray(recent["kind"], dtype=str), return_counts=True)
+    found = ", ".join(f"{kind} ({count:,})" for kind, count in zip(kinds, counts, strict=True)) or "nothing"
     return card(
         f"Panel on {moment(panel.dates[row])}",
         table(["", "assets", ""], rows, right=(1,)),

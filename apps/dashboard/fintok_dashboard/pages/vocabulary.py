@@ -178,7 +178,7 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
                 "size": 56,
                 "color": "rgba(0,0,0,0)",
             },
-            customdata=gallery.tokens,
+            customdata=gallery.tokens.tolist(),  # a list: Dash hands on no element of a packed array
             text=hover,
             hovertemplate="%{text}<extra></extra>",
         )
@@ -295,12 +295,13 @@ def _list(reading: Reading, view: View, token: int, cells: tuple[NDArray[np.intp
     """The latest occurrences."""
     panel, is_relative = reading.panel, reading.panel.values == "prices"
     rows = []
-    for row, column in list(zip(*cells, strict=True))[: -_LISTED - 1 : -1]:
+    for k in range(len(cells[0]) - 1, max(len(cells[0]) - 1 - _LISTED, -1), -1):
+        row, column = int(cells[0][k]), int(cells[1][k])
         name = panel.assets[column]
         week = panel.returns[max(row + 1 - reading.patch_days, 0) : row + 1, column]
         rows.append(
             [
-                link(moment(panel.dates[row]), view.href("/asset", asset=name, day=day_of(reading, int(row)))),
+                link(moment(panel.dates[row]), view.href("/asset", asset=name, day=day_of(reading, row))),
                 name,
                 move(float(np.nansum(week)), is_relative=is_relative),
                 number(reading.scores.score[row, column]),

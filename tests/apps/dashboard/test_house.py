@@ -1,0 +1,61 @@
+"""The app and the library: what it may import, what it costs, what its command refuses."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from fintok import InputError
+from fintok.cli import run
+from fintok_dashboard.command import dashboard
+
+# fintok's own names, the classes of its results, its colours, what results are calibrated and continued with
+PUBLIC = {
+    "fintok", "fintok.score_result", "fintok.regime_result", "fintok.tokenizer", "fintok.counterfactual",
+    "fintok.tails", "fintok.readings", "fintok.calibration", "fintok.plots.theme",
+}  # fmt: skip
+
+
+def test_the_dashboard_uses_public_names_only(root):
+    for path in sorted((root / "apps" / "dashboard" / "fintok_dashboard").rglob("*.py")):
+        allowed = PUBLIC | ({"fintok.commands.options"} if path.name == "command.py" else set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            ours = {name for name in names if name.split(".")[0] in ("fintok", "vision")}
+            assert ours <= allowed, f"{path.name} imports {ours - allowed}"
+
+
+def test_its_help_imports_neither_dash_nor_torch(root):
+    code = "from fintok.cli import run; run(['dashboard', '--help'])\nimport sys\n"
+    probe = f"{code}print('HEAVY', *[m for m in ('torch', 'dash', 'pandas', 'polars', 'plotly') if m in sys.modules])"
+    environment = {"PYTHONPATH": f"{root}:{root / 'apps' / 'dashboard'}", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=root, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1].strip() == "HEAVY"
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("fintok_dashboard.command.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'pip install "fintok\[dashboard\]"'):
+        dashboard(model=tmp_path, panel=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--groups", "nowhere"], "nowhere: there is no such file or folder"),
+        (["--host", "0.0.0.0"], "demand a --token"),
+        (["--user", "ann"], "--user and --password go together"),
+        (["--store", "nonsense"], "--store is not a database"),
+        (["--scores", "missing.parquet"], "missing.parquet: there is no such file"),
+    ],
+)
+def test_wrong_use_ends_with_a_sentence(tmp_path, capsys, words, said):
+    panel = tmp_path / "prices.csv"
+    panel.write_text("date,A\n2020-01-01,1\n")
+    given = ["--model", str(tmp_path), "--panel", str(panel), *words]
+    assert run(["dashboard", *given]) == 2
+    assert said in capsys.readouterr().err

@@ -48,8 +48,8 @@ def test_crises_fall_into_the_most_stressed_regime(labels, first, last):
 def test_fitting_with_and_without_the_training_panel_learns_the_same_regimes(demo_bundle, labeler):
     alone = RegimeLabeler(demo_bundle, n_regimes=4).fit()
     assert (alone.fitted_on_, labeler.fitted_on_) == ("bundle", "panel")
-    np.testing.assert_array_equal(alone.centres_, labeler.centres_)
-    assert (alone.penalty_, alone.temperature_) == (labeler.penalty_, labeler.temperature_)
+    np.testing.assert_array_equal(alone.model_.centres, labeler.model_.centres)
+    assert (alone.model_.penalty, alone.model_.temperature) == (labeler.model_.penalty, labeler.model_.temperature)
 
 
 def test_labels_switch_less_than_twelve_times_a_year(labels):

@@ -42,8 +42,9 @@ def serving(desk: Desk, access: Access | None = None) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
+        server.task_dispatcher.shutdown()
         server.close()
-        thread.join(5)
+        thread.join(1)  # connections that a browser keeps alive hold it
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The pages in a real browser: seen, clicked, marked, shared and exported."""
 
+import contextlib
 import re
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from fintok import AnomalyScorer, InputError
-from tests.apps.dashboard.fake_desk import HOSTILE, make_desk, market
+from tests.apps.dashboard.fake_desk import HOSTILE, FakeModel, make_desk, market
 from tests.fintok.fake_bundle import make_panel
 
 WAIT = 60_000  # milliseconds, on a machine that does other work too
@@ -41,6 +42,19 @@ def page(chromium):
     yield page
     context.close()
     assert problems == []
+
+
+@pytest.fixture
+def serve_to(page, serve):
+    """serve_to(desk): a context with the address of its dashboard, left by the page before the server stops."""
+
+    @contextlib.contextmanager
+    def serving(desk):
+        with serve(desk) as address:
+            yield address
+            page.goto("about:blank")  # a page left open would report that the server is gone
+
+    return serving
 
 
 def is_local(url: str) -> bool:
@@ -194,57 +208,56 @@ def test_a_click_in_the_gallery_lists_where_a_token_occurs(page, address, readin
     page.locator("#vocabulary-list h2", has_text=f"word {token}: {count:,} occurrences").wait_for()
 
 
-def test_new_data_is_offered_and_a_stopped_server_comes_back(page, serve, tmp_path):
+def test_new_data_is_offered_and_a_stopped_server_comes_back(page, serve_to, tmp_path):
     panel = market(500, 3)
     desk = make_desk(tmp_path, panel[:480])
     desk.read()
-    with serve(desk) as address:
+    with serve_to(desk) as address:
         page.goto(address)
         page.locator("#what", has_text=str(panel.dates[479])[:10]).wait_for()
         desk.sources = replace(desk.sources, read_panel=lambda: panel)
         desk.sources.panel.write_bytes(b"a day later")
         page.locator("#reload").click()
         page.locator("#what", has_text=str(panel.dates[-1])[:10]).wait_for()
-        page.goto("about:blank")  # a page left open would report that the server is gone
     second = make_desk(tmp_path, panel)
     second.read()
-    with serve(second) as address:
+    with serve_to(second) as address:
         page.goto(address)
         page.locator("#what", has_text=str(panel.dates[-1])[:10]).wait_for()
 
 
-def test_a_broken_file_is_named_on_the_page(page, serve, tmp_path):
+def test_a_broken_file_is_named_on_the_page(page, serve_to, tmp_path):
     def broken():
         raise InputError("prices.parquet: date 2020-02-30 (row 7) is no date")
 
     desk = make_desk(tmp_path, market(300, 3))
     desk.sources = replace(desk.sources, read_panel=broken)
     desk.read()
-    with serve(desk) as address:
+    with serve_to(desk) as address:
         page.goto(f"{address}/map")
         page.locator("#page", has_text="date 2020-02-30 (row 7) is no date").wait_for()
         assert "Traceback" not in page.content()
 
 
-def test_an_empty_panel_and_one_asset_have_pages(page, serve, tmp_path):
+def test_an_empty_panel_and_one_asset_have_pages(page, serve_to, tmp_path):
     empty = make_panel(np.zeros((0, 3)))
     desk = make_desk(tmp_path / "empty", empty)
+    desk.fake = FakeModel(market(300, 3))  # trained on some other panel
     single = make_desk(tmp_path / "single", market(500, 1))
     for one in (desk, single):
         one.read()
-    with serve(desk) as address:
+    with serve_to(desk) as address:
         page.goto(address)
         page.locator("#page .notice").wait_for()
-        page.goto("about:blank")
-    with serve(single) as address:
+    with serve_to(single) as address:
         for path in ("/map", "/asset", "/"):
             page.goto(address + path)
             drawn(page, PAGES[path])
             assert page.locator("#trouble").inner_text() == ""
 
 
-def test_a_large_panel_is_drawn(page, serve, large_desk):
-    with serve(large_desk) as address:
+def test_a_large_panel_is_drawn(page, serve_to, large_desk):
+    with serve_to(large_desk) as address:
         page.goto(f"{address}/map")
         drawn(page, "#map")
         area = page.locator("#map .nsewdrag[data-subplot=xy]").bounding_box()

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
 from fintok_dashboard.figures import (
     BLUE,
+    GREEN,
     GREY,
     ORANGE,
+    PURPLE,
     SKY,
     VERMILION,
     Ink,
@@ -20,6 +21,8 @@ from fintok_dashboard.figures import (
     message,
     moments,
     plain,
+    price_axis,
+    tell,
 )
 from fintok_dashboard.formats import moment, number
 from fintok_dashboard.likeness import path_around, peers_of
@@ -66,7 +69,7 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
         )
     score = scores.score[:, column]
     shown = rows.start + thin_line(score[rows], _POINTS)
-    line = {"width": 1, "color": BLUE}
+    line = {"width": 1, "color": ink.main}
     figure.add_trace(go.Scatter(x=dates[shown], y=score[shown].astype(np.float32), name="score", line=line, **hover))
     threshold = reading.alarms.thresholds(view.alarms)
     shown = rows.start + thin_line(threshold[rows], _POINTS // 2)
@@ -79,14 +82,14 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
             **hover,
         )
     )
-    figure.add_vline(x=str(dates[row]), line={"width": 1, "dash": "dash", "color": GREY})
+    day, line = str(dates[row]), {"width": 1.5, "color": PURPLE}
+    figure.add_shape(type="line", x0=day, x1=day, y0=0, y1=1, yref="paper", line=line, layer="below")
     figure.update_layout(
         yaxis={"domain": [0, 0.36], "title": {"text": "score"}, "nticks": 4},
         yaxis2={
             "domain": [0.42, 1],
             "title": {"text": "price" if is_priced else "sum of returns"},
-            **(_price_ticks(path[rows]) if is_priced else {}),
-            "tickformat": "~g",
+            **(price_axis(path[rows]) if is_priced else {"tickformat": "~g"}),
         },
         xaxis={"anchor": "y"},
     )
@@ -98,19 +101,9 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
     return figure
 
 
-def _price_ticks(prices: NDArray[np.floating]) -> dict[str, str]:
-    """A log scale where prices have doubled, with as many ticks as it takes."""
-    known = prices[np.isfinite(prices)]
-    ratio = known.max() / known.min() if len(known) else 1.0
-    if ratio < 2.0:
-        return {"type": "linear"}
-    return {"type": "log", "dtick": "D1" if ratio < 8.0 else "D2"}  # D2: 1, 2 and 5
-
-
 def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
     """The patch seen beside the one the model expected from the other assets and the past."""
-    title = f"Seen beside expected: {number(found.surprise)} nats, {number(found.usual)} usual"
-    figure = blank(title, ink, height=SMALL)
+    figure = blank("The patch seen, and the one expected", ink, height=SMALL)
     days = [moment(day)[5:] for day in found.dates]  # the year stands above
     form = ":.2%" if found.values == "prices" else ":.4g"
     far = np.nan_to_num(np.abs(found.distance)) > 2.0
@@ -119,7 +112,7 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
             x=days,
             y=found.seen.astype(np.float32),
             width=0.5,
-            marker={"color": [VERMILION if is_far else BLUE for is_far in far]},
+            marker={"color": [VERMILION if is_far else ink.main for is_far in far]},
             name="seen",
             customdata=found.distance.astype(np.float32),
             hovertemplate=f"%{{x}}: %{{y{form}}} seen, %{{customdata:+.1f}} deviations off<extra></extra>",
@@ -137,8 +130,8 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
         )
     )
     figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False)
-    figure.update_yaxes(tickformat=".1%" if found.values == "prices" else "~g")
-    _legend_below(figure)
+    figure.update_yaxes(tickformat=".1~%" if found.values == "prices" else "~g", nticks=6)
+    _legend_below(figure, f"surprise {number(found.surprise)} nats, usually {number(found.usual)}")
     return figure
 
 
@@ -157,12 +150,13 @@ def statistics_bars(reading: Reading, row: int, column: int, ink: Ink) -> go.Fig
             x=found["share"].to_numpy(dtype=np.float32),
             y=[plain(text) for text in found["meaning"]],
             orientation="h",
-            marker={"color": BLUE},
+            marker={"color": ink.main},
             customdata=np.stack([found["value"], found["p_value"]], axis=1),
             hovertemplate="%{y}: %{x:.0%} of the evidence<br>"
             "value %{customdata[0]:.3g}, p %{customdata[1]:.2g}<extra></extra>",
         )
     )
+    tell(figure, "share of the evidence")
     figure.update_xaxes(tickformat=".0%", rangemode="tozero", nticks=5)
     figure.update_yaxes(tickfont={"size": 11}, showgrid=False)
     return figure
@@ -170,7 +164,7 @@ def statistics_bars(reading: Reading, row: int, column: int, ink: Ink) -> go.Fig
 
 def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     """Return and what the peers led to expect, on the last days, with each day's share of the difference."""
-    title = "Which days: return and what its peers say"
+    title = "Return beside what its peers led to expect"
     panel, scores = reading.panel, reading.scores
     days = scores.attribution(panel.dates[row], panel.assets[column]).days
     if not np.isfinite(days["expected"]).any():
@@ -180,21 +174,21 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     form = ":.2%" if panel.values == "prices" else ":.4g"
     share = days["share"].to_numpy(dtype=np.float64)
     shade = np.nan_to_num(share)
-    for name, values, colour in (("return", days["return"], BLUE), ("expected", days["expected"], SKY)):
+    for name, values in (("return", days["return"]), ("expected", days["expected"])):
         opacity = 0.35 + 0.65 * shade / max(shade.max(), 1e-9) if name == "return" else 0.9
         figure.add_trace(
             go.Bar(
                 x=x,
                 y=values.to_numpy(dtype=np.float32),
                 name=name,
-                marker={"color": VERMILION if name == "return" else colour, "opacity": opacity},
+                marker={"color": VERMILION if name == "return" else SKY, "opacity": opacity},
                 customdata=share,
                 hovertemplate=f"%{{x}}: {name} %{{y{form}}}, %{{customdata:.0%}} of the difference<extra></extra>",
             )
         )
     figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False, tickangle=0, dtick=3)
-    figure.update_yaxes(tickformat=".1%" if panel.values == "prices" else "~g")
-    _legend_below(figure)
+    figure.update_yaxes(tickformat=".1~%" if panel.values == "prices" else "~g", nticks=6)
+    _legend_below(figure, "stronger: carries more of the difference")
     return figure
 
 
@@ -210,6 +204,7 @@ def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
         size = np.nanstd(returns[max(row - 500, 0) : row + 1], axis=0)
         returns = returns / np.where(size > 0, size, 1.0)
     rows, path = path_around(returns, row, _BEFORE, _AFTER)
+    colours = (BLUE, ORANGE, GREEN, SKY, PURPLE, GREY)
     for place, asset in enumerate(chosen):
         own = asset == column
         values = np.expm1(path[:, place]) if is_relative else path[:, place]
@@ -219,13 +214,12 @@ def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
                 y=values.astype(np.float32),
                 mode="lines",
                 name=plain(panel.assets[asset][:12]),
-                line={"width": 2.6 if own else 1.2, "color": VERMILION if own else ink.soft},
-                opacity=1.0 if own else 0.75,
+                line={"width": 3 if own else 1.4, "color": ink.text if own else colours[place]},
                 hovertemplate="%{x|%Y-%m-%d}: %{y:.1%}" if is_relative else "%{x|%Y-%m-%d}: %{y:.2f}",
             )
         )
     figure.add_vline(x=str(moments(panel.dates)[row]), line={"width": 1, "dash": "dash", "color": GREY})
-    figure.update_yaxes(tickformat=".0%" if is_relative else "~g")
+    figure.update_yaxes(tickformat=".1~%" if is_relative else "~g")
     _legend_below(figure)
     return figure
 
@@ -235,5 +229,8 @@ def message_for(title: str, text: str, ink: Ink) -> go.Figure:
     return message(text, ink, height=SMALL, title=title)
 
 
-def _legend_below(figure: go.Figure) -> None:
+def _legend_below(figure: go.Figure, note: str = "") -> None:
+    """The legend under the axis, and a note beside the title's line."""
     figure.update_layout(legend={"y": -0.14, "yanchor": "top", "x": 0, "xanchor": "left"}, margin={"b": 56})
+    if note:
+        tell(figure, note)

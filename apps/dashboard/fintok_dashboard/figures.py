@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from fintok.plots.theme import (
     BLUE,
+    GREEN,
     GREY,
     ORANGE,
+    PURPLE,
     SKY,
     VERMILION,
     mark_train_end,
@@ -24,9 +27,13 @@ from fintok.plots.theme import (
 )
 from fintok_dashboard.resample import STEPS_PER_UNIT, TOP_SCORE
 
+if TYPE_CHECKING:
+    from fintok_dashboard.reading import Reading
+
 __all__ = [
-    "BLUE", "GREY", "ORANGE", "SKY", "VERMILION", "Ink", "blank", "graph_config", "ink_of", "mark_train_end",
-    "message", "moments", "plain", "regime_colours", "score_bar", "spell_strip",
+    "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION", "Ink", "blank", "graph_config", "ink_of",
+    "legend_of", "mark_train_end", "market_line", "message", "moments", "plain", "price_axis", "regime_colours",
+    "score_bar", "spell_strip", "tell",
 ]  # fmt: skip
 
 
@@ -38,11 +45,12 @@ class Ink(NamedTuple):
     card: str
     missing: str
     loud: str
+    main: str  # lines and bars that stand for one thing
 
 
 _INKS = {
-    "light": Ink("#1f2937", "#4b5563", "#ffffff", "rgba(120,120,120,0.22)", "#be2800"),
-    "dark": Ink("#e5e7eb", "#aab2bf", "#182130", "rgba(150,150,150,0.28)", "#ffffff"),
+    "light": Ink("#1f2937", "#4b5563", "#ffffff", "rgba(120,120,120,0.22)", "#be2800", BLUE),
+    "dark": Ink("#e5e7eb", "#aab2bf", "#182130", "rgba(150,150,150,0.28)", "#ffffff", SKY),
 }
 _LINE = "rgba(128,128,128,0.25)"
 _AXIS = {"gridcolor": _LINE, "linecolor": _LINE, "zeroline": False, "automargin": True, "title": {"standoff": 14}}
@@ -63,13 +71,13 @@ def blank(title: str, ink: Ink, *, height: int | None, **layout: Any) -> go.Figu
         template={"layout": {"xaxis": _AXIS, "yaxis": _AXIS}},  # of every axis, those that come later too
         font={"color": ink.soft},
         title={
-            "font": {"color": ink.text, "size": 15},
+            "font": {"color": ink.text, "size": 15, "weight": 600},
             "x": 0,
             "xref": "container",
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 14, "l": 14},
+            "pad": {"t": 13, "l": 12},
         },
         paper_bgcolor=ink.card,
         margin={"l": 56, "r": 18, "t": 52, "b": 40},
@@ -80,7 +88,7 @@ def blank(title: str, ink: Ink, *, height: int | None, **layout: Any) -> go.Figu
     return figure
 
 
-def message(text: str, ink: Ink, *, height: int, title: str = "") -> go.Figure:
+def message(text: str, ink: Ink, *, height: int | None, title: str = "") -> go.Figure:
     """A figure that says why there is nothing to draw."""
     figure = blank(title, ink, height=height)
     figure.update_xaxes(visible=False)
@@ -111,16 +119,16 @@ def score_scale(ink: Ink) -> list[tuple[float, str]]:
         (0.0, ink.missing),
         (edge, ink.missing),
         (edge, "rgba(86,180,233,0)"),
-        (at(1.0), "rgba(86,180,233,0)"),
-        (at(2.5), "rgba(86,180,233,0.60)"),
-        (at(4.0), "rgba(230,159,0,0.95)"),
+        (at(1.5), "rgba(86,180,233,0)"),
+        (at(3.0), "rgba(86,180,233,0.60)"),
+        (at(4.2), "rgba(230,159,0,0.95)"),
         (1.0, "rgba(190,40,0,1)"),
     ]
 
 
 def score_bar(ink: Ink) -> dict[str, Any]:
     """Arguments of a heat map of quantised scores."""
-    ticks = [1, 2, 3, 4, 5, 6]
+    ticks = [2, 3, 4, 5, 6]
     return {
         "zmin": 0.0,
         "zmax": _TOP,
@@ -136,6 +144,45 @@ def score_bar(ink: Ink) -> dict[str, Any]:
             "outlinewidth": 0,
         },
     }
+
+
+def tell(figure: go.Figure, text: str) -> None:
+    """A second line under the title, in small letters."""
+    title = figure["layout"]["title"]["text"]
+    line = f'<span style="font-size:12px;font-weight:400">{text}</span>'
+    # two lines stand half a line higher than one
+    figure.update_layout(title={"text": f"{title}<br>{line}", "pad": {"t": 24}}, margin={"t": 70})
+
+
+def legend_of(names: Sequence[str], colours: Sequence[str]) -> str:
+    """Names of regimes behind spots of their colours, for a title."""
+    spots = [f'<span style="color:{c}">■</span> {plain(name)}' for name, c in zip(names, colours, strict=True)]
+    return "  ".join(spots)
+
+
+def price_axis(prices: NDArray[np.floating], *, most: int = 9) -> dict[str, Any]:
+    """Arguments of an axis of prices: logarithmic where they have doubled, with at most so many ticks."""
+    known = prices[np.isfinite(prices) & (prices > 0.0)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (1.0, 1.0)
+    if high < 2.0 * low:
+        return {"type": "linear", "tickmode": "auto", "nticks": min(most, 6), "tickformat": ",~g"}
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for digits in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= most:
+            break
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "tickformat": ",~g"}
+
+
+def market_line(reading: Reading, rows: slice, *, ticks: int = 6) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """The market over some rows, and arguments of its axis: an index that begins at 100, equal weights; for a panel
+    of returns, which have units of their own, their sum in usual annual deviations."""
+    path = np.nancumsum(reading.market)[rows]
+    if reading.panel.values != "prices":
+        return path, {"title": {"text": "sum of moves"}, "tickmode": "auto", "nticks": ticks}
+    index = 100.0 * np.exp(path - path[:1])
+    return index, {"title": {"text": "market index"}, **price_axis(index, most=ticks)}
 
 
 def spell_strip(labels: NDArray[np.integer], at: NDArray, names: tuple[str, ...], **arguments: Any) -> go.Heatmap:

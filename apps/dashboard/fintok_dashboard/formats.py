@@ -14,12 +14,12 @@ def moment(date: np.datetime64) -> str:
 
 def percent(value: float, digits: int = 0) -> str:
     """0.123 -> 12 %; a dash for NaN."""
-    return f"{value:.{digits}%}".replace("%", " %") if np.isfinite(value) else MISSING
+    return _minus(f"{value:.{digits}%}".replace("%", " %")) if np.isfinite(value) else MISSING
 
 
 def number(value: float, digits: int = 1) -> str:
     """1234.5 -> 1,234.5; a dash for NaN."""
-    return f"{value:,.{digits}f}" if np.isfinite(value) else MISSING
+    return _minus(f"{value:,.{digits}f}") if np.isfinite(value) else MISSING
 
 
 def probability(p: float) -> str:
@@ -33,10 +33,25 @@ def move(value: float, *, is_relative: bool) -> str:
     """A log return with its sign as per cent of the price, or for a panel of returns in its own units as it is."""
     if not np.isfinite(value):
         return MISSING
-    return f"{np.expm1(value):+.2%}".replace("%", " %") if is_relative else f"{value:+.3g}"
+    text = f"{np.expm1(value):+.2%}".replace("%", " %") if is_relative else f"{value:+.3g}"
+    return _minus(text)
+
+
+def _minus(text: str) -> str:
+    """With a real minus sign in front, as wide as a plus."""
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def rows_long(count: float, per_year: float) -> str:
     """A number of rows: days for daily panels, rows for others."""
-    noun = "day" if 200 <= per_year <= 366 else "row"
+    return plural(count, row_noun(per_year))
+
+
+def row_noun(per_year: float) -> str:
+    """What a row of a panel is."""
+    return "day" if 200 <= per_year <= 366 else "row"
+
+
+def plural(count: float, noun: str) -> str:
+    """A number of things."""
     return f"{count:,.0f} {noun}{'' if round(count) == 1 else 's'}"

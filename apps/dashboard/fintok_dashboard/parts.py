@@ -15,11 +15,10 @@ def card(title: str, *children: Any, class_name: str = "") -> html.Section:
     return html.Section([html.H2(title), *children], className=f"card {class_name}".strip())
 
 
-def figure(identity: str, name: str, *, height: int, **arguments: Any) -> html.Div:
-    """A place for a figure, of its height from the start, so that nothing jumps when it comes."""
-    graph = dcc.Graph(
-        id=identity, config=graph_config(name), style={"height": f"{height}px"}, responsive=True, **arguments
-    )
+def figure(identity: str, name: str, *, height: int | str) -> html.Div:
+    """A place for a figure, of its height (pixels, or CSS) from the start, so that nothing jumps when it comes."""
+    style = {"height": f"{height}px" if isinstance(height, int) else height}
+    graph = dcc.Graph(id=identity, config=graph_config(name), style=style, responsive=True)
     return html.Div(graph, className="card figure")
 
 

@@ -24,7 +24,7 @@ class View:
     alarms: float = 1.0  # per 1,000 asset-days
     group: str = ""  # "" = all assets
     asset: str = ""  # of the Asset page
-    day: str = ""  # of the Asset page, ISO; "" = the asset's strangest alert in the range
+    day: str = ""  # of the Asset page, ISO; "" = the latest alert in the range, of the asset or of all
     order: str = "cluster"  # of the rows of the Map
     top: int | None = None  # first and last row of the Map in that order; None = all
     bottom: int | None = None

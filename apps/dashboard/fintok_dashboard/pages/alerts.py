@@ -17,23 +17,35 @@ if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
 
 NAME, TITLE = "alerts", "Alerts"
-_FRAME_HEIGHT = 222  # pixels of the window above and below the table
+_FRAME_HEIGHT = 204  # pixels of the window above and below the table
 
 
-def _number(form: str) -> dict[str, Any]:
-    """Of a column of numbers, written in a form of d3."""
-    text = f"params.value == null ? '–' : d3.format('{form}')(params.value)"
-    return {"type": "rightAligned", "filter": "agNumberColumnFilter", "valueFormatter": {"function": text}}
+def _number(form: str, compare: str) -> dict[str, Any]:
+    """Of a column of numbers, written in a form of d3; a number typed above it is a limit."""
+    text = f"params.value == null ? '–' : d3.format({form})(params.value)"
+    return {
+        "type": "rightAligned",
+        "filter": "agNumberColumnFilter",
+        "filterParams": {"defaultOption": compare},
+        "suppressFloatingFilterButton": False,
+        "valueFormatter": {"function": text},
+    }
 
 
+_TINY = "params.value < 0.0001 ? '.1~e' : '.2~g'"
+_YES = {
+    "cellDataType": "text",
+    "valueGetter": {"function": "params.data.in_sample ? 'yes' : ''"},
+    "headerTooltip": "whether the model was trained on this date",
+}
 _COLUMNS = [
-    {"field": "date", "headerName": "date", "width": 118, "cellDataType": "text", "filter": "agTextColumnFilter"},
+    {"field": "date", "headerName": "date", "width": 112, "cellDataType": "text", "filter": "agTextColumnFilter"},
     {"field": "symbol", "headerName": "asset", "width": 100},
-    {"field": "score", "headerName": "score", "width": 95, **_number(".1f")},
-    {"field": "p_value", "headerName": "p-value", "width": 105, **_number(".2~g")},
-    {"field": "reason", "headerName": "reason", "flex": 2, "minWidth": 190},
-    {"field": "regime", "headerName": "regime", "width": 120},
-    {"field": "in_sample", "headerName": "in sample", "width": 105, "cellDataType": "boolean"},
+    {"field": "score", "headerName": "score", "width": 110, **_number("'.1f'", "greaterThanOrEqual")},
+    {"field": "p_value", "headerName": "p-value", "width": 120, **_number(_TINY, "lessThanOrEqual")},
+    {"field": "reason", "headerName": "reason", "flex": 3, "minWidth": 215},
+    {"field": "regime", "headerName": "regime", "width": 110},
+    {"field": "in_sample", "headerName": "in sample", "width": 98, **_YES},
     {
         "field": "verdict",
         "headerName": "verdict",
@@ -74,7 +86,14 @@ def layout(desk: Desk) -> Any:
                 columnDefs=_COLUMNS,
                 rowData=[],
                 getRowId="params.data.date + '|' + params.data.symbol",
-                defaultColDef={"sortable": True, "filter": True, "resizable": True, "floatingFilter": True},
+                defaultColDef={
+                    "sortable": True,
+                    "filter": True,
+                    "resizable": True,
+                    "floatingFilter": True,
+                    "suppressFloatingFilterButton": True,
+                    "suppressHeaderFilterButton": True,
+                },
                 dashGridOptions={
                     "pagination": True,
                     "paginationPageSize": 50,

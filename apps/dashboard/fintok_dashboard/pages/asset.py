@@ -109,7 +109,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
 
 
 def chosen(reading: Reading, view: View) -> tuple[int, int]:
-    """Row and column to look at: those of the address, else the strangest alert in the range, of the asset or all."""
+    """Row and column to look at: those of the address, else the latest alert in the range, of the asset or all."""
     selection = select(reading, view)
     row, column = row_of(reading, view.day), reading.column.get(view.asset)
     if row is not None and column is not None:
@@ -118,7 +118,7 @@ def chosen(reading: Reading, view: View) -> tuple[int, int]:
     alerts = reading.alarms.at(view.alarms).within(selection.rows, wanted)
     if len(alerts.row):
         height = np.nan_to_num(reading.scores.score[alerts.row, alerts.asset], nan=-1.0)
-        best = int(height.argmax())
+        best = int(np.lexsort((height, alerts.row))[-1])
         return int(alerts.row[best]), int(alerts.asset[best])
     column = int(selection.assets[0]) if column is None else column
     known = np.flatnonzero(np.isfinite(reading.panel.returns[selection.rows, column]))
@@ -179,9 +179,9 @@ def _like(reading: Reading, view: View, row: int, column: int) -> Any:
             ]
         )
     word = int(tokens.words[row, column])
-    heads = ["date", "asset", f"its {reading.patch_days} days", f"next {_AFTER}", "score"]
+    heads = ["date", "asset", f"its {reading.patch_days} days", f"next {_AFTER} days", "score"]
     return card(
-        f"Days with the same token, code {code} of word {word}",
+        f"The last days before with the same token: code {code}, word {word}",
         table(heads, rows, right=(2, 3, 4), empty="It has not occurred before."),
         link("All of its occurrences", view.href("/vocabulary", noun="code", token=code)),
     )

@@ -11,7 +11,18 @@ import numpy as np
 import plotly.graph_objects as go
 from dash import Input, Output, State, dcc, html, no_update
 
-from fintok_dashboard.figures import Ink, blank, graph_config, ink_of, plain, score_bar, spell_strip
+from fintok_dashboard.figures import (
+    Ink,
+    blank,
+    graph_config,
+    ink_of,
+    legend_of,
+    market_line,
+    plain,
+    regime_colours,
+    score_bar,
+    spell_strip,
+)
 from fintok_dashboard.formats import moment, number, probability
 from fintok_dashboard.resample import Grid, pool, strangest, thin_line
 from fintok_dashboard.selection import Selection, day_of, select
@@ -24,9 +35,9 @@ if TYPE_CHECKING:
 
 NAME, TITLE = "map", "Map"
 _HEAT = 0  # number of the trace
-_MARGIN = {"l": 76, "r": 64, "t": 40, "b": 30}
+_MARGIN = {"l": 76, "r": 64, "t": 38, "b": 30}
 _DOMAINS = {"heat": (0.0, 0.775), "ribbon": (0.79, 0.82), "market": (0.845, 1.0)}
-_FRAME_HEIGHT = 168  # pixels of the window above and below the figure
+_FRAME_HEIGHT = 178  # pixels of the window above and below the figure
 _PIXELS_A_COLUMN = 2.0
 _MAX_MARKS = 600
 _ORDER_NAMES = {"cluster": "alike side by side", "group": "by group", "score": "strangest first", "name": "by name"}
@@ -167,12 +178,13 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     regimes = reading.regimes_for(view.regimes)
     edges = np.arange(rows.start, rows.stop + 1) - 0.5
     figure.add_trace(spell_strip(regimes.labels[rows], edges, regimes.names, yaxis="y2"))
-    figure.add_trace(_market_line(reading, rows, plan.width, ink))
+    line, axis = _market_line(reading, rows, plan.width, ink)
+    figure.add_trace(line)
     figure.add_trace(_marks(reading, view, plan, ink))
     places, texts = date_ticks(panel.dates, rows, max(plan.width // 90, 2))
     names = name_ticks(len(plan.assets), plan.height)
     figure.update_xaxes(
-        range=[rows.start - 0.5, rows.stop - 0.5], tickvals=places, ticktext=texts, showgrid=False, anchor="y"
+        range=[rows.start - 0.5, rows.stop - 0.5], tickvals=places, ticktext=texts, showgrid=False, anchor="y", ticks=""
     )
     figure.update_layout(
         yaxis={
@@ -182,14 +194,16 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
             "ticktext": [plain(panel.assets[plan.assets[k]]) for k in names],
             "tickfont": {"size": 10},
             "showgrid": False,
+            "ticks": "",
         },
         yaxis2={"domain": _DOMAINS["ribbon"], "visible": False, "fixedrange": True, "anchor": "x"},
         yaxis3={
             "domain": _DOMAINS["market"],
             "fixedrange": True,
             "anchor": "x",
-            "nticks": 3,
-            "title": {"text": "market"},
+            "tickfont": {"size": 10},
+            **axis,
+            "title": {"text": "market", "font": {"size": 12}},
         },
         xaxis={
             "showspikes": True,
@@ -204,10 +218,18 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     if rows.start < seen < rows.stop:
         figure.add_vline(x=seen - 0.5, line={"dash": "dash", "width": 1, "color": ink.soft})
         figure.add_annotation(
-            text="train end", x=seen - 0.5, y=1, yref="paper", showarrow=False, xanchor="right", yanchor="top"
+            text="train end",
+            x=seen - 0.5,
+            y=1,
+            yref="paper",
+            showarrow=False,
+            xanchor="right",
+            yanchor="top",
+            font={"size": 11},
         )
     note = f"{len(plan.assets):,} assets × {rows.stop - rows.start:,} dates · ○ alerts at {view.alarms:g} per 1,000"
-    figure.update_layout(title={"text": note, "font": {"size": 12, "color": ink.soft}, "pad": {"t": 10}})
+    note += f"  ·  {legend_of(regimes.names, regime_colours(regimes.num_regimes))}"
+    figure.update_layout(title={"text": note, "font": {"size": 12, "color": ink.soft, "weight": 400}, "pad": {"t": 10}})
     return figure
 
 
@@ -249,10 +271,10 @@ def cell_at(reading: Reading, plan: Plan, event: dict[str, Any] | None) -> tuple
     return round(float(point["x"])), int(plan.assets[round(float(point["y"]))])
 
 
-def _market_line(reading: Reading, rows: slice, width: int, ink: Ink) -> go.Scatter:
-    path = np.nancumsum(reading.market)[rows]
+def _market_line(reading: Reading, rows: slice, width: int, ink: Ink) -> tuple[go.Scatter, dict[str, Any]]:
+    path, axis = market_line(reading, rows, ticks=4)
     shown = thin_line(path, width)
-    return go.Scatter(
+    line = go.Scatter(
         x=(rows.start + shown).astype(np.int32),
         y=path[shown].astype(np.float32),
         mode="lines",
@@ -260,6 +282,7 @@ def _market_line(reading: Reading, rows: slice, width: int, ink: Ink) -> go.Scat
         hoverinfo="skip",
         yaxis="y3",
     )
+    return line, axis
 
 
 def _marks(reading: Reading, view: View, plan: Plan, ink: Ink) -> go.Scatter:

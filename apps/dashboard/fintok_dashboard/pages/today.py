@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import dash
 import numpy as np
-import plotly.graph_objects as go
 from dash import Input, Output, html
 
-from fintok_dashboard.figures import blank, ink_of, message, moments, plain, regime_colours
-from fintok_dashboard.formats import moment, number, percent, probability, rows_long
+from fintok_dashboard.figures import ink_of, regime_colours
+from fintok_dashboard.formats import moment, number, percent, plural, probability, rows_long
 from fintok_dashboard.parts import card, dot, figure, link, table
+from fintok_dashboard.regime_figures import history
 from fintok_dashboard.selection import day_of, select
 from fintok_dashboard.standing import alert_counts, regime_on, silence_on
 from fintok_dashboard.view import View
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from fintok_dashboard.reading import Reading
 
 NAME, TITLE = "today", "Today"
-_SHOWN = 8  # alerts in the list, and names in a line
-_FIGURE_ROWS = 260
+_SHOWN = 12  # asset-days in the list
+_HEIGHT = "max(330px, calc(100vh - 394px))"  # of the figure: what the cards above leave of the window
 
 
 def layout(desk: Desk) -> Any:
-    """Cards above, the last year's probabilities below."""
+    """Cards above, the last year and the strangest of the last month below."""
     return html.Div(
         [
             html.Div(id="today-cards", className="columns three"),
             html.Div(
-                [figure("today-probabilities", "regime-probabilities", height=300), html.Div(id="today-latest")],
+                [figure("today-probabilities", "today", height=_HEIGHT), html.Div(id="today-latest")],
                 className="columns two",
             ),
         ]
@@ -50,37 +50,13 @@ def register(app: dash.Dash, desk: Desk) -> None:
         return cards, _latest(reading, view, row)
 
     @app.callback(Output("today-probabilities", "figure"), Input("url", "search"), Input("theme", "data"))
-    def draw(search: str, theme: str) -> go.Figure:
+    def draw(search: str, theme: str) -> Any:
         reading, view = desk.reading, View.parse(search)
         assert reading is not None
-        return probabilities(reading, view, select(reading, view).today, theme)
-
-
-def probabilities(reading: Reading, view: View, row: int, theme: str | None) -> go.Figure:
-    """Probability of each regime on the last year of days."""
-    ink, regimes = ink_of(theme), reading.regimes_for(view.regimes)
-    title = "How sure the regime is, the last year"
-    rows = np.arange(max(row + 1 - _FIGURE_ROWS, 0), row + 1)
-    rows = rows[regimes.labels[rows] >= 0]
-    if len(rows) == 0:
-        return message("no regime is known yet on these days", ink, height=300, title=title)
-    shown = blank(title, ink, height=300, hovermode="x unified")
-    for k, colour in enumerate(regime_colours(regimes.num_regimes)):
-        shown.add_trace(
-            go.Scatter(
-                x=moments(regimes.dates[rows]),
-                y=regimes.probabilities[rows, k].astype(np.float32),
-                stackgroup="all",
-                mode="lines",
-                line={"width": 0, "color": colour},
-                fillcolor=colour,
-                name=plain(regimes.names[k]),
-                hovertemplate="%{y:.0%}",
-            )
-        )
-    shown.update_yaxes(range=[0, 1], tickformat=".0%")
-    shown.update_layout(legend={"traceorder": "normal", "y": -0.14, "yanchor": "top", "x": 0, "xanchor": "left"})
-    return shown
+        row = select(reading, view).today
+        rows = slice(max(row + 1 - round(reading.panel.periods_per_year), 0), row + 1)
+        regimes, title = reading.regimes_for(view.regimes), "The market and its regime, the last year"
+        return history(reading, regimes, rows, ink_of(theme), title=title, height=None)
 
 
 def _regime(reading: Reading, view: View, row: int) -> Any:
@@ -93,7 +69,7 @@ def _regime(reading: Reading, view: View, row: int) -> Any:
     usual = "it has not ended before"
     if len(now.spells):
         half = rows_long(float(np.median(now.spells)), per_year)
-        usual = f"usually {half} (median of {len(now.spells)}), mean {number(now.spells.mean(), 0)}"
+        usual = f"usually {half} (median of {len(now.spells)}, mean {number(now.spells.mean(), 0)})"
     follows = [
         html.Li([dot(colours[k]), f"{regimes.names[k]} ", html.Span(percent(share), className="soft")])
         for k, share in now.follows
@@ -103,7 +79,7 @@ def _regime(reading: Reading, view: View, row: int) -> Any:
         html.P([dot(colours[now.regime]), now.name], className="big"),
         html.P(f"{percent(now.probability)} sure · since {moment(now.since)}"),
         html.P([html.B(rows_long(now.days, per_year)), f" so far; {usual}"]),
-        html.P("What followed it before:" if follows else "It has not been left before.", className="soft"),
+        html.P("What usually follows:" if follows else "It has not been left before.", className="soft"),
         html.Ul(follows, className="plain"),
         link(f"{regimes.num_regimes} regimes in detail", view.href("/regimes")),
     )
@@ -120,10 +96,11 @@ def _alerts(reading: Reading, view: View, row: int) -> Any:
         ]
         for count in counts
     ]
-    note = f"Expected at {view.alarms:g} alarms per 1,000 asset-days. Named checks come on top of that."
+    rate = f"{view.alarms:g} alarm{'' if view.alarms == 1.0 else 's'}"
+    note = f"Expected: {rate} per 1,000 asset-days. Named checks, such as stale prices, come on top."
     return card(
         "Alerts",
-        table(["", "alarms", "expected", "checks"], rows, right=(1, 2, 3)),
+        table(["", "alarms", "expected", "named checks"], rows, right=(1, 2, 3)),
         html.P(note, className="soft"),
         link("All alerts", view.href("/alerts")),
         " · ",
@@ -139,7 +116,7 @@ def _health(reading: Reading, view: View, row: int) -> Any:
     gone = [panel.assets[a] for a in silence.gone]
     rows = [
         ["with a value", f"{len(silence.present):,} of {panel.num_assets:,}", ""],
-        ["late (rows)", f"{len(late):,}", _some(late)],
+        ["late, with rows behind", f"{len(late):,}", _some(late)],
         ["missing, over 20 rows", f"{len(gone):,}", _some(gone)],
         ["stale", f"{len(silence.stale):,}", _some([panel.assets[a] for a in silence.stale])],
     ]
@@ -150,25 +127,37 @@ def _health(reading: Reading, view: View, row: int) -> Any:
     return card(
         f"Panel on {moment(panel.dates[row])}",
         table(["", "assets", ""], rows, right=(1,)),
-        html.P(f"Found in the last month: {found}.", className="soft"),
+        html.P(f"Found in the last month: {found}."),
+        html.P(_age(panel.dates[-1]), className="soft"),
     )
 
 
+def _age(last: np.datetime64) -> str:
+    """How old the panel is: a feed that stopped shows here first."""
+    days = int((np.datetime64("today") - last.astype("datetime64[D]")).astype(int))
+    return f"Its last date is {plural(days, 'day')} ago." if days > 0 else "Its last date is today."
+
+
 def _latest(reading: Reading, view: View, row: int) -> Any:
-    month = alert_counts(reading, row, view.alarms)[-1].rows
+    """The alerts of the last month, the strangest first; then the strangest day of each asset."""
+    month, score = alert_counts(reading, row, view.alarms)[-1].rows, reading.scores.score
     alerts = reading.alarms.at(view.alarms).within(month)
-    height = np.nan_to_num(reading.scores.score[alerts.row, alerts.asset], nan=-1.0)
-    best = np.argsort(-height, kind="stable")[:_SHOWN]
+    reasons = {(int(r), int(a)): text for r, a, text in zip(alerts.row, alerts.asset, alerts.reason, strict=True)}
+    height = np.nan_to_num(score[month], nan=-1.0)
+    highest = [(month.start + int(height[:, a].argmax()), a) for a in np.argsort(-height.max(axis=0), kind="stable")]
+    scored = [place for place in highest if np.isfinite(score[place]) and place not in reasons]
+    ranked = sorted(reasons, key=lambda place: -height[place[0] - month.start, place[1]])
     rows = []
-    for k in best:
-        at, asset = int(alerts.row[k]), int(alerts.asset[k])
-        name = reading.panel.assets[asset]
-        day = moment(reading.panel.dates[at])
-        score, p = reading.scores.score[at, asset], reading.scores.p_value[at, asset]
+    for place in [*ranked, *scored][:_SHOWN]:
+        at, asset = int(place[0]), int(place[1])
+        name, day = reading.panel.assets[asset], moment(reading.panel.dates[at])
         way = link(day, view.href("/asset", asset=name, day=day_of(reading, at)))
-        rows.append([way, name, number(score), probability(p), alerts.reason[k]])
-    heads, empty = ["date", "asset", "score", "p-value", "reason"], "No alerts in the last month."
-    return card("Strangest of the last month", table(heads, rows, right=(2, 3), empty=empty))
+        reason = reasons.get((at, asset))
+        said = html.Span(reason, className="loud") if reason else html.Span("no alert", className="soft")
+        rows.append([way, name, number(score[at, asset]), probability(reading.scores.p_value[at, asset]), said])
+    heads, empty = ["date", "asset", "score", "p-value", "alert"], "No scores in the last month."
+    title = f"Strangest of the last month: {plural(len(reasons), 'alert')}"
+    return card(title, table(heads, rows, right=(2, 3), empty=empty))
 
 
 def _some(names: list[str]) -> str:

@@ -12,10 +12,8 @@ from dash import Input, Output, State, dcc, html, no_update
 from numpy.typing import NDArray
 
 from fintok_dashboard.figures import (
-    BLUE,
     GREY,
     ORANGE,
-    VERMILION,
     Ink,
     blank,
     graph_config,
@@ -23,6 +21,7 @@ from fintok_dashboard.figures import (
     message,
     plain,
     regime_colours,
+    tell,
 )
 from fintok_dashboard.formats import moment, move, number, percent
 from fintok_dashboard.parts import card, figure, link, table
@@ -58,18 +57,19 @@ def layout(desk: Desk) -> Any:
                     dcc.RadioItems(id="vocabulary-noun", options=nouns, inline=True, className="radio"),
                     html.Label("Token", htmlFor="vocabulary-token"),
                     dcc.Dropdown(id="vocabulary-token", style={"width": "140px"}, clearable=False),
-                    html.Span("Each picture: mean cumulative return over a token's days. Click one.", className="soft"),
+                    html.Span("A picture: the mean path of a token's days. Click one.", className="soft"),
                 ],
                 className="line",
             ),
             html.Div(dcc.Graph(id="vocabulary-gallery", config=graph_config("vocabulary")), className="card figure"),
             html.Div(
                 [
+                    figure("vocabulary-picture", "token", height=_SMALL),
                     figure("vocabulary-when", "token-by-year", height=_SMALL),
                     figure("vocabulary-regimes", "token-by-regime", height=_SMALL),
                     figure("vocabulary-assets", "token-by-asset", height=_SMALL),
                 ],
-                className="columns three",
+                className="columns four",
             ),
             html.Div(id="vocabulary-list"),
         ]
@@ -81,6 +81,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
 
     @app.callback(
         Output("vocabulary-gallery", "figure"),
+        Output("vocabulary-picture", "figure"),
         Output("vocabulary-when", "figure"),
         Output("vocabulary-regimes", "figure"),
         Output("vocabulary-assets", "figure"),
@@ -101,6 +102,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
         number_of_tokens = len(reading.pictures[view.noun].counts)
         return (
             pictures(reading, view.noun, gallery, token, ink),
+            portrait(reading, view.noun, token, ink),
             by_year(reading, view.noun, token, cells, rows, ink),
             by_regime(reading, view, token, cells, rows, ink),
             by_asset(reading, view.noun, token, cells, rows, ink),
@@ -161,7 +163,7 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
     """Small cumulative returns, all on one scale; the chosen one framed. Clicks carry the token's number."""
     count = len(gallery.tokens)
     num_rows = max(-(-count // _COLUMNS), 1)
-    title = f"The {count} most used {noun}s, from falling to rising"
+    title = f"The {count} most used {noun}s, from falling to rising: number, share of all tokens, mean path"
     shown = blank(title, ink, height=62 + 64 * num_rows, margin={"l": 8, "r": 8, "t": 44, "b": 8}, showlegend=False)
     patches = np.nan_to_num(reading.pictures[noun].patches[gallery.tokens].astype(np.float64))
     paths = np.concatenate([np.zeros((count, 1)), np.cumsum(patches, axis=1)], axis=1)
@@ -184,19 +186,19 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
         )
     )
     x = column[:, None] + np.linspace(0.18, 0.82, paths.shape[1])[None, :]
-    y = -row[:, None] - 0.08 + 0.26 * np.clip(paths / span, -1.0, 1.0)
-    level = np.repeat((-row - 0.08)[:, None], 2, axis=1)
+    y = -row[:, None] - 0.06 + 0.33 * np.clip(paths / span, -1.0, 1.0)
+    level = np.repeat((-row - 0.06)[:, None], 2, axis=1)
     shown.add_trace(_strokes(x[:, [0, -1]], level, GREY, 0.8))
-    for rising, colour in ((True, BLUE), (False, ORANGE)):
+    for rising, colour in ((True, ink.main), (False, ORANGE)):
         these = (paths[:, -1] >= 0) == rising
         shown.add_trace(_strokes(x[these], y[these], colour, 2.2))
     shown.add_trace(
         go.Scatter(
             x=column + 0.5,
-            y=-row + 0.34,
+            y=-row + 0.38,
             mode="text",
             text=[f"{t} · {percent(s, 1)}" for t, s in zip(gallery.tokens, gallery.share, strict=True)],
-            textfont={"size": 10, "color": ink.soft},
+            textfont={"size": 11, "color": ink.soft},
             hoverinfo="skip",
         )
     )
@@ -209,11 +211,32 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
     return shown
 
 
+def portrait(reading: Reading, noun: str, token: int, ink: Ink) -> go.Figure:
+    """The mean path of one token, with its units."""
+    path = np.append(0.0, np.cumsum(np.nan_to_num(reading.pictures[noun].patches[token].astype(np.float64))))
+    shown = blank(f"{noun.capitalize()} {token}: mean path", ink, height=_SMALL)
+    shown.add_trace(
+        go.Scatter(
+            x=np.arange(len(path)),
+            y=path.astype(np.float32),
+            mode="lines+markers",
+            line={"width": 2.4, "color": ink.main if path[-1] >= 0 else ORANGE},
+            hovertemplate="after %{x} days: %{y:+.2f}<extra></extra>",
+        )
+    )
+    shown.add_hline(y=0.0, line={"width": 1, "color": GREY})
+    tell(shown, "in usual daily moves of the asset")
+    top = 1.15 * max(float(np.abs(path).max()), 1.0)
+    shown.update_xaxes(title={"text": "days"}, dtick=1, showgrid=False)
+    shown.update_yaxes(range=[-top, top], nticks=6, tickformat="+~g")
+    return shown
+
+
 def by_year(
     reading: Reading, noun: str, token: int, cells: tuple[NDArray[np.intp], NDArray[np.intp]], rows: slice, ink: Ink
 ) -> go.Figure:
     """Share of the tokens in each year."""
-    title = f"{noun} {token} by year"
+    title = f"{noun.capitalize()} {token} by year"
     years = reading.panel.dates[rows].astype("datetime64[Y]").astype(int) + 1970
     labels = labels_of(reading, noun)[rows]
     first = np.unique(years)
@@ -225,11 +248,12 @@ def by_year(
         go.Bar(
             x=(first[0] + np.flatnonzero(kept)).astype(np.int32),
             y=(mine[kept] / total[kept]).astype(np.float32),
-            marker={"color": BLUE},
+            marker={"color": ink.main},
             hovertemplate="%{x}: %{y:.2%} of the tokens<extra></extra>",
         )
     )
-    shown.update_xaxes(tickformat="d", dtick=max(1, -(-int(kept.sum()) // 8)), showgrid=False)
+    tell(shown, "share of the year's tokens")
+    shown.update_xaxes(tickformat="d", dtick=max(1, -(-int(kept.sum()) // 5)), showgrid=False)
     shown.update_yaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
     return shown
 
@@ -239,7 +263,7 @@ def by_regime(
 ) -> go.Figure:
     """How much more often than usual it occurs in each regime."""
     regimes = reading.regimes_for(view.regimes)
-    title = f"{view.noun} {token} by regime"
+    title = f"{view.noun.capitalize()} {token} by regime"
     labels = regimes.labels[rows]
     known = (labels_of(reading, view.noun)[rows] >= 0).sum(axis=1)
     total = np.array([known[labels == k].sum() for k in range(regimes.num_regimes)])
@@ -258,7 +282,8 @@ def by_regime(
         )
     )
     shown.add_hline(y=float(mine.sum() / total.sum()), line={"dash": "dot", "width": 1, "color": ink.text})
-    shown.update_xaxes(showgrid=False)
+    tell(shown, "share of the regime's tokens; dotted: of all")
+    shown.update_xaxes(showgrid=False, tickfont={"size": 10})
     shown.update_yaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
     return shown
 
@@ -267,7 +292,7 @@ def by_asset(
     reading: Reading, noun: str, token: int, cells: tuple[NDArray[np.intp], NDArray[np.intp]], rows: slice, ink: Ink
 ) -> go.Figure:
     """The assets in which it is most frequent."""
-    title = f"{noun} {token} by asset"
+    title = f"{noun.capitalize()} {token} by asset"
     total = (labels_of(reading, noun)[rows] >= 0).sum(axis=0)
     mine = np.bincount(cells[1], minlength=reading.panel.num_assets)
     share = np.where(total >= 20, mine / np.maximum(total, 1), 0.0)
@@ -281,13 +306,14 @@ def by_asset(
             x=share[best].astype(np.float32),
             y=[plain(reading.panel.assets[a]) for a in best],
             orientation="h",
-            marker={"color": VERMILION},
+            marker={"color": ink.main},
             customdata=mine[best],
             hovertemplate="%{y}: %{x:.2%} of its tokens, %{customdata:,} times<extra></extra>",
         )
     )
-    shown.update_xaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
-    shown.update_yaxes(showgrid=False, tickfont={"size": 10}, type="category")
+    tell(shown, "share of the asset's tokens")
+    shown.update_xaxes(tickformat=".2~%", rangemode="tozero", nticks=4)
+    shown.update_yaxes(showgrid=False, tickfont={"size": 10}, type="category", ticks="")
     return shown
 
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from fintok_dashboard.reading import Reading
 
 __all__ = [
-    "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION", "Ink", "blank", "graph_config", "ink_of",
-    "legend_of", "mark_train_end", "market_line", "message", "moments", "plain", "price_axis", "regime_colours",
-    "score_bar", "spell_strip", "tell",
+    "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION", "Ink", "awaited", "blank", "graph_config",
+    "ink_of", "legend_of", "mark_train_end", "market_line", "message", "moments", "plain", "price_axis",
+    "regime_colours", "score_bar", "spell_strip", "tell",
 ]  # fmt: skip
 
 
@@ -96,6 +96,14 @@ def message(text: str, ink: Ink, *, height: int | None, title: str = "") -> go.F
     lines = "<br>".join(plain(line) for line in textwrap.wrap(text, 56))
     figure.add_annotation(text=lines, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
     return figure
+
+
+def awaited() -> dict[str, Any]:
+    """What stands in a figure's place until it comes."""
+    clear, hidden = "rgba(0,0,0,0)", {"visible": False}
+    note = {"text": "one moment …", "showarrow": False, "font": {"color": GREY}}
+    ground = {"paper_bgcolor": clear, "plot_bgcolor": clear}
+    return {"data": [], "layout": {"xaxis": hidden, "yaxis": hidden, "annotations": [note], **ground}}
 
 
 def graph_config(name: str) -> Any:
@@ -166,6 +174,9 @@ def price_axis(prices: NDArray[np.floating], *, most: int = 9) -> dict[str, Any]
     low, high = (float(known.min()), float(known.max())) if len(known) else (1.0, 1.0)
     if high < 2.0 * low:
         return {"type": "linear", "tickmode": "auto", "nticks": min(most, 6), "tickformat": ",~g"}
+    if high < 5.0 * low:
+        ticks = _round_ticks(low, high, most)
+        return {"type": "log", "tickmode": "array", "tickvals": ticks, "tickformat": ",~g"}
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for digits in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
         ticks = [digit * 10.0**decade for decade in decades for digit in digits]
@@ -173,6 +184,13 @@ def price_axis(prices: NDArray[np.floating], *, most: int = 9) -> dict[str, Any]
         if len(ticks) <= most:
             break
     return {"type": "log", "tickmode": "array", "tickvals": ticks, "tickformat": ",~g"}
+
+
+def _round_ticks(low: float, high: float, most: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten between two numbers, at most so many."""
+    finest = 10.0 ** np.floor(np.log10(high - low) - 1.0)
+    step = next(s for s in (finest * k for k in (1, 2, 5, 10, 20, 50, 100)) if high // s - low // s <= most)
+    return [float(step * k) for k in range(int(np.ceil(low / step)), int(high // step) + 1)]
 
 
 def market_line(reading: Reading, rows: slice, *, ticks: int = 6) -> tuple[NDArray[np.float64], dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dash import dcc, html
 
-from fintok_dashboard.figures import graph_config
+from fintok_dashboard.figures import awaited, graph_config
 
 
 def card(title: str, *children: Any, class_name: str = "") -> html.Section:
@@ -18,7 +18,7 @@ def card(title: str, *children: Any, class_name: str = "") -> html.Section:
 def figure(identity: str, name: str, *, height: int | str) -> html.Div:
     """A place for a figure, of its height (pixels, or CSS) from the start, so that nothing jumps when it comes."""
     style = {"height": f"{height}px" if isinstance(height, int) else height}
-    graph = dcc.Graph(id=identity, config=graph_config(name), style=style, responsive=True)
+    graph = dcc.Graph(id=identity, figure=awaited(), config=graph_config(name), style=style, responsive=True)
     return html.Div(graph, className="card figure")
 
 

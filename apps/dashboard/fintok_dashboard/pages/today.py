@@ -13,7 +13,7 @@ from fintok_dashboard.formats import moment, number, percent, plural, probabilit
 from fintok_dashboard.parts import card, dot, figure, link, table
 from fintok_dashboard.regime_figures import history
 from fintok_dashboard.selection import day_of, select
-from fintok_dashboard.standing import alert_counts, regime_on, silence_on
+from fintok_dashboard.standing import FRESH_ROWS, alert_counts, regime_on, silence_on
 from fintok_dashboard.view import View
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME, TITLE = "today", "Today"
 _SHOWN = 12  # asset-days in the list
-_HEIGHT = "max(330px, calc(100vh - 394px))"  # of the figure: what the cards above leave of the window
+_HEIGHT = "max(330px, calc(100vh - 414px))"  # of the figure: what the cards above leave of the window
 
 
 def layout(desk: Desk) -> Any:
@@ -116,8 +116,8 @@ def _health(reading: Reading, view: View, row: int) -> Any:
     gone = [panel.assets[a] for a in silence.gone]
     rows = [
         ["with a value", f"{len(silence.present):,} of {panel.num_assets:,}", ""],
-        ["late, with rows behind", f"{len(late):,}", _some(late)],
-        ["missing, over 20 rows", f"{len(gone):,}", _some(gone)],
+        ["late", f"{len(late):,}", _some(late)],
+        ["missing", f"{len(gone):,}", _some(gone)],
         ["stale", f"{len(silence.stale):,}", _some([panel.assets[a] for a in silence.stale])],
     ]
     month = panel.dates[max(row - round(panel.periods_per_year / 12), 0)]
@@ -127,6 +127,7 @@ def _health(reading: Reading, view: View, row: int) -> Any:
     return card(
         f"Panel on {moment(panel.dates[row])}",
         table(["", "assets", ""], rows, right=(1,)),
+        html.P(f"Late: rows behind, at most {FRESH_ROWS}; missing: longer.", className="soft"),
         html.P(f"Found in the last month: {found}."),
         html.P(_age(panel.dates[-1]), className="soft"),
     )
@@ -152,8 +153,7 @@ def _latest(reading: Reading, view: View, row: int) -> Any:
         at, asset = int(place[0]), int(place[1])
         name, day = reading.panel.assets[asset], moment(reading.panel.dates[at])
         way = link(day, view.href("/asset", asset=name, day=day_of(reading, at)))
-        reason = reasons.get((at, asset))
-        said = html.Span(reason, className="loud") if reason else html.Span("no alert", className="soft")
+        said = reasons.get((at, asset)) or html.Span("no alert", className="soft")
         rows.append([way, name, number(score[at, asset]), probability(reading.scores.p_value[at, asset]), said])
     heads, empty = ["date", "asset", "score", "p-value", "alert"], "No scores in the last month."
     title = f"Strangest of the last month: {plural(len(reasons), 'alert')}"

@@ -1,0 +1,52 @@
+"""Figures: axes that can be read, and something in every card."""
+
+import numpy as np
+import pytest
+
+from fintok_dashboard.figures import market_line, price_axis
+from fintok_dashboard.formats import move, number
+from fintok_dashboard.pages.asset import chosen
+from fintok_dashboard.pages.today import _latest
+from fintok_dashboard.view import View
+
+
+@pytest.mark.parametrize(("low", "high"), [(78, 260), (30, 140), (100, 5_000), (0.02, 80), (1e-5, 3e-5)])
+@pytest.mark.parametrize("most", [4, 6, 9])
+def test_an_axis_of_prices_has_some_ticks_within_the_prices_and_no_more_than_asked_for(low, high, most):
+    ticks = np.array(price_axis(np.array([high, low, np.nan]), most=most)["tickvals"])
+    assert 2 <= len(ticks) <= most
+    assert (ticks >= low * (1 - 1e-9)).all()
+    assert (ticks <= high * (1 + 1e-9)).all()
+
+
+def test_prices_that_have_not_doubled_stand_on_a_linear_axis():
+    assert price_axis(np.array([85.0, 103.0]))["type"] == "linear"
+    assert price_axis(np.array([np.nan]))["type"] == "linear"
+
+
+def test_the_market_is_an_index_that_begins_at_100(reading):
+    index, _ = market_line(reading, slice(200, 300))
+    np.testing.assert_allclose(index[0], 100.0)
+    np.testing.assert_allclose(index[-1], 100.0 * np.exp(np.nansum(reading.market[201:300])))
+
+
+def test_numbers_below_zero_have_a_real_minus():
+    assert number(-1.25, 2) == "−1.25"
+    assert move(-0.1, is_relative=True) == "−9.52 %"
+
+
+def test_the_asset_page_opens_at_the_latest_alert(reading):
+    row, column = chosen(reading, View())
+    alerts = reading.alarms.at(1.0)
+    assert row == alerts.row.max()
+    assert column in alerts.asset[alerts.row == row]
+
+
+def test_a_month_without_alerts_lists_the_strangest_day_of_each_asset(reading):
+    view = View(alarms=0.001)
+    alerts = reading.alarms.at(view.alarms)
+    row = int(next(row for row in range(400, reading.panel.num_days) if not (abs(alerts.row - row + 15) < 16).any()))
+    card = str(_latest(reading, view, row))
+    assert "0 alerts" in card
+    for name in reading.panel.assets:
+        assert card.count(f"'{name}'") == 1

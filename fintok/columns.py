@@ -9,7 +9,7 @@ import polars as pl
 
 from fintok.errors import InputError
 from fintok.panel import FIELDS
-from fintok.tables import FILE, Table
+from fintok.tables import FILE, MISSING, Table
 
 _DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date")
 _INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an index without a name is called
@@ -103,7 +103,8 @@ def _find_symbol(frame: pl.LazyFrame, names: Sequence[str], *, has_price: bool) 
     found = _first_of(_SYMBOLS, names)
     if found is None or has_price:
         return found
-    first = frame.select(pl.col(found).drop_nulls().cast(pl.String).head(100)).collect().to_series()
+    text = pl.col(found).cast(pl.String)
+    first = frame.select(text.filter(~text.is_in(MISSING)).head(100)).collect().to_series()
     is_text = first.cast(pl.Float64, strict=False).null_count() > 0
     is_whole = first.cast(pl.Int64, strict=False).null_count() == 0
     return found if is_text or is_whole else None

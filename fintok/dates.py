@@ -94,4 +94,5 @@ def _unambiguous(texts: pl.Series, name: str, source: str) -> list[str]:
 def _parse(texts: pl.Series, style: str) -> pl.Series:
     if "%H" in style:
         return texts.str.to_datetime(style, strict=False, time_unit="ns", ambiguous="null")
-    return texts.str.to_date(style, strict=False).cast(pl.Datetime("ns"))
+    days = texts.str.to_date(style, strict=False)  # a year of two digits lies before 1677: no date
+    return days.cast(pl.Datetime("ns"), strict=False)

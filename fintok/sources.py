@@ -10,7 +10,7 @@ from fintok.columns import Columns, find_columns
 from fintok.dates import parse_dates
 from fintok.errors import InputError
 from fintok.panel import Panel, Values, date_unit
-from fintok.tables import first_line, open_table
+from fintok.tables import MISSING, first_line, open_table
 
 LEVEL_AUTOCORRELATION = 0.95  # returns do not come near it; prices and yields lie above
 
@@ -111,10 +111,11 @@ def _collect(frame: pl.LazyFrame, keys: list[str], numbers: dict[str, Any], sour
     for name, dtype in numbers.items():
         column = pl.col(name)
         if schema[name] in (pl.String, pl.Categorical, pl.Enum):
-            column = column.cast(pl.String).str.strip_chars()
+            text = column.cast(pl.String).str.strip_chars()
+            column = pl.when(~text.is_in(MISSING)).then(text)
             texts.append(name)
             parsed = column.cast(dtype, strict=False)
-            expressions += [parsed, (column.is_not_null() & parsed.is_null()).alias(f"no number: {name}")]
+            expressions += [parsed.alias(name), (column.is_not_null() & parsed.is_null()).alias(f"no number: {name}")]
         elif schema[name].is_numeric() or schema[name] == pl.Null:
             expressions.append(column.cast(dtype))
         else:
@@ -126,7 +127,10 @@ def _collect(frame: pl.LazyFrame, keys: list[str], numbers: dict[str, Any], sour
         bad = data[f"no number: {name}"].arg_true()
         if len(bad):
             text = frame.select(pl.col(name)).slice(int(bad[0]), 1).collect().item()
-            hint = "" if len(numbers) < 2 or keys[1:] else "; if this is a long table, name --symbol and --price"
+            if not text.strip("0123456789.,'$€£% "):
+                hint = "; write numbers as 1234.5"
+            else:
+                hint = "" if len(numbers) < 2 or keys[1:] else "; if this is a long table, name --symbol and --price"
             raise InputError(
                 f"{source}: column {name!r} holds {text!r} in row {int(bad[0]) + 1}, which is no number{hint}"
             )

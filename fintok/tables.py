@@ -1,6 +1,8 @@
 """Where a panel comes from: a file, a folder of files or a data frame, opened lazily as one polars table."""
 
+import csv
 import gzip
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +18,12 @@ _FORMATS = {
     ".csv": "CSV",
     ".csv.gz": "CSV",
     ".tsv": "CSV",
-    ".txt": "CSV",
+    ".txt": "text",  # of CSV's form: stooq's files are called so, and the readme beside others
     ".arrow": "Arrow",
     ".feather": "Arrow",
     ".ipc": "Arrow",
 }
-_MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "-"]
+MISSING = ["", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "-", "--", "."]
 
 
 class Table(NamedTuple):
@@ -33,7 +35,8 @@ class Table(NamedTuple):
 
 
 def open_table(source: object) -> Table:
-    """Open a path, or a pandas, polars or pyarrow table. CSV columns come as text, to be parsed by the reader.
+    """Open a path, or a pandas, polars or pyarrow table. CSV columns come as text, to be parsed by the reader;
+    lines that hold nothing are passed over.
 
     A folder is read with all files below it, hidden ones (. or _ in front) left out; folders named key=value
     give a column. Raises InputError for what does not exist, is empty, or is not what its name says.
@@ -118,16 +121,28 @@ def _scan_file(path: Path) -> pl.LazyFrame:
             if head[:4] != b"PAR1":
                 raise InputError(f"{path}: the file is not Parquet, whatever its name says")
             frame = pl.scan_parquet(path, hive_partitioning=False)
+            if any(re.fullmatch(r"\('.*', '.*'\)", name) for name in frame.collect_schema().names()):
+                frame = _from_pandas(_pandas().read_parquet(path))  # columns of two levels, as pandas writes them
         elif kind == "Arrow":
             is_file = head == b"ARROW1"
             frame = pl.scan_ipc(path, hive_partitioning=False) if is_file else pl.read_ipc_stream(path).lazy()
         else:
-            separator = _separator(path)
-            frame = pl.scan_csv(path, separator=separator, infer_schema=False, null_values=_MISSING)
+            lines = _first_lines(path)
+            separator = max(",;\t|", key=lines[0].count)
+            if _has_two_headers(lines, separator):
+                table = _pandas().read_csv(path, sep=separator, header=[0, 1], index_col=0, dtype=str)
+                frame = _from_pandas(table)
+            else:
+                frame = pl.scan_csv(path, separator=separator, infer_schema=False)
+            frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
             if separator == ";":  # where a semicolon separates, a comma is a decimal point
                 frame = frame.with_columns(pl.all().str.replace(",", ".", literal=True))
         names = frame.collect_schema().names()  # reads the footer or the header
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read as {kind}: its text is not UTF-8; save it as UTF-8") from error
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as {kind or 'a table'}: {first_line(error)}") from error
     for name in names:
         base = name.rsplit("_duplicated_", 1)[0]
@@ -136,11 +151,23 @@ def _scan_file(path: Path) -> pl.LazyFrame:
     return frame
 
 
-def _separator(path: Path) -> str:
-    """Of a CSV file: what its first line holds most of, among comma, semicolon, tab and bar."""
+def _pandas() -> Any:
+    import pandas as pd
+
+    return pd
+
+
+def _first_lines(path: Path) -> list[str]:
+    """The first three lines of a CSV file."""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-        header = stream.readline().decode("utf-8-sig")
-    return max(",;\t|", key=header.count)
+        return [stream.readline().decode("utf-8-sig") for _ in range(3)]
+
+
+def _has_two_headers(lines: list[str], separator: str) -> bool:
+    """Whether pandas wrote two levels of columns: the third line then holds the index's name and nothing else."""
+    cells = next(csv.reader(lines[2:], delimiter=separator), [])
+    is_named = bool(cells) and cells[0].strip().isalpha()
+    return is_named and len(cells) > 1 and not any(cell.strip() for cell in cells[1:])
 
 
 def _from_pandas(frame: Any) -> pl.LazyFrame:
@@ -160,7 +187,12 @@ def _from_pandas(frame: Any) -> pl.LazyFrame:
         raise InputError(f"the pandas table: column {name!r} appears twice; give every column its own name")
     if type(frame.index).__name__ != "RangeIndex":
         frame = frame.reset_index()
+    frame = frame.rename(columns=str)
     try:
-        return pl.from_pandas(frame.rename(columns=str)).lazy()
+        try:
+            return pl.from_pandas(frame).lazy()
+        except (ValueError, TypeError):  # numbers beside text: all as text, and the reader names what is no number
+            mixed = frame.select_dtypes(object).columns
+            return pl.from_pandas(frame.astype(dict.fromkeys(mixed, "string"))).lazy()
     except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
         raise InputError(f"the pandas table: {first_line(error)}") from error

@@ -141,3 +141,43 @@ def test_returns_are_taken_as_they_are(wide, long):
     assert panel.prices is None
     long_returns = long.with_columns(pl.lit(-0.01).alias("ret"))
     assert np.nanmax(read_panel(long_returns, values="returns").returns) == -0.01
+
+
+@pytest.mark.parametrize("name", ["p.parquet", "p.csv"])
+def test_two_level_columns_of_downloads_are_read_from_files_too(name, wide, expected, tmp_path):
+    close = wide.to_pandas().set_index("date").rename_axis("Date")
+    frame = pd.concat({"Close": close, "High": close * 2, "Volume": close * 100}, axis=1, names=["Price", "Ticker"])
+    getattr(frame, f"to_{name[2:]}")(tmp_path / name)
+    panel = read_panel(tmp_path / name)
+    assert_is(panel, expected)
+    assert set(panel.fields) == {"high", "close", "volume"}
+
+
+def test_a_folder_of_single_downloads_is_read(wide, expected, tmp_path):
+    close = wide.to_pandas().set_index("date").rename_axis("Date")
+    for symbol in SYMBOLS:
+        bars = pd.concat({"Close": close[[symbol]], "Volume": close[[symbol]]}, axis=1, names=["Price", "Ticker"])
+        bars.dropna().to_csv(tmp_path / f"{symbol}.csv")
+    assert_is(read_panel(tmp_path), expected)
+
+
+def test_lines_without_anything_are_passed_over(wide, expected, tmp_path):
+    (tmp_path / "p.csv").write_text(wide.write_csv() + ",,,\n\n\n")
+    assert_is(read_panel(tmp_path / "p.csv"), expected)
+
+
+def test_a_symbol_may_be_spelled_as_a_missing_value_is(tmp_path):
+    (tmp_path / "p.csv").write_text("date,symbol,close\n2020-01-01,NA,1\n2020-01-01,B,n/a\n2020-01-02,B,2\n")
+    panel = read_panel(tmp_path / "p.csv")
+    assert panel.assets == ("B", "NA")
+    np.testing.assert_array_equal(panel.prices, [[np.nan, 1.0], [2.0, np.nan]])
+
+
+def test_blanks_are_missing_in_files_and_in_frames_of_objects(wide, tmp_path):
+    (tmp_path / "p.csv").write_text("date,A,B\n2020-01-01, ,2\n2020-01-02,1,2\n")
+    assert np.isnan(read_panel(tmp_path / "p.csv").prices[0, 0])
+    frame = wide.to_pandas().astype({"AAA": object})
+    frame.loc[3, "AAA"] = ""
+    panel = read_panel(frame)
+    assert np.isnan(panel.prices[3, 0])
+    np.testing.assert_array_equal(np.delete(panel.prices[:, 0], 3), np.delete(wide["AAA"].to_numpy(), 3))

@@ -13,7 +13,14 @@ FAULTY_FILES = {
     "text that says parquet": ("p.parquet", b"date,A\n", "is not Parquet"),
     "parquet cut short": ("p.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
     "another kind": ("p.xlsx", b"PK\x03\x04....", "not a kind of file that fintok reads"),
-    "not utf-8": ("p.csv", b"date,\xff\xfe\n1,2\n", "cannot be read as CSV"),
+    "not utf-8": ("p.csv", b"date,\xff\xfe\n1,2\n", "cannot be read as CSV: .*; save it as UTF-8"),
+    "years of two digits": ("p.csv", b"date,A,B\n02-Jan-90,1,2\n", "'02-Jan-90' in column 'date', row 1, is not a"),
+    "a decimal comma": ("p.csv", b'date,A,B\n2020-01-01,"1,5",2\n', "holds '1,5' in row 1.*; write numbers as 1234.5"),
+    "two headers and a torn line": (
+        "p.csv",
+        b"Price,Close,Close\nTicker,A,B\nDate,,\n2020-01-01,1,2\n2020-01-02,1,2,3,4\n",
+        "cannot be read as CSV",
+    ),
     "a column twice": ("p.csv", b"date,A,A\n2020-01-01,1,2\n", "column 'A' appears twice"),
     "no date": ("p.csv", b"A,B\n1,2\n", r"no date column among 'A', 'B'; name it with --date"),
     "no dates in it": ("p.csv", b"date,A,B\nsoon,1,2\n", "'soon' in column 'date', row 1, is not a date"),
@@ -90,6 +97,9 @@ def test_a_path_that_leads_nowhere_or_to_no_data_is_named(tmp_path, wide):
     wide.write_csv(tmp_path / "b.csv")
     with pytest.raises(InputError, match="the folder holds CSV and Parquet files; keep one kind"):
         read_panel(tmp_path)
+    (tmp_path / "a.parquet").rename(tmp_path / "readme.txt")
+    with pytest.raises(InputError, match="the folder holds CSV and text files; keep one kind"):
+        read_panel(tmp_path)
 
 
 def test_a_parquet_file_cut_in_the_middle_is_named(wide, tmp_path):
@@ -132,7 +142,7 @@ def test_pandas_tables_that_cannot_be_read_are_refused(wide):
     frame = wide.to_pandas()
     with pytest.raises(InputError, match="the pandas table: column 'AAA' appears twice"):
         read_panel(frame[["date", "AAA", "AAA"]])
-    with pytest.raises(InputError, match="the pandas table: "):
+    with pytest.raises(InputError, match="the pandas table: column 'BBB' holds 'x' in row 30, which is no number"):
         read_panel(frame.assign(BBB=[*[1.0] * 29, "x"]))
     with pytest.raises(InputError, match="column 'AAA' holds Boolean, not numbers"):
         read_panel(frame.assign(AAA=True))

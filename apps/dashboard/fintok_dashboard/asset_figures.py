@@ -89,7 +89,7 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
         yaxis2={
             "domain": [0.42, 1],
             "title": {"text": "price" if is_priced else "sum of returns"},
-            **(price_axis(path[rows]) if is_priced else {"tickformat": "~g"}),
+            **(price_axis(path[rows], most=6) if is_priced else {"tickformat": "~g"}),
         },
         xaxis={"anchor": "y"},
     )

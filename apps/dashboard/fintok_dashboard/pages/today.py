@@ -66,6 +66,7 @@ def _regime(reading: Reading, view: View, row: int) -> Any:
     if now is None:
         return card(f"Regime on {date}", html.P("Not enough days before to read a regime.", className="soft"))
     colours, per_year = regime_colours(regimes.num_regimes), reading.panel.periods_per_year
+    sure = "over 99 %" if now.probability > 0.99 else percent(now.probability)
     usual = "it has not ended before"
     if len(now.spells):
         half = rows_long(float(np.median(now.spells)), per_year)
@@ -77,7 +78,7 @@ def _regime(reading: Reading, view: View, row: int) -> Any:
     return card(
         f"Regime on {date}",
         html.P([dot(colours[now.regime]), now.name], className="big"),
-        html.P(f"{percent(now.probability)} sure · since {moment(now.since)}"),
+        html.P(f"{sure} sure · since {moment(now.since)}"),
         html.P([html.B(rows_long(now.days, per_year)), f" so far; {usual}"]),
         html.P("What usually follows:" if follows else "It has not been left before.", className="soft"),
         html.Ul(follows, className="plain"),

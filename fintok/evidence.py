@@ -11,14 +11,15 @@ from fintok.trailing import trailing_moments, trailing_sum
 
 Array = NDArray[np.float64]
 
-_DEGREES = 4.0  # of freedom of the Student-t by which days are judged: one wild day says only so much
+_DEGREES = 2.0  # of freedom of the Student-t by which days are judged: one wild day says only so much
 _UNIT = 0.8  # its scale for values of usual size 1
 _RECENT = 60  # rows: half-life of a distance's own past
 _MIN_HISTORY = 60
 _MIN_ASSETS = 5
 _COMES_BACK = 5  # rows within which a wrong print is put right
-_MOST = 3.0  # deviations that one day adds to a drift
-BURST_ROWS, QUIET_ROWS, DECOUPLED_ROWS, LAGGED_ROWS, DRIFT_ROWS = 7, 15, 12, 15, 10
+_MOST = 2.0  # deviations that one day adds to a drift
+_MOST_SURPRISE = 3.0  # deviations that one code adds to a surprise
+BURST_ROWS, QUIET_ROWS, DECOUPLED_ROWS, LAGGED_ROWS, DRIFT_ROWS = 7, 15, 15, 15, 10
 _STILL = 1e-12  # a return that is none
 _BURST, _QUIET = 3.0, 0.35  # times the move that is expected
 
@@ -34,17 +35,17 @@ REASONS = {
     "surprise": "unusual pattern",
 }
 # Centre and unit of a Student-t with four degrees of freedom that has the 90 % and 99.9 % quantiles of each statistic
-# on 20 US stocks
+# on 20 US stocks; a wider one for swaps, which are nearer where assets are much alike
 _STANDARD = {
-    "jump": (0.2, 1.0),
+    "jump": (0.1, 1.1),
     "rebound": (0.7, 0.35),
-    "burst": (-1.3, 0.55),
-    "quiet": (-3.0, 0.55),
-    "decoupled": (-0.2, 0.28),
-    "lagged": (-0.5, 0.26),
-    "drift": (1.1, 0.35),
-    "swapped": (-3.0, 0.35),
-    "surprise": (0.5, 1.0),
+    "burst": (-1.5, 0.41),
+    "quiet": (-1.6, 0.43),
+    "decoupled": (-0.35, 0.21),
+    "lagged": (-0.65, 0.25),
+    "drift": (1.1, 0.29),
+    "swapped": (-2.2, 0.5),
+    "surprise": (0.7, 0.42),
 }
 
 
@@ -82,14 +83,15 @@ def gather(surprise: Surprises, returns: NDArray[np.floating]) -> Evidence:
     peers lead to expect";
     drift: size of the ten-day sum of residuals;
     swapped: the same ratio for "another asset's return" (`fintok.peers.PeerView.swapped`);
-    surprise: both parts of -log p(patch): (S - E[S]) / sd[S] of the newest code, so that days on which everything is
-    uncertain do not alarm, plus the log of the patch's distance to its code, less the day's median over assets (in
-    a crash every patch lies far out), standardised by its own recent mean and deviation.
+    surprise: both parts of -log p(patch): half of (S - E[S]) / sd[S] of the newest code, up to three, so that days on
+    which everything is uncertain do not alarm, plus the log of the patch's distance to its code, less the day's
+    median over assets (in a crash every patch lies far out), standardised by its own recent mean and deviation.
     Every trailing scale uses rows strictly before t.
     """
     view = peer_view(returns)
     residual = view.residual
     with np.errstate(divide="ignore", invalid="ignore"):
+        code = (surprise.surprise - surprise.expected) / surprise.deviation
         distance = _log(surprise.distance)
         distance = _standardised(distance - _median_of_day(distance), _RECENT)
         found = {
@@ -98,7 +100,7 @@ def gather(surprise: Surprises, returns: NDArray[np.floating]) -> Evidence:
             **_ratios(view, np.asarray(returns, dtype=np.float64)),
             "drift": np.abs(_over(np.clip(residual, -_MOST, _MOST), DRIFT_ROWS)),
             "swapped": view.swapped,
-            "surprise": (surprise.surprise - surprise.expected) / surprise.deviation + np.nan_to_num(distance),
+            "surprise": 0.5 * np.minimum(code, _MOST_SURPRISE) + np.nan_to_num(distance),
         }
     has_token = np.isfinite(surprise.surprise)
     statistics = {

@@ -27,8 +27,9 @@ _PRIOR_ROWS, _PRIOR_CORRELATION = 60.0, 0.3  # what a pair is taken for before i
 _SHRINKAGE = 0.1  # of the correlations towards none
 _LEAST_LEVEL = 0.1  # of the day's level, so that a day on which nobody moves is not infinitely strict
 _SWAP_ROWS = 15
+_SWAP_DOUBT = -1.0  # nats that one asset of a pair may tell against its swap
 _PAIRS = 65_536  # of assets judged at a time: memory stays small in large universes
-_SWAP_DEGREES = 4.0  # of freedom of the Student-t: one day tells only so much for or against a swap
+_SWAP_DEGREES = 2.0  # of freedom of the Student-t: one day tells only so much for or against a swap
 
 
 class PeerView(NamedTuple):
@@ -58,24 +59,28 @@ def peer_view(returns: NDArray[np.floating]) -> PeerView:
     size = _usual_size(returns)
     scaled = returns / size
     expected = np.full(returns.shape, np.nan)
-    swapped = np.full(returns.shape, np.nan)
-    level = _others_level(scaled)
     known = np.isfinite(scaled)
     num_rows = -(-len(returns) // _BLOCK) * _BLOCK  # whole blocks: a panel cut short gives the same bits up to the cut
     filled = _padded(np.where(known, scaled, 0.0), num_rows, 0.0)
-    sizes, levels = _padded(np.where(known, size, np.nan), num_rows, np.nan), _padded(level, num_rows, 1.0)
     middle = _padded(_middle_of_day(scaled), num_rows, 0.0)
-    tally = _SwapTally(returns.shape[1])
-    for rows, precision in _precisions(filled, _padded(known, num_rows, False)):
+    there = _padded(known, num_rows, False)
+    for rows, precision in _precisions(filled, there):
         seen = np.clip(filled[rows], middle[rows] - _MOST, middle[rows] + _MOST)
         inside = slice(rows.start, min(rows.stop, len(returns)))
-        count = inside.stop - inside.start
-        expected[inside] = (seen - seen @ precision / np.diag(precision))[:count]
-        swapped[inside] = tally.add(filled[rows], sizes[rows], levels[rows], precision)[:count]
-    expected, swapped = np.where(known, expected, np.nan), np.where(known, swapped, np.nan)
+        expected[inside] = (seen - seen @ precision / np.diag(precision))[: inside.stop - inside.start]
+    expected = np.where(known, expected, np.nan)
     left = scaled - expected
     usual = _usual_size(left)
-    return PeerView(scaled, expected, size, usual * _others_level(left / usual), level, swapped)
+    deviation = usual * _others_level(left / usual)
+
+    swapped, tally = np.full(returns.shape, np.nan), _SwapTally(returns.shape[1])
+    sizes, deviations = (_padded(np.where(known, x, np.nan), num_rows, np.nan) for x in (size, deviation))
+    for rows, precision in _precisions(filled, there):  # once more: the blocks would fill the memory
+        inside = slice(rows.start, min(rows.stop, len(returns)))
+        told = tally.add(filled[rows], sizes[rows], deviations[rows], precision)
+        swapped[inside] = told[: inside.stop - inside.start]
+    swapped = np.where(known, swapped, np.nan)
+    return PeerView(scaled, expected, size, deviation, _others_level(scaled), swapped)
 
 
 def _usual_size(values: Array) -> Array:
@@ -148,9 +153,11 @@ class _SwapTally:
     """Log-likelihood ratios of "a and b are in each other's place", summed over the last 15 days.
 
     With z the day and P the inverse correlations, the pair (a, b) given all others is normal with precision
-    Q = P[ab, ab] around a mean that leaves Q^-1 (P z)[ab]. Each of the two is judged by itself, as a Student-t over
-    the day's level: does the other's return fit its place better than its own? The lesser of the two sums counts,
-    so that an asset that is strange alone does not accuse the others.
+    Q = P[ab, ab] around a mean that leaves Q^-1 (P z)[ab]. Each of the two is judged by itself, as a Student-t: does
+    the other's return fit its place better than its own? Its scale follows from the deviation d_a from all others
+    that is usual for the asset and the day: the variance grows by the same factor as from 1 / P_aa to d_a^2. The
+    mean of the two sums counts, or the lesser, where one of the two speaks against it: an asset that is strange
+    alone does not accuse the others.
     """
 
     def __init__(self, num_assets: int) -> None:
@@ -160,10 +167,11 @@ class _SwapTally:
         self.parts = list(zip(np.split(one, cuts), np.split(other, cuts), strict=True))  # pairs (a, b), in parts
         self.before = [np.zeros((2, _SWAP_ROWS - 1, len(part)), dtype=np.float32) for part, _ in self.parts]
 
-    def add(self, scaled: Array, size: Array, level: Array, precision: Array) -> Array:
+    def add(self, scaled: Array, size: Array, deviation: Array, precision: Array) -> Array:
         """The largest sum over all others, (days, A), for the next block of days."""
         z = np.clip(scaled, -_MOST, _MOST)
-        known = tuple(x.astype(np.float32) for x in (z, z @ precision, size, level**2, precision))
+        spread = deviation**2 * np.diag(precision)
+        known = tuple(x.astype(np.float32) for x in (z, z @ precision, size, spread, precision))
         table = np.full((len(z), self.num_assets, self.num_assets), -np.inf, dtype=np.float32)
         for number, (one, other) in enumerate(self.parts):
             days = np.concatenate([self.before[number], _told_by_pairs(one, other, *known)], axis=1)
@@ -171,7 +179,9 @@ class _SwapTally:
             total = np.cumsum(days, axis=1)
             sums = total[:, _SWAP_ROWS - 1 :]
             sums[:, 1:] -= total[:, :-_SWAP_ROWS]
-            table[:, one, other] = table[:, other, one] = sums.min(axis=0)
+            lesser = sums.min(axis=0)
+            counts = np.where(lesser > _SWAP_DOUBT, sums.mean(axis=0), lesser)
+            table[:, one, other] = table[:, other, one] = counts
         return table.max(axis=2).astype(np.float64) - np.log(max(self.num_assets - 1, 1))  # of many, one fits by chance
 
 
@@ -181,7 +191,7 @@ def _told_by_pairs(
     z: NDArray[np.floating],
     pull: NDArray[np.floating],
     size: NDArray[np.floating],
-    level: NDArray[np.floating],
+    spread: NDArray[np.floating],
     precision: NDArray[np.floating],
 ) -> NDArray[np.floating]:
     """What each day tells for "a in b's place" and for "b in a's place": (2, days, pairs)."""
@@ -192,8 +202,8 @@ def _told_by_pairs(
     ratio = size[:, other] / size[:, one]
     return np.stack(
         [
-            _told(own_b * pull_a - shared * pull_b, z_b * ratio - z_a, own_b, determinant, level[:, one]),
-            _told(own_a * pull_b - shared * pull_a, z_a / ratio - z_b, own_a, determinant, level[:, other]),
+            _told(own_b * pull_a - shared * pull_b, z_b * ratio - z_a, own_b, determinant, spread[:, one]),
+            _told(own_a * pull_b - shared * pull_a, z_a / ratio - z_b, own_a, determinant, spread[:, other]),
         ]
     )
 
@@ -203,13 +213,13 @@ def _told(
     move: NDArray[np.floating],
     weight: NDArray[np.floating],
     determinant: NDArray[np.floating],
-    level: NDArray[np.floating],
+    spread: NDArray[np.floating],
 ) -> NDArray[np.floating]:
     """Log-likelihood ratio (days, pairs) of an asset's return after its `move` to the other's against before.
 
     left / determinant is its distance from its mean given all others but the two, weight / determinant the variance.
     """
     left = left / determinant
-    scale = _SWAP_DEGREES * level * (weight / determinant)
+    scale = _SWAP_DEGREES * spread * (weight / determinant)
     told = 0.5 * (_SWAP_DEGREES + 1.0) * np.log((scale + left**2) / (scale + (left + move) ** 2))
     return np.where(np.isfinite(told), told, np.float32(0.0))  # NaN: one of the two is not there

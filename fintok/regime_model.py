@@ -18,6 +18,8 @@ from fintok.persistence import (
 )
 from fintok.signature import rows_per_year, years_spanned
 
+_WHITENING = 0.75  # 0 leaves the components their spread, 1 makes it equal
+
 
 class Path(NamedTuple):
     """Regimes of N days, each from that day and earlier ones."""
@@ -30,12 +32,16 @@ class Path(NamedTuple):
 class RegimeModel:
     """K regimes of points (N, C): days whose last days, and last half spell, look alike.
 
-    A point's average over the last days (half-life one row) beside that over half a usual spell (a year over twice
-    `switches_per_year`) is clustered (k-means): the longer a regime is to last, the more of the past it is a regime
-    of. A jump-model decoder makes the path persistent (`fintok.persistence.decode_online`).
+    Points are seen along their first M = K - 1 principal components, as many as K centres span (Ding and He, 2004),
+    most of their spread taken off, so that the widest does not decide alone. The average over the last days
+    (half-life one row) beside that over half a usual spell (a year over twice `switches_per_year`) is clustered
+    (k-means): the longer a regime is to last, the more of the past it is a regime of. A jump-model decoder makes the
+    path persistent (`fintok.persistence.decode_online`).
     """
 
-    centres: NDArray[np.float64]  # (K, 2 C)
+    mean: NDArray[np.float64]  # (C,) of the points
+    axes: NDArray[np.float64]  # (M, C) principal components over their spread to the power of `_WHITENING`
+    centres: NDArray[np.float64]  # (K, 2 M)
     half_spell: float  # rows
     switches_per_year: float  # at most, on average
     penalty: float  # the smallest
@@ -61,7 +67,8 @@ class RegimeModel:
         """
         num_years = years_spanned(dates)
         half_spell = rows_per_year(dates) / max(switches_per_year, 1.0 / num_years) / 2.0
-        features = _features(points, half_spell)
+        mean, axes = _principal_axes(points, num_regimes - 1)
+        features = _features(points, mean, axes, half_spell)
         clusters = kmeans(features, num_regimes, np.random.default_rng(seed))
         distances = squared_distances(features, clusters.centres)
         scale = float((distances - distances.min(axis=1, keepdims=True)).mean())
@@ -69,7 +76,9 @@ class RegimeModel:
         penalty = max(penalty_for_switches(distances, switches_per_year * num_years), smallest)
         allowance = allowed_switches(dates, switches_per_year)
         if market is None:
-            order = np.argsort(clusters.centres.mean(axis=1), kind="stable")
+            levels = points.mean(axis=1)
+            means = [levels[clusters.labels == cluster].mean() for cluster in range(num_regimes)]
+            order = np.argsort(means, kind="stable")
         else:
             path = decode_online(distances, penalty, allowance).labels
             order = _calm_to_stressed(path, clusters.labels, market, num_regimes)
@@ -77,6 +86,8 @@ class RegimeModel:
         decoded = decode_online(distances, penalty, allowance)
         hindsight = decode_with_hindsight(distances, float(np.median(decoded.penalties)))
         return cls(
+            mean=mean,
+            axes=axes,
             centres=clusters.centres[order],
             half_spell=half_spell,
             switches_per_year=switches_per_year,
@@ -109,12 +120,32 @@ class RegimeModel:
         return decode_online(self._distances(points), self.penalty, allowance)
 
     def _distances(self, points: NDArray[np.float32]) -> NDArray[np.float64]:
-        return squared_distances(_features(points, self.half_spell), self.centres)
+        return squared_distances(_features(points, self.mean, self.axes, self.half_spell), self.centres)
 
 
-def _features(points: NDArray[np.float32], half_spell: float) -> NDArray[np.float32]:
-    """(N, C) -> what is clustered (N, 2 C): the last days, and half a spell, as they were on each day."""
-    return np.concatenate([causal_average(points, 1.0), causal_average(points, half_spell)], axis=1)
+def _principal_axes(
+    points: NDArray[np.float32], num_axes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (C,) and scaled axes (M, C) of points (N, C); M is at most C, an axis without any spread is 0."""
+    mean = points.mean(axis=0, dtype=np.float64)
+    centred = points - mean
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(points))
+    variances, axes = variances[::-1][:num_axes], axes.T[::-1][:num_axes]
+    spread = np.sqrt(np.maximum(variances, 0.0))
+    is_flat = spread <= 1e-6 * spread[0]
+    return mean, np.where(is_flat[:, None], 0.0, axes / np.where(is_flat, 1.0, spread)[:, None] ** _WHITENING)
+
+
+def _features(
+    points: NDArray[np.float32], mean: NDArray[np.float64], axes: NDArray[np.float64], half_spell: float
+) -> NDArray[np.float32]:
+    """(N, C) -> what is clustered (N, 2 M): the last days, and half a spell, as they were on each day.
+
+    Products are summed row by row: a row's bits do not depend on the rows after it, as in `squared_distances`.
+    """
+    centred = points - mean
+    along = np.stack([(centred * axis).sum(axis=1) for axis in axes], axis=1).astype(np.float32)
+    return np.concatenate([causal_average(along, 1.0), causal_average(along, half_spell)], axis=1)
 
 
 def _costs(decoded: Decoded, distance_scale: float) -> NDArray[np.float64]:

@@ -26,7 +26,8 @@ def fake_forecast(panel: Panel) -> np.ndarray:
     past = trailing_moments(np.abs(np.concatenate([market, market[-1:]])), half_life=6, min_count=HISTORY)
     level = np.log(past.mean[1:, 0] / 0.01)  # shifted by one row: day t counts in its own forecast
     centre = np.clip((level + 1.5) * 4.0, 0.0, NUM_CODES - 1.0)
-    bump = np.exp(-0.5 * ((np.arange(NUM_CODES) - centre[:, None]) / 2.5) ** 2)  # second component a third of the first, as real ones
+    width = 2.5  # the second principal component is a third of the first, as in real forecasts
+    bump = np.exp(-0.5 * ((np.arange(NUM_CODES) - centre[:, None]) / width) ** 2)
     return (bump / bump.sum(axis=1, keepdims=True)).astype(np.float32)
 
 

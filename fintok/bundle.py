@@ -265,6 +265,8 @@ def describe_panel(panel: Panel) -> dict[str, Any]:
 def _read_header(folder: Path) -> dict[str, Any]:
     path = folder / HEADER
     if not path.is_file():
+        if folder.is_file():
+            raise InputError(f"{folder} is a file; give the folder that fintok pretrain left")
         is_partial = (folder / "stages").is_dir()
         hint = "its training has not finished: go on with fintok pretrain … --resume" if is_partial else (
             "make one with fintok pretrain --panel P --out " + str(folder)

@@ -13,6 +13,7 @@ from fintok.tables import FILE, MISSING, Table
 
 _DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date")
 _INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an index without a name is called
+_COUNTERS = ("", "unnamed_0")  # of the first column beside a date: the numbers of rows that pandas writes
 _SYMBOLS = ("symbol", "ticker", "asset", "instrument", "security", "stock", "coin", "pair", "permno", "isin",
             "ric", "cusip", "sedol", "figi", "sid", "code", "asset_id", "secid", "name", "id")  # fmt: skip
 _PRICES = ("adj_close", "adjusted_close", "adjclose", "close_adj", "close_adjusted", "adjusted", "close",
@@ -57,7 +58,8 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     prices = _RETURNS if values == "returns" else _PRICES
     found_price = price or _first_of(prices, rest)
     symbol = symbol or _find_symbol(table.frame, rest, has_price=found_price is not None)
-    inside = [name for name in rest if name not in table.partitions]
+    is_counter = plain(names[0]) in _COUNTERS
+    inside = [name for name in rest if name not in table.partitions and not (is_counter and name == names[0])]
     if symbol is None and inside and all(plain(name) in _OF_ONE_ASSET for name in inside):
         if FILE not in schema:
             raise InputError(
@@ -99,12 +101,16 @@ def _find_date(schema: pl.Schema, names: Sequence[str], source: str) -> str:
 
 
 def _find_symbol(frame: pl.LazyFrame, names: Sequence[str], *, has_price: bool) -> str | None:
-    """A column named as symbols are; without a price beside it, it must not hold decimals (else it is an asset)."""
+    """A column named as symbols are, and not an asset of that name: it holds text or whole numbers.
+
+    Without a price beside it, whole numbers must be written without a decimal point.
+    """
     found = _first_of(_SYMBOLS, names)
-    if found is None or has_price:
-        return found
+    if found is None:
+        return None
     text = pl.col(found).cast(pl.String)
     first = frame.select(text.filter(~text.is_in(MISSING)).head(100)).collect().to_series()
-    is_text = first.cast(pl.Float64, strict=False).null_count() > 0
-    is_whole = first.cast(pl.Int64, strict=False).null_count() == 0
+    numbers = first.cast(pl.Float64, strict=False)
+    is_text = numbers.null_count() > 0
+    is_whole = (numbers == numbers.floor()).all() if has_price else first.cast(pl.Int64, strict=False).null_count() == 0
     return found if is_text or is_whole else None

@@ -37,3 +37,16 @@ def test_a_long_table_prefers_an_adjusted_close_and_keeps_bars_in_order():
 def test_a_wide_table_takes_every_other_column_for_an_asset():
     found = columns_of(date=["2020-01-01"], SP500=[1.0], code=[2.5])
     assert (found.symbol, found.assets) == (None, ("SP500", "code"))
+
+
+def test_the_counter_that_pandas_writes_is_no_asset():
+    assert columns_of(**{"": [0, 1]}, date=["2020-01-01", "2020-01-02"], A=[1.0, 2.0], B=[1.0, 2.0]).assets == ("A", "B")
+    assert columns_of(**{"Unnamed: 0": [0]}, date=["2020-01-01"], A=[1.0], B=[1.0]).assets == ("A", "B")
+    with pytest.raises(InputError, match="a column has no name"):
+        columns_of(date=["2020-01-01"], A=[1.0], B=[1.0], **{"": [None]})
+
+
+def test_a_column_of_decimals_is_no_symbol_even_beside_one_named_as_a_price():
+    found = columns_of(date=["2020-01-01"], ID=[2.5], LAST=[7.5], B=[1.5])
+    assert (found.symbol, found.assets) == (None, ("ID", "LAST", "B"))
+    assert columns_of(date=["2020-01-01"], permno=[10001.0], price=[7.5]).symbol == "permno"

@@ -70,6 +70,10 @@ def test_a_folder_without_a_model_is_refused(tmp_path, panel, refuse):
     assert not (tmp_path / "r.parquet").exists()
 
 
+def test_a_file_given_as_the_model_is_refused(tmp_path, panel, refuse):
+    assert "is a file" in refuse("label", "--model", panel, "--panel", panel, "--out", tmp_path / "r.parquet")
+
+
 def test_a_model_of_another_version_is_refused(model, refuse):
     header = json.loads((model / "bundle.json").read_text())
     (model / "bundle.json").write_text(json.dumps({**header, "format_version": 99}))

@@ -167,7 +167,10 @@ def _choose(judged: dict[int, _Judged]) -> RegimeChoice:
         for number, one in judged.items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("regimes")
-    among = "" if sound else ", though no number has frequent regimes and steady refits"
+    if not sound:
+        among = ", though no number has frequent regimes and steady refits"
+    else:
+        among = "" if len(sound) == len(judged) else ", of the numbers with frequent regimes and steady refits"
     if chosen == best:
         reason = f"{chosen} regimes tell most of the next day{among}"
     else:

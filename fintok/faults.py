@@ -81,7 +81,10 @@ def plant_faults(
             break  # full
         faults.append(fault)
     if not faults:
-        raise InputError(f"{panel.source}: no room for a fault on rows {rows.start} to {rows.stop}")
+        raise InputError(
+            f"{panel.source}: no room for a fault on rows {rows.start} to {rows.stop}; an asset must be observed without "
+            f"a gap from {HISTORY} rows before it to {_GAP} after it"
+        )
     return FaultyPanel(ground.spoilt(), tuple(sorted(faults, key=lambda fault: fault.row)))
 
 

@@ -82,8 +82,8 @@ def plant_faults(
         faults.append(fault)
     if not faults:
         raise InputError(
-            f"{panel.source}: no room for a fault on rows {rows.start} to {rows.stop}; an asset must be observed without "
-            f"a gap from {HISTORY} rows before it to {_GAP} after it"
+            f"{panel.source}: no room for a fault on rows {rows.start} to {rows.stop}; an asset must be observed "
+            f"without a gap from {HISTORY} rows before it to {_GAP} after it"
         )
     return FaultyPanel(ground.spoilt(), tuple(sorted(faults, key=lambda fault: fault.row)))
 

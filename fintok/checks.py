@@ -23,6 +23,7 @@ _MIN_UNCHANGED_SHARE = 0.02  # an asset is never taken to repeat its price on fe
 _STALE_WINDOW = 10
 _SAME_RETURN_DAYS = 10
 _FAR_BEYOND = 12.0  # in standard deviations of the asset's own trailing returns
+_VOLUME_FACTOR, _VOLUME_DEVIATIONS = 50.0, 6.0  # of its own trailing volume, in either direction
 _SPLIT_RATIOS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
 _DECIMAL_RATIOS = (10.0, 100.0)
 
@@ -165,9 +166,38 @@ def is_unadjusted_split(panel: "Panel") -> Flags:
     return _jumps_by(panel, _SPLIT_RATIOS)
 
 
+def is_without_volume(panel: "Panel") -> Flags:
+    """No volume on a day on which the price moves, of an asset that has volume on 49 of 50 such days.
+
+    The share is of days before (half-life of 250 rows), 20 at least. A volume that is missing is not one of 0.
+    """
+    volume = panel.fields.get("volume")
+    if volume is None:
+        return np.zeros(panel.returns.shape, dtype=bool)
+    moves = np.isfinite(panel.returns) & (np.abs(panel.returns) > 1e-12) & np.isfinite(volume)
+    share = trailing_moments(np.where(moves, volume == 0.0, np.nan), half_life=250, min_count=20).mean
+    return moves & (volume == 0.0) & (share < 0.02)  # NaN compares as False
+
+
+def is_volume_out_of_scale(panel: "Panel") -> Flags:
+    """A volume fifty times its usual size or a fiftieth of it, and far beyond its usual ups and downs: another unit.
+
+    Usual is the mean of log volume on days before (half-life of 63 rows), 20 at least, far is 6 standard deviations.
+    """
+    volume = panel.fields.get("volume")
+    if volume is None:
+        return np.zeros(panel.returns.shape, dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.where(volume > 0.0, np.log(volume, dtype=np.float64), np.nan)
+    usual = trailing_moments(size, half_life=63, min_count=20)
+    return np.abs(size - usual.mean) > np.maximum(np.log(_VOLUME_FACTOR), _VOLUME_DEVIATIONS * usual.deviation)
+
+
 CHECKS: dict[str, Callable[["Panel"], Flags]] = {
     "price not positive": is_not_positive,
     "high and low out of order": is_out_of_order,
+    "volume out of scale": is_volume_out_of_scale,
+    "no volume": is_without_volume,
     "possible decimal shift": is_decimal_shift,
     "possible unadjusted split": is_unadjusted_split,
     "stale price": is_stale,

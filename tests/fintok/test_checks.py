@@ -9,6 +9,8 @@ from fintok.checks import (
     is_out_of_order,
     is_stale,
     is_unadjusted_split,
+    is_volume_out_of_scale,
+    is_without_volume,
     run_checks,
 )
 from fintok.panel import Panel
@@ -160,6 +162,41 @@ def test_a_bar_at_or_below_zero_is_found_in_prices_but_not_in_returns():
     panel = make_panel(returns)
     differences = Panel(returns - 1.0, panel.dates, panel.assets, None, {}, "returns", "differences")
     assert not any(flags.any() for name, flags in run_checks(differences).items() if "stale" not in name)
+
+
+def traded(seed=0, num_days=200, num_assets=3):
+    """Returns, and volumes that vary by a factor of about two."""
+    volume = np.exp(12.0 + 0.5 * np.random.default_rng(seed).standard_normal((num_days, num_assets)))
+    return quiet_returns(num_days, num_assets), volume.astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [1000.0, 1e-3])
+def test_a_volume_in_another_unit_is_found_and_a_busy_day_is_not(factor):
+    returns, volume = traded()
+    volume[120, 1] *= factor
+    volume[150, 2] *= 20.0
+    flags = is_volume_out_of_scale(make_panel(returns, fields={"volume": volume}))
+    np.testing.assert_array_equal(np.argwhere(flags), [[120, 1]])
+
+
+def test_no_volume_on_a_day_that_moves_is_found_but_for_an_asset_that_is_often_without():
+    returns, volume = traded()
+    volume[100:102, 0] = 0.0
+    volume[::10, 1] = 0.0
+    volume[100, 2], volume[120, 2], returns[120, 2] = np.nan, 0.0, 0.0
+    flags = is_without_volume(make_panel(returns, fields={"volume": volume}))
+    np.testing.assert_array_equal(np.argwhere(flags), [[100, 0], [101, 0]])
+
+
+def test_checks_of_volume_are_causal_and_need_one():
+    returns, volume = traded()
+    volume[90, 0] *= 1000.0
+    volume[120:125, 1] = 0.0
+    panel = make_panel(returns, fields={"volume": volume})
+    for check in (is_volume_out_of_scale, is_without_volume):
+        assert check(panel).any()
+        np.testing.assert_array_equal(check(panel[:121]), check(panel)[:121])
+        assert not check(make_panel(returns)).any()
 
 
 def test_every_check_is_causal_and_follows_a_permutation():

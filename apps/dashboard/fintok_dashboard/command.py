@@ -12,6 +12,7 @@ from fintok import InputError
 from fintok.commands.options import ModelPath, PanelPath, PanelReader, ReaderOptions
 
 _NEEDED = ("dash", "dash_ag_grid", "sqlalchemy", "waitress")
+_LAST_PORT = 65_535
 
 
 def dashboard(
@@ -21,7 +22,7 @@ def dashboard(
     host: Annotated[
         str, Parameter(help="Address to serve; another one than this machine's demands a token or a password.")
     ] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to serve.")] = 8050,
+    port: Annotated[int, Parameter(help="Port to serve; 0 takes a free one.")] = 8050,
     store: Annotated[
         str | None, Parameter(help="Database of marks, a SQLAlchemy URL; SQLite in the model's folder without it.")
     ] = None,
@@ -42,6 +43,8 @@ def dashboard(
 
     The first start reads the panel with the model, which takes minutes for a large one; the next ones are immediate.
     """
+    if not 0 <= port <= _LAST_PORT:
+        raise InputError(f"--port {port} is no port; choose one of 1 to {_LAST_PORT:,}, or 0 for a free one")
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(f'the dashboard needs {missing[0]}, which is not installed: pip install "fintok[dashboard]"')

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fintok import InputError
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 VERDICTS = ("open", "data error", "news", "noise")
 MAX_NOTE = 2_000  # characters
+_ATTEMPTS = 5  # to mark what others mark at the same moment
 
 _metadata = sa.MetaData()
 MARKS = sa.Table(
@@ -84,16 +84,28 @@ class Store:
             raise InputError(f"{verdict!r} is no verdict; choose from {', '.join(VERDICTS)}")
         if note is not None and len(note) > MAX_NOTE:
             raise InputError(f"the note has {len(note):,} characters; {MAX_NOTE:,} are the most")
+        if any("\0" in text for text in (note or "", *(name for alert in alerts for name in alert))):
+            raise InputError("a note, a date or a symbol holds a NUL character, which not every database can keep")
         changes = {name: value for name, value in (("verdict", verdict), ("note", note)) if value is not None}
         if not alerts or not changes:
             return
-        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._write(sorted(set(alerts)), changes)
+            except exc.IntegrityError:  # somebody else was the first to mark one of them, a moment ago
+                if attempt == _ATTEMPTS - 1:
+                    raise
+
+    def _write(self, alerts: Sequence[tuple[str, str]], changes: dict[str, str]) -> None:
+        """One transaction: renew the marks that are there, insert the others."""
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        fresh = {"verdict": "open", "note": "", **changes, "revision": 1, "marked_at": now}
-        statement = insert(MARKS).values([{"date": date, "symbol": symbol, **fresh} for date, symbol in alerts])
         renewed = {**changes, "revision": MARKS.c.revision + 1, "marked_at": now}
+        fresh = {"verdict": "open", "note": "", **changes, "revision": 1, "marked_at": now}
         with self.engine.begin() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["date", "symbol"], set_=renewed))
+            for date, symbol in alerts:
+                known = (MARKS.c.date == date) & (MARKS.c.symbol == symbol)
+                if connection.execute(MARKS.update().where(known).values(renewed)).rowcount == 0:
+                    connection.execute(MARKS.insert().values(date=date, symbol=symbol, **fresh))
 
     def marks(self) -> list[Mark]:
         """All marks, by date and symbol."""

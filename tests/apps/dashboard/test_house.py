@@ -51,6 +51,8 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch, tmp_path):
         (["--user", "ann"], "--user and --password go together"),
         (["--store", "nonsense"], "--store is not a database"),
         (["--scores", "missing.parquet"], "missing.parquet: there is no such file"),
+        (["--port", "99999999"], "--port 99999999 is no port; choose one of 1 to 65,535, or 0 for a free one"),
+        (["--port", "-1"], "--port -1 is no port"),
     ],
 )
 def test_wrong_use_ends_with_a_sentence(tmp_path, capsys, words, said):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import dash
 from dash import Input, Output, State, dcc, html, no_update, set_props
+from dash.fingerprint import build_fingerprint
 
 from fintok_dashboard import controls
 from fintok_dashboard.formats import moment
 from fintok_dashboard.pages import PAGES
 from fintok_dashboard.safety import Access, protect
-from fintok_dashboard.view import View
 
 if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
@@ -23,8 +24,11 @@ _THEME_LABEL: dict[str, Any] = {"aria-label": "Light or dark"}
 
 def create_app(desk: Desk, access: Access | None = None, *, poll_seconds: float = POLL_SECONDS) -> dash.Dash:
     """The dashboard of a desk as a Dash app; `app.server` is its WSGI application."""
+    plotly = build_fingerprint("package_data/plotly.min.js", version("plotly"), 0)  # kept by browsers
     app = dash.Dash(
         __name__,
+        # begun while the page is put together, and not when its first figure is there
+        external_scripts=[{"src": f"/_dash-component-suites/plotly/{plotly}", "defer": "defer"}],
         title="fintok",
         update_title="",
         serve_locally=True,
@@ -75,6 +79,16 @@ def _register(app: dash.Dash, desk: Desk) -> None:
         Input("toggle", "n_clicks"),
         State("theme", "data"),
     )
+    hrefs = [(f"nav-{page.NAME}", "href") for page in PAGES.values()]
+    app.clientside_callback(
+        dash.ClientsideFunction("fintok", "keepView"),
+        [Output(*href) for href in hrefs],
+        Input("url", "search"),
+        [State(*href) for href in hrefs],
+    )
+    app.clientside_callback(
+        dash.ClientsideFunction("fintok", "clear"), Output("trouble", "children"), Input("url", "href")
+    )
 
     @app.callback(
         Output("version", "data"),
@@ -106,14 +120,6 @@ def _register(app: dash.Dash, desk: Desk) -> None:
         return [_page(desk, page), _what(desk), *tabs]
 
     @app.callback(
-        [Output(f"nav-{page.NAME}", "href") for page in PAGES.values()],
-        Input("url", "search"),
-    )
-    def keep_view(search: str) -> list[str]:
-        view = View.parse(search)
-        return [view.href(path) for path in PAGES]
-
-    @app.callback(
         Output("news", "children", allow_duplicate=True), Input("reload", "n_clicks"), prevent_initial_call=True
     )
     def reload(clicks: int | None) -> Any:
@@ -121,10 +127,6 @@ def _register(app: dash.Dash, desk: Desk) -> None:
             return no_update
         desk.start().join(0.2)
         return _news(desk)
-
-    @app.callback(Output("trouble", "children"), Input("url", "href"))
-    def clear(_: str) -> str:
-        return ""
 
 
 def _page(desk: Desk, page: Any) -> Any:

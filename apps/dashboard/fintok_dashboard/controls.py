@@ -81,8 +81,13 @@ def register(app: dash.Dash, desk: Desk) -> None:
         Output("asset", "value"),
         Input("url", "search"),
         Input("version", "data"),
+        State("dates", "start_date"),
+        State("dates", "end_date"),
+        State("alarms", "value"),
+        State("group", "value"),
+        State("asset", "value"),
     )
-    def fill(search: str, _: int) -> tuple[Any, ...]:
+    def fill(search: str, _: int, *shown: Any) -> tuple[Any, ...]:
         view, reading = View.parse(search), desk.reading
         if reading is None or reading.panel.num_days == 0:
             return (None, None, None, None, view.alarms, [], None, [], None)
@@ -93,8 +98,14 @@ def register(app: dash.Dash, desk: Desk) -> None:
         ]
         asset = view.asset if view.asset in reading.column else None
         group = view.group if view.group in reading.arrangement.groups else None
-        start, end = view.start or first, view.end or last
-        return start, end, first, last, view.alarms, groups, group, sorted(reading.panel.assets), asset
+        values = (view.start or first).isoformat(), (view.end or last).isoformat(), view.alarms, group, asset
+        if dash.ctx.triggered_prop_ids.keys() != {"url.search"}:
+            start, end, alarms, group, asset = values
+            return start, end, first, last, alarms, groups, group, sorted(reading.panel.assets), asset
+        # what stays as it is need not be sent, drawn and answered again
+        pairs = zip(values, shown, strict=True)
+        start, end, alarms, group, asset = (no_update if new == old else new for new, old in pairs)
+        return start, end, no_update, no_update, alarms, no_update, group, no_update, asset
 
     @app.callback(
         Input("dates", "start_date"),

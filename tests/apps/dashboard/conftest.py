@@ -31,11 +31,11 @@ def reading(desk):
 
 
 @contextlib.contextmanager
-def serving(desk: Desk, access: Access | None = None) -> Iterator[str]:
+def serving(desk: Desk, access: Access | None = None, *, poll_seconds: float = 0.3) -> Iterator[str]:
     """The address of a desk's dashboard, served in a thread."""
     from waitress.server import create_server
 
-    app = create_app(desk, access, poll_seconds=0.3)
+    app = create_app(desk, access, poll_seconds=poll_seconds)
     server = create_server(app.server, host="127.0.0.1", port=0, threads=8)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -13,6 +13,8 @@
       const now = known === "dark" || known === "light" ? known : preferred();
       return apply(clicks ? (now === "dark" ? "light" : "dark") : now);
     },
+    keepView: (search, ...hrefs) => hrefs.map((href) => href.split("?")[0] + (search || "")),
+    clear: () => "",
   };
 
   let pending = 0;

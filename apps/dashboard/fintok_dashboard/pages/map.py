@@ -39,7 +39,7 @@ _MARGIN = {"l": 76, "r": 64, "t": 38, "b": 30}
 _DOMAINS = {"heat": (0.0, 0.775), "ribbon": (0.79, 0.82), "market": (0.845, 1.0)}
 _FRAME_HEIGHT = 178  # pixels of the window above and below the figure
 _PIXELS_A_COLUMN = 2.0
-_MAX_MARKS = 600
+_MAX_MARKS = 200  # a browser draws each one as an element of its own
 _ORDER_NAMES = {"cluster": "alike side by side", "group": "by group", "score": "strangest first", "name": "by name"}
 
 
@@ -87,11 +87,13 @@ def register(app: dash.Dash, desk: Desk) -> None:
         Input("url", "search"),
         Input("size", "data"),
         Input("theme", "data"),
+        State("map-order", "value"),
     )
-    def draw(search: str, size: dict[str, int] | None, theme: str) -> tuple[Any, Any]:
+    def draw(search: str, size: dict[str, int] | None, theme: str, order: str | None) -> tuple[Any, Any]:
         reading, view = desk.reading, View.parse(search)
         assert reading is not None
-        return heat_map(reading, view, plan(reading, view, size), theme), view.order
+        figure = heat_map(reading, view, plan(reading, view, size), theme)
+        return figure, no_update if order == view.order else view.order
 
     @app.callback(
         Output("url", "search", allow_duplicate=True),
@@ -162,31 +164,48 @@ def plan(reading: Reading, view: View, size: dict[str, int] | None) -> Plan:
 def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.Figure:
     """Market, ribbon and heat map over one axis that counts dates."""
     ink, rows, panel = ink_of(theme), plan.selection.rows, reading.panel
-    figure = blank("", ink, height=None, margin=_MARGIN, showlegend=False)
     row_size, column_size = plan.grid.rows[1] - plan.grid.rows[0], plan.grid.columns[1] - plan.grid.columns[0]
-    figure.add_trace(
-        go.Heatmap(
-            z=plan.grid.cells,
-            x0=float(rows.start + (column_size - 1) / 2),
-            dx=int(column_size),
-            y0=float((row_size - 1) / 2),
-            dy=int(row_size),
-            hoverinfo="none",
-            **score_bar(ink),
-        )
+    heat = go.Heatmap(
+        z=plan.grid.cells,
+        x0=float(rows.start + (column_size - 1) / 2),
+        dx=int(column_size),
+        y0=float((row_size - 1) / 2),
+        dy=int(row_size),
+        hoverinfo="none",
+        **score_bar(ink),
     )
     regimes = reading.regimes_for(view.regimes)
     edges = np.arange(rows.start, rows.stop + 1) - 0.5
-    figure.add_trace(spell_strip(regimes.labels[rows], edges, regimes.names, yaxis="y2"))
-    line, axis = _market_line(reading, rows, plan.width, ink)
-    figure.add_trace(line)
-    figure.add_trace(_marks(reading, view, plan, ink))
+    ribbon = spell_strip(regimes.labels[rows], edges, regimes.names, yaxis="y2")
+    line, market_axis = _market_line(reading, rows, plan.width, ink)
+    marks, num_alerts = _marks(reading, view, plan, ink)
     places, texts = date_ticks(panel.dates, rows, max(plan.width // 90, 2))
     names = name_ticks(len(plan.assets), plan.height)
-    figure.update_xaxes(
-        range=[rows.start - 0.5, rows.stop - 0.5], tickvals=places, ticktext=texts, showgrid=False, anchor="y", ticks=""
-    )
-    figure.update_layout(
+    circles = "" if num_alerts <= _MAX_MARKS else f"the strangest {_MAX_MARKS} of "
+    note = f"{len(plan.assets):,} assets × {rows.stop - rows.start:,} dates"
+    note += f" · ○ {circles}{num_alerts:,} alerts at {view.alarms:g} per 1,000"
+    note += f"  ·  {legend_of(regimes.names, regime_colours(regimes.num_regimes))}"
+    seen = int(np.searchsorted(panel.dates, reading.scores.train_end, side="right"))
+    figure = blank(
+        note,
+        ink,
+        height=None,
+        margin=_MARGIN,
+        showlegend=False,
+        hovermode="closest",
+        xaxis={
+            "range": [rows.start - 0.5, rows.stop - 0.5],
+            "tickvals": places,
+            "ticktext": texts,
+            "showgrid": False,
+            "anchor": "y",
+            "ticks": "",
+            "showspikes": True,
+            "spikemode": "across",
+            "spikethickness": 1,
+            "spikedash": "dot",
+            "spikecolor": ink.soft,
+        },
         yaxis={
             "domain": _DOMAINS["heat"],
             "range": [len(plan.assets) - 0.5, -0.5],
@@ -202,34 +221,13 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
             "fixedrange": True,
             "anchor": "x",
             "tickfont": {"size": 10},
-            **axis,
+            **market_axis,
             "title": {"text": "market", "font": {"size": 12}},
         },
-        xaxis={
-            "showspikes": True,
-            "spikemode": "across",
-            "spikethickness": 1,
-            "spikedash": "dot",
-            "spikecolor": ink.soft,
-        },
-        hovermode="closest",
+        **(_train_end(seen - 0.5, ink) if rows.start < seen < rows.stop else {}),
     )
-    seen = int(np.searchsorted(panel.dates, reading.scores.train_end, side="right"))
-    if rows.start < seen < rows.stop:
-        figure.add_vline(x=seen - 0.5, line={"dash": "dash", "width": 1, "color": ink.soft})
-        figure.add_annotation(
-            text="train end",
-            x=seen - 0.5,
-            y=1,
-            yref="paper",
-            showarrow=False,
-            xanchor="right",
-            yanchor="top",
-            font={"size": 11},
-        )
-    note = f"{len(plan.assets):,} assets × {rows.stop - rows.start:,} dates · ○ alerts at {view.alarms:g} per 1,000"
-    note += f"  ·  {legend_of(regimes.names, regime_colours(regimes.num_regimes))}"
-    figure.update_layout(title={"text": note, "font": {"size": 12, "color": ink.soft, "weight": 400}, "pad": {"t": 10}})
+    figure.add_traces([heat, ribbon, line, marks])
+    figure.update_layout(title={"font": {"size": 12, "color": ink.soft, "weight": 400}, "pad": {"t": 10}})
     return figure
 
 
@@ -285,8 +283,18 @@ def _market_line(reading: Reading, rows: slice, width: int, ink: Ink) -> tuple[g
     return line, axis
 
 
-def _marks(reading: Reading, view: View, plan: Plan, ink: Ink) -> go.Scatter:
-    """A circle at each alert; the strangest ones where there are many."""
+def _train_end(x: float, ink: Ink) -> dict[str, Any]:
+    """Arguments of a layout with a dashed line at the end of the training rows."""
+    line = {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"}
+    name = {"text": "train end", "x": x, "y": 1, "yref": "paper", "xanchor": "right", "yanchor": "top"}
+    return {
+        "shapes": [{**line, "line": {"dash": "dash", "width": 1, "color": ink.soft}}],
+        "annotations": [{**name, "showarrow": False, "font": {"size": 11}}],
+    }
+
+
+def _marks(reading: Reading, view: View, plan: Plan, ink: Ink) -> tuple[go.Scatter, int]:
+    """A circle at each alert, the strangest ones where there are many; and how many alerts there are."""
     alerts = reading.alarms.at(view.alarms).within(plan.selection.rows, plan.assets)
     row, asset = alerts.row, alerts.asset
     if len(row) > _MAX_MARKS:
@@ -295,13 +303,14 @@ def _marks(reading: Reading, view: View, plan: Plan, ink: Ink) -> go.Scatter:
         row, asset = row[keep], asset[keep]
     place = np.zeros(reading.panel.num_assets, dtype=np.int32)
     place[plan.assets] = np.arange(len(plan.assets))
-    return go.Scatter(
+    circles = go.Scatter(
         x=row.astype(np.int32),
         y=place[asset],
         mode="markers",
         marker={"symbol": "circle-open", "size": 6, "color": ink.loud, "line": {"width": 1}},
         hoverinfo="none",
     )
+    return circles, len(alerts.row)
 
 
 def _describe(reading: Reading, view: View, row: int, column: int) -> Any:

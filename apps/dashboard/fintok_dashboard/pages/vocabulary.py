@@ -253,7 +253,8 @@ def by_year(
         )
     )
     tell(shown, "share of the year's tokens")
-    shown.update_xaxes(tickformat="d", dtick=max(1, -(-int(kept.sum()) // 5)), showgrid=False)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if len(kept) <= 7 * step or step == 100)
+    shown.update_xaxes(tickformat="d", tick0=0, dtick=step, showgrid=False)
     shown.update_yaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
     return shown
 
@@ -334,7 +335,7 @@ def _list(reading: Reading, view: View, token: int, cells: tuple[NDArray[np.intp
             ]
         )
     many = len(cells[0])
-    title = f"{view.noun} {token}: {many:,} occurrences" + (f", the latest {_LISTED}" if many > _LISTED else "")
+    title = f"{view.noun.capitalize()} {token}: {many:,} occurrences" + (f", the latest {_LISTED}" if many > _LISTED else "")
     heads = ["date", "asset", f"its {reading.patch_days} days", "score"]
     return card(title, table(heads, rows, right=(2, 3), empty="It does not occur on these days."), class_name="flow")
 

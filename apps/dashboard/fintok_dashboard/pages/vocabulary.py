@@ -335,7 +335,8 @@ def _list(reading: Reading, view: View, token: int, cells: tuple[NDArray[np.intp
             ]
         )
     many = len(cells[0])
-    title = f"{view.noun.capitalize()} {token}: {many:,} occurrences" + (f", the latest {_LISTED}" if many > _LISTED else "")
+    latest = f", the latest {_LISTED}" if many > _LISTED else ""
+    title = f"{view.noun.capitalize()} {token}: {many:,} occurrences{latest}"
     heads = ["date", "asset", f"its {reading.patch_days} days", "score"]
     return card(title, table(heads, rows, right=(2, 3), empty="It does not occur on these days."), class_name="flow")
 

@@ -47,6 +47,11 @@ class _Relations(NamedTuple):
             self.days + there @ there.T,
         )
 
+    def among(self, places: NDArray[np.intp]) -> "_Relations":
+        """Of some of the assets alone."""
+        pairs = np.ix_(places, places)
+        return _Relations(self.products[pairs], self.weights[pairs], self.days[pairs])
+
     def correlations(self) -> tuple[Array, Array]:
         """Correlations (A, A), positive definite, and deviations (A,)."""
         variance = np.diag(self.products) / np.maximum(np.diag(self.weights), 1e-12)
@@ -71,13 +76,16 @@ class _Regression(NamedTuple):
     left: Array  # (G,) log of the share of the deviation that they leave open
 
 
-def _regression(correlations: Array, deviation: Array, is_hidden: NDArray[np.bool_]) -> _Regression:
+def _regression(
+    places: NDArray[np.intp], correlations: Array, deviation: Array, is_hidden: NDArray[np.bool_]
+) -> _Regression:
+    """Of the hidden assets among `places` on the others of them; all but `places` is given for these alone."""
     hidden, visible = np.flatnonzero(is_hidden), np.flatnonzero(~is_hidden)
     across = correlations[np.ix_(hidden, visible)]
     slopes = np.linalg.solve(correlations[np.ix_(visible, visible)], across.T).T
     left = np.diag(correlations)[hidden] - (slopes * across).sum(axis=1)
     slopes = slopes * np.outer(deviation[hidden], 1.0 / deviation[visible])
-    return _Regression(hidden, visible, slopes, 0.5 * np.log(np.clip(left, _LEAST_LEFT, 1.0)))
+    return _Regression(places[hidden], places[visible], slopes, 0.5 * np.log(np.clip(left, _LEAST_LEFT, 1.0)))
 
 
 def group_hints(
@@ -85,7 +93,8 @@ def group_hints(
 ) -> NDArray[np.float32]:
     """Hints (2, A, T) of a whole panel, each group of assets being hidden in its turn; rows before ``since``: 0.
 
-    The correlations that a day's hint rests on end at least a window before it.
+    The correlations that a day's hint rests on end at least a window before it. Assets that were not observed in the
+    month before, as after a delisting, tell nothing and are told nothing of.
     """
     num_assets, num_days = images.num_assets, images.num_days
     spare = ((0, 0), (0, _BLOCK))  # whole blocks: a panel cut short gives the same bits up to the cut
@@ -99,9 +108,11 @@ def group_hints(
     for first in track(range(0, num_days - window_days + 1, _BLOCK), "hints"):
         days = slice(first + window_days - 1, first + window_days - 1 + _BLOCK)
         if first > 0 and days.stop > since:
-            correlations, deviation = relations.correlations()
-            for row in is_hidden[~is_hidden.all(axis=1)]:
-                _tell(hints, scaled, days, _regression(correlations, deviation, row))
+            places = np.flatnonzero(observed[:, max(days.start - _BLOCK, 0) : days.start].any(axis=1))
+            correlations, deviation = relations.among(places).correlations()
+            hidden = is_hidden[:, places]
+            for row in hidden[hidden.any(axis=1) & ~hidden.all(axis=1)]:
+                _tell(hints, scaled, days, _regression(places, correlations, deviation, row))
         block = slice(first, first + _BLOCK)
         relations = relations.then(scaled[:, block], observed[:, block])
     hints[:, :, :since] = 0.0

@@ -86,6 +86,22 @@ def test_reading_the_newest_rows_gives_the_hints_of_the_whole_panel(images, told
     assert not part[:, :, :333].any()
 
 
+def test_an_asset_that_has_ended_leaves_the_regressions_as_if_it_had_never_been(images):
+    """C is B with a little noise, until it is delisted: thereafter B alone tells of AB."""
+    rng = np.random.default_rng(1)
+    values, observed = images.values.copy(), images.observed.copy()
+    values[CHANNEL, 5] = values[CHANNEL, 1] + 0.02 * rng.standard_normal(NUM_DAYS)
+    observed[5, 300:] = False
+    values[:, 5, 300:] = 0.0
+    never = observed.copy()
+    never[5] = False
+    month_later = slice(300 + 2 * 21, NUM_DAYS)
+    ended = group_hints(replace(images, values=values, observed=observed), GROUPS[:1], WINDOW)
+    without = group_hints(replace(images, values=values, observed=never), GROUPS[:1], WINDOW)
+    assert np.abs(ended[0, 2, 200:300] - without[0, 2, 200:300]).max() > 0.01
+    np.testing.assert_allclose(ended[:, :4, month_later], without[:, :4, month_later], atol=1e-6)
+
+
 def test_where_everybody_is_hidden_nothing_is_told(images):
     assert not group_hints(images, [np.arange(len(NAMES))], WINDOW).any()
 

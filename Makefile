@@ -39,7 +39,7 @@ demo: $(VENV)/.installed
 	@echo "dashboard:  $(BIN)/fintok dashboard --model $(OUT)/model --panel $(OUT)/prices.parquet"
 
 test: $(VENV)/.installed-dev lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile  # a process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder  # a process a core
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "slow and not gpu"

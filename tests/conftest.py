@@ -35,3 +35,8 @@ def shared_data():
         return path
 
     return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for the demo's model comes first: minutes of one core, and the other has the rest meanwhile."""
+    items.sort(key=lambda item: "demo_bundle" not in getattr(item, "fixturenames", ()))

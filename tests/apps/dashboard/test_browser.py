@@ -168,7 +168,7 @@ def test_a_link_shows_the_same_view_in_another_browser(page, address, chromium):
     other = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
     other.goto(page.url)
     other.locator("#map .main-svg").first.wait_for(timeout=WAIT)
-    assert other.locator("#map-order input").nth(3).is_checked()
+    other.locator("#map-order label:has(input:checked)", has_text="by name").wait_for(timeout=WAIT)
     for field in ("#dates-start", "#dates-end"):
         assert other.locator(field).input_value() == page.locator(field).input_value() != ""
     other.context.close()

@@ -3,20 +3,24 @@
     python tests/benchmarks/dashboard_speed.py [--assets 500] [--days 5000] [--repeat 5]
 
 First paint is the time from asking for the page to the map being drawn, in a browser that has never been here, and
-once more in one that has; an interaction is the time from the action to the new picture. Medians, milliseconds. Beside
-them the processor time of server and browser together, which other jobs on the machine disturb less.
+once more in one that has, beside that of a bare Dash page with a heat map of four cells; an interaction is the time
+from the action to the new picture. Medians, milliseconds. Beside them the processor time of server and browser
+together, which other jobs on the machine disturb less.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +29,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "apps" / "dashboard")]
 
 import dash  # noqa: E402
 import plotly  # noqa: E402
+import plotly.graph_objects as go  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+from waitress.server import create_server  # noqa: E402
 
 from fintok_dashboard.app import POLL_SECONDS  # noqa: E402
 from tests.apps.dashboard.conftest import serving  # noqa: E402
@@ -102,6 +108,18 @@ def processor() -> float:
     return taken
 
 
+@contextlib.contextmanager
+def bare() -> Iterator[str]:
+    """The address of a page with nothing but a heat map of four cells."""
+    app = dash.Dash("bare")
+    cells = dash.dcc.Graph(figure=go.Figure(go.Heatmap(z=[[1, 2], [3, 4]])))
+    app.layout = dash.html.Div(dash.html.Div(cells, id="map"))
+    server = create_server(app.server, host="127.0.0.1", port=0, threads=8)
+    threading.Thread(target=server.run, daemon=True).start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+
+
 def first_paint(browser: Browser, address: str) -> tuple[Wait, Wait]:
     """Until the map is drawn, in a fresh browser context and once more in that."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
@@ -111,7 +129,7 @@ def first_paint(browser: Browser, address: str) -> tuple[Wait, Wait]:
         page = context.new_page()
         page.wait_for_timeout(300)
         began = processor()
-        page.goto(f"{address}/map")
+        page.goto(address)
         until = time.monotonic() + 60
         while (painted := page.evaluate("window.painted")) is None and time.monotonic() < until:
             time.sleep(0.05)
@@ -169,8 +187,11 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=chromium, args=arguments)
         load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
         print(f"Chromium {browser.version}, {platform.machine()}, {os.cpu_count()} cores, load {load}")
-        paints = [first_paint(browser, address) for _ in range(given.repeat)]
+        paints = [first_paint(browser, f"{address}/map") for _ in range(given.repeat)]
         firsts, seconds = map(list, zip(*paints, strict=True))
+        with bare() as empty:
+            floor = [first_paint(browser, empty)[0] for _ in range(given.repeat)]
+        report({"first paint of a bare Dash page": floor})
         report({"first paint of the map": firsts, "paint of the map on a second visit": seconds})
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{address}/map")

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import dash
 from dash import Input, Output, State, dcc, html, no_update, set_props
-from dash.fingerprint import build_fingerprint
 
 from fintok_dashboard import controls
 from fintok_dashboard.formats import moment
 from fintok_dashboard.pages import PAGES
 from fintok_dashboard.safety import Access, protect
+from fintok_dashboard.view import View, Window
 
 if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
 
 POLL_SECONDS = 2.0
+_SOON = [  # parts of Dash that every page needs: it would ask for them one by one, later
+    {"src": f"/_dash-component-suites/dash/dcc/async-{part}.js", "defer": "defer"}
+    for part in ("graph", "dropdown", "datepicker")
+]
 _PAGES_LABEL: dict[str, Any] = {"aria-label": "Pages"}
 _THEME_LABEL: dict[str, Any] = {"aria-label": "Light or dark"}
 
 
 def create_app(desk: Desk, access: Access | None = None, *, poll_seconds: float = POLL_SECONDS) -> dash.Dash:
     """The dashboard of a desk as a Dash app; `app.server` is its WSGI application."""
-    plotly = build_fingerprint("package_data/plotly.min.js", version("plotly"), 0)  # kept by browsers
     app = dash.Dash(
         __name__,
-        # begun while the page is put together, and not when its first figure is there
-        external_scripts=[{"src": f"/_dash-component-suites/plotly/{plotly}", "defer": "defer"}],
+        external_scripts=_SOON,
         title="fintok",
         update_title="",
         serve_locally=True,
@@ -113,11 +114,14 @@ def _register(app: dash.Dash, desk: Desk) -> None:
         [Output(f"nav-{page.NAME}", "className") for page in PAGES.values()],
         Input("url", "pathname"),
         Input("version", "data"),
+        State("url", "search"),
+        State("size", "data"),
+        State("theme", "data"),
     )
-    def show(path: str | None, _: str) -> list[Any]:
+    def show(path: str | None, _: str, search: str, size: dict[str, int] | None, theme: str | None) -> list[Any]:
         page = PAGES.get(path or "/")
         tabs = ["way here" if other is page else "way" for other in PAGES.values()]
-        return [_page(desk, page), _what(desk), *tabs]
+        return [_page(desk, page, Window(View.parse(search), size, theme)), _what(desk), *tabs]
 
     @app.callback(
         Output("news", "children", allow_duplicate=True), Input("reload", "n_clicks"), prevent_initial_call=True
@@ -129,7 +133,7 @@ def _register(app: dash.Dash, desk: Desk) -> None:
         return _news(desk)
 
 
-def _page(desk: Desk, page: Any) -> Any:
+def _page(desk: Desk, page: Any, window: Window) -> Any:
     """What a page shows before there is anything to show, and else the page."""
     if page is None:
         return _notice("There is no such page", "Choose one above.")
@@ -141,7 +145,7 @@ def _page(desk: Desk, page: Any) -> Any:
         return _notice("One moment", f"{step.capitalize()} …", patience)
     if desk.reading.panel.num_days == 0 or desk.reading.panel.num_assets == 0:
         return _notice("The panel is empty", f"{desk.sources.panel} holds no dates or no assets.")
-    return page.layout(desk)
+    return page.layout(desk, window)
 
 
 def _notice(title: str, *texts: str) -> html.Div:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode
 
 ORDERS = ("cluster", "group", "score", "name")
@@ -58,6 +58,14 @@ class View:
     def href(self, page: str, **changes: Any) -> str:
         """The address of a page in this view, with some fields changed."""
         return page + replace(self, **changes).query()
+
+
+class Window(NamedTuple):
+    """What is looked at, and through which window of a browser."""
+
+    view: View
+    size: dict[str, int] | None = None  # width and height, pixels; None = not yet told
+    theme: str | None = None
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,7 @@
 """The app and the library: what it may import, what it costs, what its command refuses."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -25,6 +26,16 @@ def test_the_dashboard_uses_public_names_only(root):
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             ours = {name for name in names if name.split(".")[0] in ("fintok", "vision")}
             assert ours <= allowed, f"{path.name} imports {ours - allowed}"
+
+
+def test_plotly_js_in_the_assets_draws_what_the_pages_ask_for(root):
+    from plotly.offline import get_plotlyjs_version
+
+    package = root / "apps" / "dashboard" / "fintok_dashboard"
+    script = (package / "assets" / "plotly-cartesian.min.js").read_text(encoding="utf-8")
+    assert f"(cartesian - minified) v{get_plotlyjs_version().split('.')[0]}." in script[:200]
+    code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    assert set(re.findall(r"\bgo\.([A-Z]\w+)\(", code)) <= {"Figure", "Scatter", "Bar", "Heatmap", "Box"}
 
 
 def test_its_help_imports_neither_dash_nor_torch(root):

@@ -1,4 +1,4 @@
-"""The pages by their path: each a NAME, a TITLE, `layout(desk)` and `register(app, desk)`."""
+"""The pages by their path: each a NAME, a TITLE, `layout(desk, window)` and `register(app, desk)`."""
 
 from fintok_dashboard.pages import alerts, asset, map, regimes, today, vocabulary
 

@@ -11,7 +11,7 @@ from dash import Input, Output, State, dcc, html, no_update
 from fintok import InputError
 from fintok_dashboard.ledger import MAX_ROWS, alert_table, as_csv, as_parquet, strangest
 from fintok_dashboard.store import VERDICTS
-from fintok_dashboard.view import View
+from fintok_dashboard.view import View, Window
 
 if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
@@ -59,7 +59,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def layout(desk: Desk) -> Any:
+def layout(desk: Desk, window: Window) -> Any:
     """Buttons above, the table below."""
     return html.Div(
         [

@@ -22,7 +22,7 @@ from fintok_dashboard.figures import ink_of, regime_colours
 from fintok_dashboard.formats import moment, move, number, probability
 from fintok_dashboard.parts import card, dot, figure, link, table
 from fintok_dashboard.selection import day_of, row_of, select
-from fintok_dashboard.view import View
+from fintok_dashboard.view import View, Window
 
 if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
@@ -34,7 +34,7 @@ _SEARCHED = 2_000  # the latest occurrences, among them those to list
 _AFTER = 5  # rows after an occurrence, in "what came next"
 
 
-def layout(desk: Desk) -> Any:
+def layout(desk: Desk, window: Window) -> Any:
     """Headline, history, then why."""
     return html.Div(
         [

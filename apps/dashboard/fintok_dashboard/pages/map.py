@@ -27,7 +27,7 @@ from fintok_dashboard.formats import moment, number, probability
 from fintok_dashboard.resample import Grid, pool, strangest, thin_line
 from fintok_dashboard.selection import Selection, day_of, select
 from fintok_dashboard.ticks import date_ticks, name_ticks
-from fintok_dashboard.view import ORDERS, View
+from fintok_dashboard.view import ORDERS, View, Window
 
 if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
@@ -54,20 +54,23 @@ class Plan(NamedTuple):
     height: int
 
 
-def layout(desk: Desk) -> Any:
-    """The figure, as high as the window lets it be."""
+def layout(desk: Desk, window: Window) -> Any:
+    """The figure, as high as the window lets it be; there at once, since it is what a desk opens."""
+    assert desk.reading is not None
+    view, size, theme = window
     orders = [{"label": _ORDER_NAMES[name], "value": name} for name in ORDERS]
     return html.Div(
         [
             html.Div(
                 [
-                    dcc.RadioItems(id="map-order", options=orders, inline=True, className="radio"),
+                    dcc.RadioItems(id="map-order", options=orders, value=view.order, inline=True, className="radio"),
                     html.Span("Drag: zoom. Double click: back. Click: the asset and the day.", className="soft"),
                 ],
                 className="line",
             ),
             html.Div(
                 dcc.Graph(
+                    figure=heat_map(desk.reading, view, plan(desk.reading, view, size), theme),
                     id="map", config=graph_config("map"), responsive=True, clear_on_unhover=True,
                     style={"height": f"calc(100vh - {_FRAME_HEIGHT}px)", "minHeight": "420px"},
                 ),
@@ -88,6 +91,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
         Input("size", "data"),
         Input("theme", "data"),
         State("map-order", "value"),
+        prevent_initial_call=True,
     )
     def draw(search: str, size: dict[str, int] | None, theme: str, order: str | None) -> tuple[Any, Any]:
         reading, view = desk.reading, View.parse(search)
@@ -227,6 +231,7 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
         **(_train_end(seen - 0.5, ink) if rows.start < seen < rows.stop else {}),
     )
     figure.add_traces([heat, ribbon, line, marks])
+    figure.update_xaxes(automargin=False).update_yaxes(automargin=False)  # the margins are given: no second layout
     figure.update_layout(title={"font": {"size": 12, "color": ink.soft, "weight": 400}, "pad": {"t": 10}})
     return figure
 

@@ -13,7 +13,7 @@ from fintok_dashboard.formats import number, percent, row_noun
 from fintok_dashboard.parts import card, dot, figure, table
 from fintok_dashboard.regime_figures import HISTORY, SMALL, durations, history, transitions
 from fintok_dashboard.selection import select
-from fintok_dashboard.view import View
+from fintok_dashboard.view import View, Window
 
 if TYPE_CHECKING:
     from fintok.regime_result import Regimes
@@ -24,7 +24,7 @@ NAME, TITLE = "regimes", "Regimes"
 _HISTORY_TITLE = "The market, and its regime as known on each day"
 
 
-def layout(desk: Desk) -> Any:
+def layout(desk: Desk, window: Window) -> Any:
     """The number of regimes, the history, then the tables."""
     assert desk.reading is not None
     numbers = sorted(desk.reading.regimes)

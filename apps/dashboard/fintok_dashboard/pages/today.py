@@ -14,7 +14,7 @@ from fintok_dashboard.parts import card, dot, figure, link, table
 from fintok_dashboard.regime_figures import history
 from fintok_dashboard.selection import day_of, select
 from fintok_dashboard.standing import FRESH_ROWS, alert_counts, regime_on, silence_on
-from fintok_dashboard.view import View
+from fintok_dashboard.view import View, Window
 
 if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
@@ -25,7 +25,7 @@ _SHOWN = 12  # asset-days in the list
 _HEIGHT = "max(330px, calc(100vh - 414px))"  # of the figure: what the cards above leave of the window
 
 
-def layout(desk: Desk) -> Any:
+def layout(desk: Desk, window: Window) -> Any:
     """Cards above, the last year and the strangest of the last month below."""
     return html.Div(
         [

@@ -26,7 +26,7 @@ from fintok_dashboard.figures import (
 from fintok_dashboard.formats import moment, move, number, percent
 from fintok_dashboard.parts import card, figure, link, table
 from fintok_dashboard.selection import day_of, select
-from fintok_dashboard.view import View
+from fintok_dashboard.view import View, Window
 
 if TYPE_CHECKING:
     from fintok_dashboard.desk import Desk
@@ -47,7 +47,7 @@ class Gallery(NamedTuple):
     share: NDArray[np.float64]  # (N,) of the panel's tokens in the range
 
 
-def layout(desk: Desk) -> Any:
+def layout(desk: Desk, window: Window) -> Any:
     """Gallery on the left, the chosen token on the right."""
     nouns = [{"label": f"{noun}s", "value": noun} for noun in ("word", "code")]
     return html.Div(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dash
-from dash import Input, Output, State, dcc, html, no_update, set_props
+from dash import Input, Output, State, dcc, html, no_update
 
 from fintok_dashboard.view import View
 
@@ -107,42 +107,15 @@ def register(app: dash.Dash, desk: Desk) -> None:
         start, end, alarms, group, asset = (no_update if new == old else new for new, old in pairs)
         return start, end, no_update, no_update, alarms, no_update, group, no_update, asset
 
-    @app.callback(
-        Input("dates", "start_date"),
-        Input("dates", "end_date"),
-        Input("alarms", "value"),
-        Input("group", "value"),
-        Input("asset", "value"),
-        State("url", "search"),
-        State("url", "pathname"),
+    # no output: the address fills the controls, and Dash allows no circles
+    app.clientside_callback(
+        dash.ClientsideFunction("fintok", "follow"),
+        [Input("dates", "start_date"), Input("dates", "end_date")],
+        [Input("alarms", "value"), Input("group", "value"), Input("asset", "value")],
+        [State("dates", "min_date_allowed"), State("dates", "max_date_allowed")],
+        [State("url", "search"), State("url", "pathname")],
         prevent_initial_call=True,
     )
-    def follow(
-        start: str | None, end: str | None, alarms: float | None, group: str, asset: str, search: str, path: str
-    ) -> None:
-        # set_props instead of an output: the address fills the controls, and Dash allows no circles
-        if desk.reading is None or desk.reading.panel.num_days == 0:
-            return
-        view = View.parse(search)
-        first, last = _span(desk)
-        begin, until = _day(start), _day(end)
-        changed = replace(
-            view,
-            start=None if begin in (None, first) else begin,
-            end=None if until in (None, last) else until,
-            alarms=alarms if alarms and 0.0 < alarms <= 500.0 else view.alarms,
-            group=group or "",
-            asset=asset or "",
-        )
-        if changed.group != view.group:
-            changed = replace(changed, top=None, bottom=None)
-        if changed.asset != view.asset:
-            changed = replace(changed, day="")
-        is_new_asset = changed.asset not in ("", view.asset)
-        if changed != view:
-            set_props("url", {"search": changed.query()})
-        if is_new_asset and path != "/asset":
-            set_props("url", {"pathname": "/asset", "search": changed.query()})
 
     @app.callback(
         Output("url", "search", allow_duplicate=True),
@@ -167,7 +140,3 @@ def _span(desk: Desk) -> tuple[dt.date, dt.date]:
     assert desk.reading is not None
     first, last = desk.reading.panel.dates[[0, -1]].astype("datetime64[D]").tolist()
     return first, last
-
-
-def _day(text: str | None) -> dt.date | None:
-    return dt.date.fromisoformat(text[:10]) if text else None

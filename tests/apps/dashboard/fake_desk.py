@@ -121,4 +121,5 @@ def make_large_desk(folder: Path, num_days: int = 5_000, num_assets: int = 500) 
         findings=pd.DataFrame({"kind": [], "date": panel.dates[:0], "symbol": [], "days": []}),
         facts={}, left_out=np.zeros(returns.shape, dtype=bool), groups={},
     )  # fmt: skip
+    desk.reading.prepare(1.0)  # as a desk does before it shows a reading
     return desk

@@ -15,6 +15,32 @@
     },
     keepView: (search, ...hrefs) => hrefs.map((href) => href.split("?")[0] + (search || "")),
     clear: () => "",
+    // The address after a control was changed; what is at its default is left out, as in `view.py`.
+    follow: (start, end, alarms, group, asset, first, last, search, path) => {
+      if (!first) return;  // there is nothing to show yet
+      const view = new URLSearchParams(search || ""), known = (name) => view.get(name) || "";
+      const put = (name, value) => (value ? view.set(name, value) : view.delete(name));
+      const day = (date, end) => (date && date.slice(0, 10) !== end.slice(0, 10) ? date.slice(0, 10) : "");
+      const before = view.toString(), isNewAsset = asset && asset !== known("asset");
+      if ((group || "") !== known("group")) ["top", "bottom"].forEach((name) => view.delete(name));
+      if ((asset || "") !== known("asset")) view.delete("day");
+      put("start", day(start, first));
+      put("end", day(end, last));
+      if (alarms > 0 && alarms <= 500) put("alarms", alarms === 1 ? "" : String(alarms));
+      put("group", group);
+      put("asset", asset);
+      if (view.toString() === before) return;
+      const moved = isNewAsset && path !== "/asset" ? {pathname: "/asset"} : {};
+      window.dash_clientside.set_props("url", {...moved, search: view.size ? `?${view}` : ""});
+    },
+    arrange: (order, search) => {
+      const view = new URLSearchParams(search || "");
+      if (!order || order === (view.get("order") || "cluster")) return window.dash_clientside.no_update;
+      ["top", "bottom"].forEach((name) => view.delete(name));
+      view.set("order", order);
+      if (order === "cluster") view.delete("order");
+      return view.size ? `?${view}` : "";
+    },
   };
 
   let pending = 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dash
@@ -99,21 +100,25 @@ def register(app: dash.Dash, desk: Desk) -> None:
         figure = heat_map(reading, view, plan(reading, view, size), theme)
         return figure, no_update if order == view.order else view.order
 
+    app.clientside_callback(
+        dash.ClientsideFunction("fintok", "arrange"),
+        Output("url", "search", allow_duplicate=True),
+        Input("map-order", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+
     @app.callback(
         Output("url", "search", allow_duplicate=True),
         Input("map", "relayoutData"),
-        Input("map-order", "value"),
         State("url", "search"),
         State("size", "data"),
         prevent_initial_call=True,
     )
-    def change(moved: dict[str, Any] | None, order: str, search: str, size: dict[str, int] | None) -> Any:
+    def zoom(moved: dict[str, Any] | None, search: str, size: dict[str, int] | None) -> Any:
         reading, view = desk.reading, View.parse(search)
         assert reading is not None
-        if dash.ctx.triggered_id == "map-order":
-            changed = replace(view, order=order, top=None, bottom=None)
-        else:
-            changed = zoomed(reading, view, plan(reading, view, size), moved or {})
+        changed = zoomed(reading, view, plan(reading, view, size), moved or {})
         return no_update if changed == view else changed.query()
 
     @app.callback(
@@ -157,6 +162,12 @@ def plan(reading: Reading, view: View, size: dict[str, int] | None) -> Plan:
     width = max(int(size.get("width", 1280)) - 40 - _MARGIN["l"] - _MARGIN["r"], 200)
     whole = max(int(size.get("height", 800)) - _FRAME_HEIGHT, 420) - _MARGIN["t"] - _MARGIN["b"]
     height = int(whole * (_DOMAINS["heat"][1] - _DOMAINS["heat"][0]))
+    names = ("start", "end", "group", "order", "top", "bottom")
+    return _plan(reading, View(**{name: getattr(view, name) for name in names}), width, height)
+
+
+@lru_cache(maxsize=4)  # asked for by each hover, click and drag
+def _plan(reading: Reading, view: View, width: int, height: int) -> Plan:
     selection = select(reading, view)
     first = min(view.top or 0, len(selection.assets) - 1)
     last = len(selection.assets) if view.bottom is None else max(min(view.bottom + 1, len(selection.assets)), first + 1)

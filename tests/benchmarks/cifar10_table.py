@@ -5,11 +5,12 @@
 
 TRAIN and TEST are images with labels, as every fintok vision command takes them. Each method trains by its recipe for
 small data: ViT-Ti, patches of 4 x 4, 200 epochs (tokenizers 50); with --minutes, by that recipe squeezed into as many
-steps as fit into so many minutes, for which sixty steps are timed. Minutes are of CPU time, of wall time where there is
-a GPU. VQ-KD learns from the DINO run of the same seed, BEiT reads the codes of the dVAE run, BEiT v2 those of the VQ-KD
-run: what these took is not in its own minutes. Tokenizers are judged by their encoders. FLAGS go to every pretrain, or
-every evaluate; a flag of a method's own section, such as --beit2.early-layer 4, to that method alone. What is done is
-not done again: started anew, the script goes on. The floors are raw pixels, and MAE's network with random weights.
+steps as fit into so many minutes, for which two hundred steps are timed. Minutes are of CPU time, of wall time where
+there is a GPU. VQ-KD learns from the DINO run of the same seed, BEiT reads the codes of the dVAE run, BEiT v2 those of
+the VQ-KD run: what these took is not in its own minutes. Tokenizers are judged by their encoders. FLAGS go to every
+pretrain, or every evaluate; a flag of a method's own section, such as --beit2.early-layer 4, to that method alone. What
+is done is not done again: started anew, the script goes on. The floors are raw pixels, and MAE's network with random
+weights.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from vision.files import write_bytes
 METHODS = ("dino", "ibot", "dinov2", "mae", "simmim", "dvae", "online_tokenizer", "beit", "vqkd", "beit2")
 PARENTS = {"vqkd": ("--teacher", "dino"), "beit": ("--tokenizer", "dvae"), "beit2": ("--tokenizer", "vqkd")}
 FLOOR = "mae"  # the run whose network, with random weights, is the floor
-TRIAL_STEPS = 60
+TRIAL_STEPS = 200
 COLUMNS = {"k-NN": "knn", "linear": "linear", "fine-tuned": "finetune"}
 
 

@@ -13,7 +13,7 @@ RECENT = 60  # rows: half-life of the volatility that faults are measured in
 
 
 class Place(NamedTuple):
-    """Where a fault goes: `days` rows from `row` on, of one asset, in the panel's own returns."""
+    """Where a fault goes: `days` rows from `row` on, among those on which its asset was observed."""
 
     returns: Array  # (T, A) log returns, or the returns of a panel without prices
     deviation: Array  # (T, A) recent standard deviation, before each row

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 _GAP = 30  # rows between two faults of one asset, and after the last one
 _MOST_AT_ONCE = 0.1  # share of the assets with a fault on the same day: the others must still tell
 _TRIES = 400  # places tried for a fault
+_WEEK = 5  # rows that may be missing between two of an asset: another calendar's holidays
+_HOLIDAYS = 1.5  # rows of the panel for each of the asset's: five-day weeks among seven-day ones are fine
 _ALL: dict[str, Kind | BarKind] = {**KINDS, **RUNGS, **BAR_KINDS}
 
 
@@ -30,7 +32,7 @@ class Fault(NamedTuple):
 
     kind: str  # a name from `fintok.fault_kinds`
     row: int  # of its first wrong return, or bar
-    days: int  # rows with a wrong one, from `row` on
+    days: int  # rows from there to the last wrong one, holidays among them
     assets: tuple[int, ...]  # columns: one, or two that are swapped or have become the same
 
 
@@ -61,10 +63,10 @@ def plant_faults(
 ) -> FaultyPanel:
     """Plant faults of the given kinds in turn, as many as find room, or `most`.
 
-    A fault lies within `rows`, on an asset observed from 250 rows before it to 30 after it; 30 rows lie between
-    two faults of one asset, and at most a tenth of the assets (two at least) are at fault on one day. Open, high, low
-    and close move with a wrong price, volume stays. Raises InputError for an unknown kind, one that needs what the
-    panel lacks (`kinds_for` tells), and rows without room for any fault.
+    A fault lies within `rows`, on an asset observed from 250 rows before it to 30 after it, holidays apart, and in rows
+    of that asset's calendar; 30 rows lie between two faults of one asset, and at most a tenth of the assets (two at
+    least) are at fault on one day. Open, high, low and close move with a wrong price, volume stays. Raises InputError
+    for an unknown kind, one that needs what the panel lacks (`kinds_for` tells), and rows without room for any fault.
     """
     for name in kinds:
         if name not in _ALL:
@@ -83,9 +85,14 @@ def plant_faults(
     if not faults:
         raise InputError(
             f"{panel.source}: no room for a fault on rows {rows.start} to {rows.stop}; an asset must be observed "
-            f"without a gap from {HISTORY} rows before it to {_GAP} after it"
+            f"from {HISTORY} rows before it to {_GAP} after it, without a gap of more than {_WEEK}"
         )
     return FaultyPanel(ground.spoilt(), tuple(sorted(faults, key=lambda fault: fault.row)))
+
+
+def _is_whole(rows: NDArray[np.intp]) -> bool:
+    """Whether an asset's rows have no gap but holidays: of a week at most, and a row in three at most."""
+    return bool(rows[-1] - rows[0] < _HOLIDAYS * len(rows) and np.diff(rows).max() <= _WEEK + 1)
 
 
 class _Ground:
@@ -94,8 +101,7 @@ class _Ground:
     def __init__(self, panel: Panel, rows: range) -> None:
         self.panel, self.rows, self.returns = panel, rows, panel.returns
         self.deviation = trailing_moments(panel.returns, half_life=RECENT, min_count=RECENT).deviation
-        missing = np.cumsum(~np.isfinite(panel.returns), axis=0)
-        self.missing = np.concatenate([np.zeros((1, panel.num_assets)), missing])
+        self.seen = [np.flatnonzero(column) for column in np.isfinite(panel.returns).T]  # rows of each asset
         self.busy = np.zeros(panel.returns.shape, dtype=bool)
         self.change = np.zeros(panel.returns.shape)
         self.bars = {name: column.astype(np.float64) for name, column in panel.fields.items()}
@@ -105,32 +111,36 @@ class _Ground:
         """Try one place, drawn at random; None where it does not do."""
         kind = _ALL[name]
         days = kind.days
-        row = int(rng.integers(self.rows.start, max(self.rows.stop - days - _GAP, self.rows.start + 1)))
+        start = int(rng.integers(self.rows.start, max(self.rows.stop - days - _GAP, self.rows.start + 1)))
         asset = int(rng.integers(self.panel.num_assets))
-        first, last = row - HISTORY, row + days + _GAP
-        if first < 1 or last >= self.panel.num_days or self.missing[last, asset] > self.missing[first, asset]:
+        seen = self.seen[asset]
+        place = int(np.searchsorted(seen, start))
+        around = seen[max(place - HISTORY, 0) : place + days + _GAP + 1]
+        if len(around) <= HISTORY + days + _GAP or place <= HISTORY or not _is_whole(around):
             return None
-        if not self.deviation[row, asset] > 0.0 or self.busy[row - _GAP : last, asset].any():
+        known, during = around[: HISTORY + days], around[HISTORY : HISTORY + days]
+        row, stop, last = int(during[0]), int(during[-1]) + 1, int(around[-1])
+        if stop > self.rows.stop or not self.deviation[row, asset] > 0.0 or self.busy[row - _GAP : last, asset].any():
             return None
-        during = slice(row, row + days)
         if isinstance(kind, BarKind):
             wrong, bar = {asset: self.returns[during, asset]}, self._bar(kind, during, asset)
             if bar is None:
                 return None
         else:
-            wrong, bar = kind.draw(Place(self.returns, self.deviation, row, days, asset), rng), None
-        if (self.busy[during].sum(axis=1) + len(wrong) > self.limit).any():
+            wrong = kind.draw(Place(self.returns[known], self.deviation[known], HISTORY, days, asset), rng)
+            bar = None
+        if (self.busy[row:stop].sum(axis=1) + len(wrong) > self.limit).any():
             return None
         if any(self.busy[row - _GAP : last, other].any() for other in wrong):
             return None
         for column, values in wrong.items():
             self.change[during, column] = values - self.returns[during, column]
-            self.busy[during, column] = True
+            self.busy[row:stop, column] = True
         if bar is not None:
             self.bars[bar[0]][during, asset] = bar[1]
-        return Fault(name, row, days, tuple(wrong))
+        return Fault(name, row, stop - row, tuple(wrong))
 
-    def _bar(self, kind: BarKind, during: slice, asset: int) -> tuple[str, Array] | None:
+    def _bar(self, kind: BarKind, during: NDArray[np.intp], asset: int) -> tuple[str, Array] | None:
         """A column of the bar and its wrong numbers (days,); None where it is not there or would not change."""
         field, beside = self.bars[kind.field][during, asset], self.bars[kind.beside][during, asset]
         wrong = kind.spoil(field, beside)

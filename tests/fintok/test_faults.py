@@ -160,6 +160,26 @@ def test_a_panel_is_asked_only_for_what_it_can_have(panel, bars):
     assert {fault.kind for fault in faults} == set(kinds_for(returns))
 
 
+def test_assets_with_holidays_of_their_own_have_faults_in_their_own_rows(panel):
+    """Two calendars, and an asset that was away for a month: no room near the gap."""
+    returns = panel.returns.copy()
+    returns[::9, :15], returns[4::13, 15:] = np.nan, np.nan
+    returns[900:930, 3] = np.nan
+    mixed = make_panel(returns)
+    faulty, faults = plant_faults(mixed, list(KINDS), ROWS, seed=0)
+    assert {fault.kind for fault in faults} == set(KINDS)
+    np.testing.assert_array_equal(np.isfinite(faulty.returns), np.isfinite(mixed.returns))
+    changed = np.isfinite(returns) & ~np.isclose(faulty.returns, mixed.returns, atol=1e-10)
+    for fault in faults:
+        rows, asset = slice(fault.row, fault.row + fault.days), fault.assets[0]
+        assert np.isfinite(returns[[fault.row, fault.row + fault.days - 1], asset]).all()
+        assert np.isfinite(returns[rows, asset]).sum() == KINDS[fault.kind].days
+        assert changed[rows, asset].any(), fault
+        assert asset != 3 or fault.row + fault.days + 30 <= 900 or fault.row >= 930 + 250, fault
+        changed[rows, list(fault.assets)] = False
+    assert not changed.any()
+
+
 def test_what_cannot_be_planted_is_refused(panel):
     with pytest.raises(InputError, match="no fault 'gremlin'"):
         plant_faults(panel, ["gremlin"], ROWS, seed=0)

@@ -120,8 +120,7 @@ def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
     def asked(switches: float) -> Callable[[Market, int, int, int], dict[str, NDArray[np.int64]]]:
         def label(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, NDArray[np.int64]]:
             panel = market.panel
-            end = bundle.train_end if rows == market.cut else panel.dates[rows - 1]
-            known = KnownForecast(bundle, forecast, end)
+            known = KnownForecast(bundle, forecast, panel.dates[rows - 1])
             labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
             labels = np.maximum(labeler.fit(panel).label(panel).labels, 0).astype(np.int64)
             return {f"{switches:g} switches asked for": labels}

@@ -55,3 +55,12 @@ def test_the_part_judges_fintok_and_rivals_beside_the_ceiling(monkeypatch):
     assert table["balanced_accuracy"].between(0.0, 1.0).all()
     assert len(found.verdicts) == 2
     assert "the ceiling is" in found.verdicts[0]
+
+
+def test_regimes_are_learned_from_the_simulated_past_whatever_the_bundle_was_trained_on(monkeypatch):
+    monkeypatch.setattr(simulation, "PATHS", {1: 1})
+    monkeypatch.setattr(simulation, "RIVALS", [rival for rival in simulation.RIVALS if rival.package is None])
+    returns = simulate_returns(600, 3)[0]
+    early, late = make_panel(returns, start="1980-01-01"), make_panel(9.0 * returns, start="2013-01-01")
+    tables = [evaluate_simulation(FakeBundle(panel), panel).tables["balanced accuracy"] for panel in (early, late)]
+    assert tables[0].equals(tables[1])

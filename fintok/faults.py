@@ -20,7 +20,7 @@ from fintok.trailing import trailing_moments
 Array = NDArray[np.float64]
 
 _GAP = 30  # rows between two faults of one asset, and after the last one
-_MOST_AT_ONCE = 0.1  # share of the assets with a fault on the same day: the others must still tell
+_MOST_AT_ONCE = 0.05  # share of the assets with a fault on the same day: the others must still tell
 _TRIES = 400  # places tried for a fault
 _WEEK = 5  # rows that may be missing between two of an asset: another calendar's holidays
 _HOLIDAYS = 1.5  # rows of the panel for each of the asset's: five-day weeks among seven-day ones are fine
@@ -64,7 +64,7 @@ def plant_faults(
     """Plant faults of the given kinds in turn, as many as find room, or `most`.
 
     A fault lies within `rows`, on an asset observed from 250 rows before it to 30 after it, holidays apart, and in rows
-    of that asset's calendar; 30 rows lie between two faults of one asset, and at most a tenth of the assets (two at
+    of that asset's calendar; 30 rows lie between two faults of one asset, and at most a twentieth of the assets (two at
     least) are at fault on one day. Open, high, low and close move with a wrong price, volume stays. Raises InputError
     for an unknown kind, one that needs what the panel lacks (`kinds_for` tells), and rows without room for any fault.
     """

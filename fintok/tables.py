@@ -185,6 +185,10 @@ def _from_pandas(frame: Any) -> pl.LazyFrame:
     if not frame.columns.is_unique:
         name = frame.columns[frame.columns.duplicated()][0]
         raise InputError(f"the pandas table: column {name!r} appears twice; give every column its own name")
+    if type(frame.index).__name__ == "PeriodIndex":  # what a period holds is known at its end
+        start, name = frame.index.start_time, frame.index.name
+        unit = "D" if (start == start.normalize()).all() else "min"
+        frame = frame.set_axis(frame.index.end_time.floor(unit).rename(name))
     if type(frame.index).__name__ != "RangeIndex":
         frame = frame.reset_index()
     frame = frame.rename(columns=str)
@@ -194,5 +198,5 @@ def _from_pandas(frame: Any) -> pl.LazyFrame:
         except (ValueError, TypeError):  # numbers beside text: all as text, and the reader names what is no number
             mixed = frame.select_dtypes(object).columns
             return pl.from_pandas(frame.astype(dict.fromkeys(mixed, "string"))).lazy()
-    except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+    except (pl.exceptions.PolarsError, ValueError, TypeError, NotImplementedError) as error:
         raise InputError(f"the pandas table: {first_line(error)}") from error

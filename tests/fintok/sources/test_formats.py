@@ -48,6 +48,14 @@ def test_frames_of_every_library_give_the_same_panel(wide, long, expected):
         assert_is(read_panel(source), expected)
 
 
+def test_a_period_counts_at_its_end(wide):
+    frame = wide.to_pandas().set_index("date")
+    weeks = pd.period_range("2020-01-05", periods=len(frame), freq="W-SUN")
+    hours = pd.period_range("2020-01-05", periods=len(frame), freq="h")
+    assert read_panel(frame.set_index(weeks)).dates[0] == np.datetime64("2020-01-05")
+    assert read_panel(frame.set_index(hours)).dates[0] == np.datetime64("2020-01-05T00:59")
+
+
 @pytest.mark.parametrize("symbols_first", [False, True])
 def test_two_level_columns_of_downloads_are_read_with_their_bars(wide, expected, symbols_first):
     close = wide.to_pandas().set_index("date")

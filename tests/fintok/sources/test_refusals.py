@@ -142,6 +142,8 @@ def test_pandas_tables_that_cannot_be_read_are_refused(wide):
     frame = wide.to_pandas()
     with pytest.raises(InputError, match="the pandas table: column 'AAA' appears twice"):
         read_panel(frame[["date", "AAA", "AAA"]])
+    with pytest.raises(InputError, match="the pandas table: Unsupported numpy type"):
+        read_panel(frame.assign(AAA=1j))
     with pytest.raises(InputError, match="the pandas table: column 'BBB' holds 'x' in row 30, which is no number"):
         read_panel(frame.assign(BBB=[*[1.0] * 29, "x"]))
     with pytest.raises(InputError, match="column 'AAA' holds Boolean, not numbers"):

@@ -30,6 +30,13 @@ class Attribution(NamedTuple):
     statistics: "pd.DataFrame"  # statistic, meaning, value, p_value, share of the combined evidence
     days: "pd.DataFrame"  # the last ten rows: date, return, expected, residual, share of their residual energy
 
+    def __repr__(self) -> str:
+        first, day = self.statistics.iloc[0], self.days.iloc[self.days["share"].fillna(0.0).argmax()]
+        return (
+            f"Attribution({first['meaning']!r} carries {first['share']:.0%}; {day['date']:%Y-%m-%d}: "
+            f"{day['return']:+.4g}, {day['expected']:+.4g} expected)"
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Scores:

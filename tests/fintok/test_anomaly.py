@@ -1,5 +1,6 @@
 import copy
 import pickle
+import re
 
 import numpy as np
 import polars as pl
@@ -161,7 +162,7 @@ def test_events_merge_neighbouring_alerts_and_put_the_strangest_first(scores):
 
 def test_attribution_names_the_statistics_and_the_days(scores):
     date = scores.dates[1500]
-    statistics, days = scores.attribution(date, "A01")
+    statistics, days = why = scores.attribution(date, "A01")
     assert set(statistics["statistic"]) == set(REASONS)
     assert statistics["share"].sum() == pytest.approx(1.0)
     assert statistics.iloc[0]["meaning"] == reason_at(scores, 1500, 1)
@@ -170,6 +171,8 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     assert days["share"].idxmax() == 9
     assert days["share"].sum() == pytest.approx(1.0)
     assert len(scores.attribution(scores.dates[2], "A01").days) == 3
+    first = statistics["meaning"][0]
+    assert re.fullmatch(rf"Attribution\('{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
 
 
 @pytest.mark.parametrize(

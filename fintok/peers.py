@@ -29,6 +29,7 @@ _LEAST_LEVEL = 0.1  # of the day's level, so that a day on which nobody moves is
 _SWAP_ROWS = 15
 _SWAP_DOUBT = -1.0  # nats that one asset of a pair may tell against its swap
 _PAIRS = 65_536  # of assets judged at a time: memory stays small in large universes
+_FAR = 1e12  # usual sizes: the square of nothing farther is taken
 _SWAP_DEGREES = 2.0  # of freedom of the Student-t: one day tells only so much for or against a swap
 
 
@@ -219,7 +220,8 @@ def _told(
 
     left / determinant is its distance from its mean given all others but the two, weight / determinant the variance.
     """
-    left = left / determinant
+    left = np.clip(left / determinant, -_FAR, _FAR)
+    after = np.clip(left + move, -_FAR, _FAR)
     scale = _SWAP_DEGREES * spread * (weight / determinant)
-    told = 0.5 * (_SWAP_DEGREES + 1.0) * np.log((scale + left**2) / (scale + (left + move) ** 2))
+    told = 0.5 * (_SWAP_DEGREES + 1.0) * np.log((scale + left**2) / (scale + after**2))
     return np.where(np.isfinite(told), told, np.float32(0.0))  # NaN: one of the two is not there

@@ -32,11 +32,12 @@ class Path(NamedTuple):
 class RegimeModel:
     """K regimes of points (N, C): days whose last days, and last half spell, look alike.
 
-    Points are seen along their first M = K - 1 principal components, as many as K centres span (Ding and He, 2004),
-    most of their spread taken off, so that the widest does not decide alone. The average over the last days
-    (half-life one row) beside that over half a usual spell (a year over twice `switches_per_year`) is clustered
-    (k-means): the longer a regime is to last, the more of the past it is a regime of. A jump-model decoder makes the
-    path persistent (`fintok.persistence.decode_online`).
+    Points are seen along their first M principal components, most of their spread taken off, so that the widest does
+    not decide alone. M is K - 1, as many as K centres span (Ding and He, 2004), and K + 1 from four regimes on: two
+    more hold the centres where they are when rows are added. The average over the last days (half-life one row) beside
+    that over half a usual spell (a year over twice `switches_per_year`) is clustered (k-means): the longer a regime is
+    to last, the more of the past it is a regime of. A jump-model decoder makes the path persistent
+    (`fintok.persistence.decode_online`).
     """
 
     mean: NDArray[np.float64]  # (C,) of the points
@@ -67,7 +68,7 @@ class RegimeModel:
         """
         num_years = years_spanned(dates)
         half_spell = rows_per_year(dates) / max(switches_per_year, 1.0 / num_years) / 2.0
-        mean, axes = _principal_axes(points, num_regimes - 1)
+        mean, axes = _principal_axes(points, num_regimes - 1 if num_regimes < 4 else num_regimes + 1)
         features = _features(points, mean, axes, half_spell)
         clusters = kmeans(features, num_regimes, np.random.default_rng(seed))
         distances = squared_distances(features, clusters.centres)

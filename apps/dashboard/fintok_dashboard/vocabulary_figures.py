@@ -151,7 +151,7 @@ def by_year(
         )
     )
     tell(shown, "share of the year's tokens")
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if len(kept) <= 7 * step or step == 100)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if len(kept) <= 5 * step or step == 100)
     shown.update_xaxes(tickformat="d", tick0=0, dtick=step, showgrid=False)
     shown.update_yaxes(tickformat=".2~%", rangemode="tozero", nticks=5)
     return shown

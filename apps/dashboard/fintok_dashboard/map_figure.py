@@ -140,7 +140,7 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
 
 
 def zoomed(reading: Reading, view: View, plan: Plan, moved: dict[str, Any]) -> View:
-    """The view after somebody dragged or double-clicked."""
+    """The view after somebody dragged, or reset the axes by the toolbar."""
     rows, dates = plan.selection.rows, reading.panel.dates
     if moved.get("xaxis.autorange") or moved.get("yaxis.autorange"):
         return replace(view, start=None, end=None, top=None, bottom=None)

@@ -87,6 +87,19 @@ def test_a_page_shows_its_figure(page, address, path):
     assert page.locator("#trouble").inner_text() == ""
 
 
+def test_a_drag_zooms_into_the_map_and_a_button_shows_it_whole_again(page, address):
+    page.goto(f"{address}/map?alarms=2")
+    drawn(page, "#map")
+    area = page.locator("#map .nsewdrag[data-subplot=xy]").bounding_box()
+    page.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 0.2 * area["height"])
+    page.mouse.down()
+    page.mouse.move(area["x"] + 0.6 * area["width"], area["y"] + 0.6 * area["height"], steps=4)
+    page.mouse.up()
+    page.wait_for_url("**start=**top=**")
+    page.locator("#map-whole").click()
+    page.wait_for_url(f"{address}/map?alarms=2")
+
+
 def test_a_click_on_the_map_opens_the_asset_and_the_day(page, address, reading):
     page.goto(f"{address}/map?order=name")
     drawn(page, "#map")

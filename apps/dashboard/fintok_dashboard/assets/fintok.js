@@ -33,6 +33,12 @@
       const moved = isNewAsset && path !== "/asset" ? {pathname: "/asset"} : {};
       window.dash_clientside.set_props("url", {...moved, search: view.size ? `?${view}` : ""});
     },
+    whole: (clicks, search) => {
+      if (!clicks) return window.dash_clientside.no_update;
+      const view = new URLSearchParams(search || "");
+      ["start", "end", "top", "bottom"].forEach((name) => view.delete(name));
+      return view.size ? `?${view}` : "";
+    },
     arrange: (order, search) => {
       const view = new URLSearchParams(search || "");
       if (!order || order === (view.get("order") || "cluster")) return window.dash_clientside.no_update;

@@ -27,20 +27,22 @@ def layout(desk: Desk, window: Window) -> Any:
     """The figure, as high as the window lets it be; there at once, since it is what a desk opens."""
     assert desk.reading is not None
     view, size, theme = window
+    config = graph_config("map") | {"doubleClick": False}  # its first click opens the asset
     orders = [{"label": _ORDER_NAMES[name], "value": name} for name in ORDERS]
     return html.Div(
         [
             html.Div(
                 [
                     dcc.RadioItems(id="map-order", options=orders, value=view.order, inline=True, className="radio"),
-                    html.Span("Drag: zoom. Double click: back. Click: the asset and the day.", className="soft"),
+                    html.Button("whole map", id="map-whole", n_clicks=0),
+                    html.Span("Drag: zoom. Click: the asset and the day.", className="soft"),
                 ],
                 className="line",
             ),
             html.Div(
                 dcc.Graph(
                     figure=heat_map(desk.reading, view, plan(desk.reading, view, size), theme),
-                    id="map", config=graph_config("map"), responsive=True, clear_on_unhover=True,
+                    id="map", config=config, responsive=True, clear_on_unhover=True,
                     style={"height": f"calc(100vh - {FRAME_HEIGHT}px)", "minHeight": "420px"},
                 ),
                 className="card figure",
@@ -72,6 +74,14 @@ def register(app: dash.Dash, desk: Desk) -> None:
         dash.ClientsideFunction("fintok", "arrange"),
         Output("url", "search", allow_duplicate=True),
         Input("map-order", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+
+    app.clientside_callback(
+        dash.ClientsideFunction("fintok", "whole"),
+        Output("url", "search", allow_duplicate=True),
+        Input("map-whole", "n_clicks"),
         State("url", "search"),
         prevent_initial_call=True,
     )

@@ -36,7 +36,12 @@ def parse_dates(column: pl.Series, source: str) -> NDArray[np.datetime64]:
         local = column.dt.replace_time_zone(None)
         are_days = bool((local.dt.truncate("1d") == local).all())
         column = local if are_days else column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    return column.cast(pl.Datetime("ns")).to_numpy()
+    try:
+        return column.cast(pl.Datetime("ns")).to_numpy()
+    except pl.exceptions.InvalidOperationError as error:
+        raise InputError(
+            f"{source}: column {name!r} goes from {column.min()} to {column.max()}; dates lie between 1677 and 2262"
+        ) from error
 
 
 def _from_integers(column: pl.Series, source: str) -> pl.Series:

@@ -49,6 +49,8 @@ def open_table(source: object) -> Table:
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return Table(source.lazy(), "the polars table")
     library = type(source).__module__.split(".")[0]
+    if library == "pandas" and type(source).__name__ == "Series" and source.index.nlevels == 2:  # pyright: ignore
+        source = source.to_frame(source.name or "price")  # pyright: ignore
     if library == "pandas" and hasattr(source, "columns"):
         return Table(_from_pandas(source), "the pandas table")
     if library == "pyarrow":
@@ -171,7 +173,13 @@ def _has_two_headers(lines: list[str], separator: str) -> bool:
 
 
 def _from_pandas(frame: Any) -> pl.LazyFrame:
-    """A pandas table with its index as columns; two levels of columns (field, symbol) become a long table."""
+    """A pandas table with its index as columns; two levels of columns (field, symbol) become a long table.
+
+    Of two levels of rows, one without a name is the date if it holds dates, else the symbol.
+    """
+    if frame.index.nlevels == 2:
+        usual = ["date" if level.dtype.kind == "M" else "symbol" for level in frame.index.levels]
+        frame = frame.rename_axis([name or other for name, other in zip(frame.index.names, usual, strict=True)])
     if frame.columns.nlevels == 2:
         fields = {"open", "high", "low", "close", "adj close", "adj_close", "volume"}
         levels = [{str(name).lower() for name in frame.columns.levels[level]} for level in (0, 1)]

@@ -48,6 +48,15 @@ def test_frames_of_every_library_give_the_same_panel(wide, long, expected):
         assert_is(read_panel(source), expected)
 
 
+def test_stacked_frames_of_pandas_are_read_with_and_without_names(wide, long, expected):
+    stacked = wide.to_pandas().set_index("date").stack()
+    nameless = stacked.rename_axis([None, None])
+    bars = long.to_pandas().set_index(["date", "symbol"])
+    for source in (stacked, nameless, nameless.swaplevel(), nameless.to_frame("close"), bars["close"],
+                   bars.rename_axis([None, None]), bars.swaplevel().rename_axis([None, None])):  # fmt: skip
+        assert_is(read_panel(source), expected)
+
+
 def test_a_period_counts_at_its_end(wide):
     frame = wide.to_pandas().set_index("date")
     weeks = pd.period_range("2020-01-05", periods=len(frame), freq="W-SUN")

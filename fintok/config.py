@@ -6,6 +6,7 @@ models see at once. Days are rows of the panel, whatever their frequency.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from vision.config import BEiT2Config, CodebookConfig, ConfigError, IBOTConfig, OptimConfig, ViTConfig, VQKDConfig
@@ -151,7 +152,8 @@ class PredictorConfig:
         )
     )
     max_passes: float = 20.0
-    """Times that a training window is drawn, at most: a short history gets fewer steps, before it is known by heart."""
+    """Times that a training window is drawn, at most: a short history gets fewer steps, before it is known by heart.
+    Draws with assets or blocks hidden are counted an asset, and a large panel, of which a draw sees a few, has more."""
     asset_share: float = 0.25
     """Share of training windows in which a quarter of the assets is hidden for the last two patches."""
     forecast_share: float = 0.65
@@ -163,6 +165,23 @@ class PredictorConfig:
         _require(self.max_passes > 0, self, "max_passes", "a positive number")
         total = self.asset_share + self.forecast_share + self.block_share
         _require(abs(total - 1.0) < 1e-6, self, "block_share", f"the three shares to sum to 1, they sum to {total:g}")
+
+    def schedule(self, num_windows: int, draws_to_see_all: float) -> tuple[int, tuple[float, float, float]]:
+        """Steps, and the shares of (asset, forecast, block) draws in them.
+
+        num_windows : ends of windows that there are to draw.
+        draws_to_see_all : assets of the panel over assets of a draw, 1 or more. What the coming patch of one asset
+            says is much what those of the others say, so draws with it hidden are counted a window; what one asset
+            tells of another has to be learned of each.
+        """
+        other_share = self.asset_share + self.block_share
+        forecasts = self.max_passes * self.forecast_share * num_windows
+        others = self.max_passes * other_share * num_windows * draws_to_see_all
+        draws = min(forecasts + others, self.optim.steps * self.optim.batch_size)
+        forecast = min(self.forecast_share, forecasts / draws)
+        rest = (1.0 - forecast) / other_share if other_share else 0.0
+        steps = math.ceil(draws / self.optim.batch_size)
+        return steps, (self.asset_share * rest, forecast, self.block_share * rest)
 
 
 @dataclass(frozen=True, kw_only=True)

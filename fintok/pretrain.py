@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import time
@@ -201,14 +200,13 @@ class _Run:
             ForecastMask(1),
             BlockMask(0.3, min_patches=4),
         )
-        mask = MixedMask(masks, (config.asset_share, config.forecast_share, config.block_share))
+        steps, shares = config.schedule(len(self.ends), self.panel.num_assets / self.num_assets)
+        mask = MixedMask(masks, shares)
         num_groups = len(inference.asset_groups(self.panel.assets))
         rng = np.random.default_rng((self.config.seed, len(STAGES)))
         hints = draw_hints(self.images, num_groups, window.window_days, rng)
         jitter = LevelJitter((*window.channels, *HINTS), self.config.level_jitter)
         view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, jitter, mask, hints)
-        num_steps = math.ceil(config.max_passes * len(self.ends) / config.optim.batch_size)
-        steps = min(config.optim.steps, num_steps)
         optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps // 10))
         figures = self._fit(method, view, optim, "predictor", resume, hints)
         return method.artifact().eval(), figures

@@ -75,7 +75,9 @@ class Positions(nn.Module):
         if self.has_sincos_rows:
             parts.append(sincos(grid.rows, self.sincos_dim, tokens.device)[:, None].expand(shape))
         if parts:
-            tokens = tokens + torch.cat(parts, dim=-1).flatten(0, 1).to(tokens.dtype)
+            is_mixed = torch.is_autocast_enabled(tokens.device.type)  # then what blocks add up stays float32, as in MAE
+            table = torch.cat(parts, dim=-1).flatten(0, 1)
+            tokens = tokens + (table if is_mixed else table.to(tokens.dtype))
         if self.rows is not None:
             tokens = tokens + _take(self.rows, grid.rows, "max_rows")[:, None].expand(shape).flatten(0, 1)
         if self.columns is not None:

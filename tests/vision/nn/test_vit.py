@@ -220,6 +220,24 @@ def test_bfloat16_autocast_runs_and_stays_close():
     assert torch.allclose(low.float(), vit(images).patches, atol=0.15)
 
 
+@pytest.mark.parametrize("position", ["sincos", "learned", "table"])
+def test_placed_tokens_are_added_up_in_float32_under_autocast(position):
+    vit, dtypes = _vit(row_position=position, column_position=position, max_columns=3), set()
+    for block in vit.blocks:
+        block.register_forward_hook(lambda _, inputs, output: dtypes.update((inputs[0].dtype, output.dtype)))
+    images = torch.randn(2, 2, 4, 15)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        vit(images)
+        vit.encode_kept(vit.embed(images), vit.grid(images), torch.tensor([[0, 5], [3, 7]]))
+    assert dtypes == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_an_encoder_keeps_its_own_type(dtype):
+    vit = _vit().to(dtype)
+    assert vit(torch.randn(2, 2, 4, 15, dtype=dtype)).patches.dtype == dtype
+
+
 @pytest.mark.parametrize("position", ["sincos", "learned"])
 def test_dropping_patches_is_the_same_as_not_attending_to_them(position):
     vit = _vit(row_position=position, column_position=position)

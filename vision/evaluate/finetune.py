@@ -19,6 +19,7 @@ from vision.nn.vit import VisionTransformer
 from vision.schedule import CosineSchedule
 
 EMBEDDING = ("patch_embed", "cls_token", "registers", "positions")  # layer 0, as in BEiT's and MAE's code
+UNDECAYED = ("cls_token", "positions")  # whatever their shape: both codes' no_weight_decay
 
 
 class Images(Protocol):
@@ -158,15 +159,16 @@ def layer_groups(classifier: Classifier, config: FinetuneConfig) -> list[dict[st
     """Parameters by layer and by weight decay, with the factor of the learning rate under "rate_scale".
 
     The embedding is layer 0, block i layer i + 1; the norm, the head and shared relative positions keep the whole
-    rate (BEiT, ``optim_factory.py``). What has one dimension does not decay.
+    rate (BEiT, ``optim_factory.py``). What has one dimension does not decay, nor the CLS token and the positions.
     """
     last = classifier.encoder.config.depth + 1
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in classifier.named_parameters():
         block = re.match(r"encoder\.blocks\.(\d+)\.", name)
-        is_embedding = any(part in EMBEDDING for part in name.split("."))
-        layer = int(block[1]) + 1 if block else 0 if is_embedding else last
-        groups.setdefault((layer, parameter.ndim > 1), []).append(parameter)
+        parts = name.split(".")
+        layer = int(block[1]) + 1 if block else 0 if any(part in EMBEDDING for part in parts) else last
+        is_decayed = parameter.ndim > 1 and not any(part in UNDECAYED for part in parts)
+        groups.setdefault((layer, is_decayed), []).append(parameter)
     return [
         {
             "params": parameters,

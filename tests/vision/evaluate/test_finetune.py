@@ -52,8 +52,8 @@ def test_layers_have_the_rates_of_beit(make_encoder):
     }
     assert rates.keys() == {name for name, _ in classifier.named_parameters()}
     assert rates["encoder.patch_embed.projection.weight"] == (0.5**4, True)
-    assert rates["encoder.positions.table"] == (0.5**4, True)
-    assert rates["encoder.cls_token"] == (0.5**4, True)
+    assert rates["encoder.positions.table"] == (0.5**4, False)
+    assert rates["encoder.cls_token"] == (0.5**4, False)
     assert rates["encoder.blocks.0.mlp.0.weight"] == (0.5**3, True)
     assert rates["encoder.blocks.2.attention.qkv.bias"] == (0.5, False)
     assert rates["encoder.relative.table"] == (1.0, True)

@@ -102,42 +102,46 @@ def _is_often_unchanged(unchanged: Flags, observed: Flags, share: NDArray[np.flo
 
 
 def is_duplicate(panel: "Panel") -> Flags:
-    """Two columns that move in proportion on ten days running: both are flagged.
+    """Two columns whose last ten moves are the same, or in proportion: both are flagged on the days they move.
 
     The same return, or the same multiple of it (a hedged or leveraged copy): returns are compared to ten
-    decimals, and the ratios of each to the one before to eight digits. Days on which both stand still, or on
-    which one of the two is missing, neither count nor break the run. Candidates are found by sorting each
-    day's values, so the cost does not grow with the number of pairs.
+    decimals, and the ratios of each to the one before to eight digits. Days on which both stand still or are
+    missing neither count nor break the run; one that is missing for one of the two starts it anew.
     """
     returns = panel.returns
-    flags = np.zeros(returns.shape, dtype=bool)
-    if returns.shape[1] < 2:
-        return flags
     moved = np.where(np.abs(returns) > 1e-9, returns, np.nan)
     ratio = np.full(returns.shape, np.nan)
     ratio[1:] = moved[1:] / moved[:-1]
     scale = 10.0 ** np.floor(np.log10(np.abs(np.where(np.isfinite(ratio), ratio, 1.0))))
-    return _runs_alike(np.round(returns, 10)) | _runs_alike(np.round(ratio / scale, 8) * scale)
+    return _runs_alike(np.round(moved, 10)) | _runs_alike(np.round(ratio / scale, 8) * scale)
 
 
 def _runs_alike(rounded: NDArray[np.float64]) -> Flags:
-    """Columns that have the same value as another, other than 0, on ten rows running."""
+    """Columns whose last ten finite values, row and number, are those of another; rows up to each alone count.
+
+    Ten values are compared as the sum of their hashes, and sums are sorted: no pair of columns is looked at.
+    """
     flags = np.zeros(rounded.shape, dtype=bool)
-    order = np.argsort(rounded, axis=1, kind="stable")  # NaN last
-    ordered = np.take_along_axis(rounded, order, axis=1)
-    day, place = np.nonzero((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0.0))
-    pairs = np.stack([order[day, place], order[day, place + 1]], axis=1)
-    found, times = np.unique(pairs, axis=0, return_counts=True)
-    for first, second in found[times >= _SAME_RETURN_DAYS]:
-        one, other = rounded[:, first], rounded[:, second]
-        both = np.isfinite(one) & np.isfinite(other)
-        same = both & (one == other)
-        count = np.cumsum(same & (one != 0.0))
-        since_break = count - np.maximum.accumulate(np.where(both & ~same, count, 0))
-        fires = same & (since_break >= _SAME_RETURN_DAYS)
-        flags[:, first] |= fires
-        flags[:, second] |= fires
+    asset, row = np.nonzero(np.isfinite(rounded).T)
+    if len(row) < 2 * _SAME_RETURN_DAYS:
+        return flags
+    sums = np.cumsum(_hash(row, rounded[row, asset]), dtype=np.uint64)
+    run = sums.copy()
+    run[_SAME_RETURN_DAYS:] -= sums[:-_SAME_RETURN_DAYS]
+    first = np.maximum(np.arange(len(row)) - _SAME_RETURN_DAYS + 1, 0)
+    ends = np.flatnonzero((asset[first] == asset) & (np.arange(len(row)) - first == _SAME_RETURN_DAYS - 1))
+    _, which, times = np.unique(run[ends], return_inverse=True, return_counts=True)
+    found = ends[times[which] > 1]
+    flags[row[found], asset[found]] = True
     return flags
+
+
+def _hash(row: NDArray[np.intp], value: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """64 bits of a row and a number (the finaliser of splitmix64, Steele, Lea and Flood, 2014)."""
+    bits = value.view(np.uint64) + row.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def _jumps_by(panel: "Panel", ratios: tuple[float, ...]) -> Flags:

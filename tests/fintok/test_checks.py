@@ -122,6 +122,27 @@ def test_a_scaled_copy_is_a_duplicate_as_well():
     assert np.flatnonzero(flags[:, 1])[0] == 210  # ten ratios: one return more
 
 
+def test_a_duplicate_is_found_on_the_tenth_day_though_others_tie_with_it():
+    returns = np.round(quiet_returns(), 3)  # coarse: many columns have the same return on a day
+    returns[200:, 5] = returns[200:, 1]
+    returns[200:206, 3] = returns[200:206, 1]  # a third one agrees at first
+    whole = is_duplicate(make_panel(returns))
+    for cut in range(205, 230):
+        np.testing.assert_array_equal(is_duplicate(make_panel(returns[:cut])), whole[:cut])
+    moves = np.flatnonzero(returns[200:, 1]) + 200
+    assert np.flatnonzero(whole[:, 5])[0] == moves[9]
+
+
+def test_a_day_missing_for_one_of_two_copies_starts_the_run_anew():
+    returns = quiet_returns()
+    returns[200:, 5] = returns[200:, 1]
+    returns[220, 5] = np.nan
+    flags = is_duplicate(make_panel(returns))
+    assert flags[209:220, 1].all()
+    assert not flags[220:230, [1, 5]].any()
+    assert flags[230:, 5].all()
+
+
 def test_columns_that_agree_now_and_then_are_no_duplicates():
     returns = quiet_returns()
     returns[::3, 5] = returns[::3, 1]

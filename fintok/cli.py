@@ -39,6 +39,7 @@ _COMMANDS = {
 }
 _RESUMABLE = ("pretrain", "demo", "vision pretrain")
 _BY_PARTS = ("evaluate",)  # written as each part ends
+_SAVED = (("vision.train.interrupt", "Interrupted"),)
 _INPUT_ERRORS = (  # by name: importing them here would import torch
     ("vision.errors", "InputError"),
     ("vision.strict", "ConfigError"),
@@ -88,8 +89,8 @@ def run(arguments: Sequence[str]) -> int:
         app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _fail(2, " ".join(str(error).split()))
-    except KeyboardInterrupt:
-        return _fail(130, _interrupted(tokens))
+    except KeyboardInterrupt as error:
+        return _fail(130, _interrupted(error, tokens))
     except BrokenPipeError:  # the reader of our output has gone: `fintok check P | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -123,15 +124,17 @@ def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     return None
 
 
-def _is_one_of(error: Exception, names: Sequence[tuple[str, str]]) -> bool:
+def _is_one_of(error: BaseException, names: Sequence[tuple[str, str]]) -> bool:
     """Whether the error is of a class with one of these names, (module, class)."""
     return any((kind.__module__, kind.__qualname__) in names for kind in type(error).__mro__)
 
 
-def _interrupted(tokens: Sequence[str]) -> str:
+def _interrupted(error: KeyboardInterrupt, tokens: Sequence[str]) -> str:
     if any(" ".join(tokens).startswith(command) for command in _BY_PARTS):
         return "interrupted; the parts that had ended are in the folder of --out"
     if not any(" ".join(tokens).startswith(command) for command in _RESUMABLE):
         return "interrupted; nothing was written"
+    if "--overwrite" in tokens and not _is_one_of(error, _SAVED):  # --resume could find the run of before
+        return f"interrupted before anything was saved; to start again: {shlex.join(['fintok', *tokens])}"
     again = [token for token in tokens if token not in ("--overwrite", "--resume")]
     return f"interrupted; to go on where it stopped: {shlex.join(['fintok', *again, '--resume'])}"

@@ -21,7 +21,7 @@ import yaml
 
 from fintok import inference
 from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDataset
-from fintok.bundle import HEADER, Bundle, describe_panel, imager
+from fintok.bundle import ARRAYS, HEADER, Bundle, describe_panel, imager
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
 from fintok.hints import HINTS, TrainingHints, draw_hints
@@ -70,7 +70,7 @@ def pretrain(
     config : None = the recipe ``preset``.
     resume : go on with the run in ``out``, which must have the same panel, train_end and configuration; what comes
         out is what the uninterrupted run gives. A finished run is returned as it is.
-    overwrite : replace what is in ``out``.
+    overwrite : replace the run in ``out``; other files there are left alone.
     progress : show each stage's progress on stderr.
 
     Raises
@@ -150,10 +150,17 @@ class _Run:
                 raise InputError(f"{self.out} exists already; give {hint}--overwrite to replace it, or another --out")
             if not identity_file.is_file():
                 raise InputError(f"{self.out} was not made by fintok pretrain and is left alone; name another --out")
-            shutil.rmtree(self.out)
+            self._clear()
         write_atomically(path, yaml.safe_dump(to_dict(self.config), sort_keys=False).encode())
         write_atomically(identity_file, yaml.safe_dump(self.identity, sort_keys=False).encode())
         return False
+
+    def _clear(self) -> None:
+        """Remove what a run has left in the folder, and nothing else: scores and reports may lie beside it."""
+        for name in (HEADER, ARRAYS, CONFIG_FILE):
+            (self.out / name).unlink(missing_ok=True)
+        for name in ("teacher", "tokenizer", "predictor", "stages"):
+            shutil.rmtree(self.out / name, ignore_errors=True)
 
     def _check_same(self, identity_file: Path, config_file: Path) -> None:
         if yaml.safe_load(identity_file.read_text()) != self.identity:

@@ -3,8 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from fintok import cli
 from fintok.cli import run
+from vision.train.interrupt import Interrupted
 
 
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_with_debug(monkeypatch, capsys):
@@ -18,13 +21,18 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_only_with_debug(monkeyp
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_an_interruption_says_how_to_go_on(is_saved, monkeypatch, capsys):
     def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted if is_saved else KeyboardInterrupt
 
     monkeypatch.setattr(cli, "app", interrupt)
-    assert run(["pretrain", "--panel", "my prices.csv", "--out", "runs/us", "--overwrite"]) == 130
+    words = ["pretrain", "--panel", "my prices.csv", "--out", "runs/us"]
+    assert run(words) == 130
     assert "fintok pretrain --panel 'my prices.csv' --out runs/us --resume\n" in capsys.readouterr().err
+    assert run([*words, "--overwrite"]) == 130
+    last_word = "--resume" if is_saved else "--overwrite"  # what is there may be the run of before
+    assert f"fintok pretrain --panel 'my prices.csv' --out runs/us {last_word}\n" in capsys.readouterr().err
     assert run(["label", "--model", "m"]) == 130
     assert "nothing was written" in capsys.readouterr().err
 

@@ -1,6 +1,7 @@
 """Pretraining: the same seed gives the same bundle, interrupted or not; what is wrong is said in one sentence."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,18 @@ def test_a_run_is_never_overwritten_without_being_told(small_run, small_panel, t
     with pytest.raises(InputError, match="was not made by fintok pretrain"):
         pretrain(small_panel, out=tmp_path, config=small_config(), overwrite=True, progress=False)
     assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+
+def test_overwriting_a_run_leaves_other_files_in_its_folder_alone(small_run, small_panel, tmp_path, small_config):
+    out = tmp_path / "run"
+    shutil.copytree(small_run, out)
+    (out / "scores.parquet").write_text("years of them")
+    with pytest.raises(InputError, match="are too few"):
+        pretrain(small_panel[:10], out=out, config=small_config(), overwrite=True, progress=False)
+    assert fingerprint(out) == fingerprint(small_run)
+    pretrain(small_panel, out=out, config=small_config(1), overwrite=True, progress=False)
+    assert (out / "scores.parquet").read_text() == "years of them"
+    assert not set(fingerprint(out).values()) & set(fingerprint(small_run).values())
 
 
 def test_a_bundle_reads_another_panel_with_other_symbols_and_another_number(small_bundle):

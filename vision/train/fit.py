@@ -18,7 +18,7 @@ from vision.config import OptimConfig, to_dict
 from vision.data.loader import ImageDataset, ViewMaker, make_loader
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError, fill
-from vision.train.interrupt import hold_interrupts
+from vision.train.interrupt import Interrupted, hold_interrupts
 from vision.train.metrics import read_metrics
 from vision.train.module import Keeper, PretrainModule, Watcher
 from vision.train.shard import whole
@@ -151,7 +151,7 @@ def fit(
                 method.load_state_dict(whole(dict(trained.state_dict())))
             steps = module.step  # fewer than asked for if a callback stopped the run
             if keeper.is_interrupted:
-                raise KeyboardInterrupt
+                raise Interrupted
     rows = read_metrics(metrics_file)
     last_row = rows[-1] if rows else {}
     return FitResult(steps, last_row, time.monotonic() - began, checkpoint, metrics_file)

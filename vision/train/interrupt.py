@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after the run was saved: it can go on from there."""
+
+
 @contextmanager
 def hold_interrupts(request_stop: Callable[[], None]) -> Iterator[None]:
     """Within, the first Ctrl-C calls ``request_stop`` and the second raises KeyboardInterrupt where it falls.

@@ -27,7 +27,7 @@ class ImagesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ColorConfig:
-    """Changes of colour, on RGB images alone; as it stands, none.
+    """Changes of colour, on RGB bytes alone (files, uint8 arrays); as it stands, none.
 
     Where there are three probabilities they are of the first global, the other global and the local views.
     """

@@ -2,7 +2,7 @@
 
 What happens to the sample at a position of the stream is a function of (seed, position), as everything in
 ``vision.data.loader``; the pixels are worked on where the network is. Any number of channels, rectangles, and
-pixels that were not observed; colours change on RGB images alone.
+pixels that were not observed; colours change on RGB bytes alone: other arrays keep their numbers.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ImageViews:
     ----------
     image_size : (H, W) pixels of global views.
     patch_size : (height, width) pixels.
-    config : what to crop and change. Without colours in any channels but RGB.
+    config : what to crop and change. Colours change where images are RGB bytes (``ImageSet.is_encoded``).
     mean, std : per channel, of values in [0, 1] where the images are bytes; views are normalised by them.
     mask : for the global views; None = nothing is hidden.
     data_size : (H, W) pixels of every image of the data set; None = they differ, see :func:`canvas_side`.
@@ -92,17 +92,19 @@ class ImageViews:
             max(1, round(math.sqrt(scale[1]) * max(height / size[0], width / size[1]))) for size, _, scale in self.sizes
         ]
         self.num_masked = (0 if mask is None else mask.count(self.grid), 0)[: len(self.sizes)]
-        self.is_colored = config.color.is_used and len(mean) == 3
 
     def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> PlannedSample:
-        crops = [self._plan(number, tuple(image.shape[-2:]), rng) for number in range(len(self.sizes))]
+        is_colored = self.config.color.is_used and image.dtype == torch.uint8 and len(image) == 3
+        crops = [self._plan(number, tuple(image.shape[-2:]), is_colored, rng) for number in range(len(self.sizes))]
         return PlannedSample(image, observed, crops)
 
-    def _plan(self, number: int, image_size: tuple[int, ...], rng: np.random.Generator) -> PlannedCrops:
+    def _plan(
+        self, number: int, image_size: tuple[int, ...], is_colored: bool, rng: np.random.Generator
+    ) -> PlannedCrops:
         _, count, scale = self.sizes[number]
         boxes = [draw_crop(image_size, scale, self.config.aspect, rng) for _ in range(count)]
         colors = hidden = None
-        if self.is_colored:
+        if is_colored:
             places = [2 if number else min(view, 1) for view in range(count)]
             colors = np.stack([draw_color(self.config.color, place, rng) for place in places])
         if self.mask is not None and number == 0:

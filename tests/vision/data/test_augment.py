@@ -95,6 +95,17 @@ def test_oversampling_means_over_what_a_pixel_covers():
     assert (crop(images, None, boxes, flips, (4, 4), oversampling=2)[0] - 0.5).abs().max() < 1e-5
 
 
+def test_arrays_of_numbers_keep_them_whatever_their_channels():
+    images = 4 * torch.rand(3, 3, *SIZE) - 2
+    whole = ViewsConfig(num_global=2, global_scale=(1.0, 1.0), flip=0.0, color=COLOR)
+    views, rng = views_of(whole, data_size=SIZE), np.random.default_rng(0)
+    batch = views.prepare(views.collate([views(image, None, rng) for image in images]))
+    torch.testing.assert_close(batch.views[0], (images.repeat(2, 1, 1, 1) - 0.5) / 0.25)
+    pictures = (images.clamp(0, 1) * 255).byte()
+    batch = views.prepare(views.collate([views(image, None, rng) for image in pictures]))
+    assert not torch.allclose(batch.views[0], (pictures.repeat(2, 1, 1, 1) / 255 - 0.5) / 0.25, atol=0.1)
+
+
 def test_what_was_not_observed_never_shows():
     images = torch.ones(1, 1, 6, 9)
     observed = torch.ones(1, 6, 9, dtype=torch.bool)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from vision.commands.features import default_pooling
-from vision.commands.options import DataPath, LabelColumn, Overwrite, RunPath, say_wrote
+from vision.commands.options import AT_LEAST_ONE, DataPath, LabelColumn, Overwrite, RunPath, say_wrote
 from vision.commands.reading import BatchSize, Device, inputs_of, open_shown, pick_device
 from vision.config import ImagesConfig
 from vision.errors import InputError
@@ -48,10 +48,11 @@ def evaluate(
     ] = None,
     label_column: LabelColumn = None,
     patch_size: Annotated[
-        tuple[int, int] | None, Parameter(help="Of masking without a model: height and width.", show_default=False)
+        tuple[int, int] | None,
+        Parameter(help="Of masking without a model: height and width.", validator=AT_LEAST_ONE, show_default=False),
     ] = None,
     ignore: Annotated[int, Parameter(help="Class of pixels that segmentation does not count.")] = 255,
-    pictures: Annotated[int, Parameter(help="Images in a picture.")] = 8,
+    pictures: Annotated[int, Parameter(help="Images in a picture.", validator=AT_LEAST_ONE)] = 8,
     batch_size: BatchSize = 256,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -88,6 +89,11 @@ def evaluate(
         raise InputError("masking without --model needs --patch-size, as --patch-size 4 4")
     else:
         images = open_data(data, ImagesConfig(label_column=label_column))
+        if images.size is None:
+            raise InputError(
+                f"{images.name} holds images of several sizes: with --model, masking takes the size which that model "
+                "sees; without, bring them to one size first"
+            )
         inputs = decide_inputs(images, ImagesConfig())
     train = open_shown(data, inputs, label_column)
     if test is None:

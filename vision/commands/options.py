@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, validators
 
+AT_LEAST_ONE = validators.Number(gte=1)
 CONFIGURATION = Group("Configuration (--print-config shows the values)", sort_key=20)
 
 DataPath = Annotated[

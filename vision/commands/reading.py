@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from vision.commands.options import AT_LEAST_ONE
 from vision.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from vision.train.inputs import Inputs
 
 Device = Annotated[str, Parameter(help="Where to compute: cpu, cuda, or auto.")]
-BatchSize = Annotated[int, Parameter(help="Images at once.")]
+BatchSize = Annotated[int, Parameter(help="Images at once.", validator=AT_LEAST_ONE)]
 
 
 def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:

@@ -6,11 +6,13 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fintok.cli import run
 from vision.config import NEEDS
 
 BASE = ("pretrain", "--method", "mae")
+READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,11 @@ BASE = ("pretrain", "--method", "mae")
         (["pretain"], 'Did you mean "pretrain"?'),
         (["features", "--model", "m", "--data", "d", "--out", "f.txt"], ".npz or .npy"),
         (["evaluate", "--model", "m", "--data", "d", "--out", "o", "--task", "nn"], 'Did you mean "knn"?'),
+        ([*READ, "--batch-size", "0"], 'Invalid value "0" for --batch-size. Must be >= 1'),
+        (["features", *READ[1:-1], "f.npz", "--batch-size", "-1"], 'Invalid value "-1" for --batch-size. Must be >= 1'),
+        (["tokenize", *READ[1:-1], "c.npz", "--batch-size", "0"], "Must be >= 1"),
+        ([*READ, "--pictures", "0"], "Must be >= 1"),
+        ([*READ, "--task", "masking", "--patch-size", "0", "4"], "Must be >= 1"),
     ],
 )
 def test_a_wrong_command_line_is_put_right(refuse, words, said):
@@ -168,3 +175,12 @@ def test_evaluation_without_labels_is_refused(train, data, tmp_path, refuse):
     assert "has no labels; sort the images into class folders" in refuse(*words)
     line = refuse(*words[:2], train("mae"), "--data", data / "images.parquet", "--label-column", "kind", *words[5:])
     assert "no column 'kind'" in line
+
+
+def test_masking_of_several_sizes_says_what_evaluate_takes(train, tmp_path, refuse):
+    for number in range(80):
+        Image.new("RGB", (16 + number % 2 * 4, 16), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    words = ["evaluate", "--data", tmp_path, "--task", "masking", "--patch-size", "4", "4"]
+    line = refuse(*words, "--out", tmp_path / "e")
+    assert "images of several sizes: with --model, masking takes the size which that model sees" in line
+    assert run([str(word) for word in ("vision", *words, "--model", train("mae"), "--out", tmp_path / "e")]) == 0

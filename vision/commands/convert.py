@@ -99,7 +99,7 @@ def _read(
     from vision.train.inputs import Inputs
 
     if is_tokenizer:
-        read = read_tokenizer(source, heads=heads, grid=grid)
+        read = read_tokenizer(source, entry=entry, heads=heads, grid=grid)
         config, scale = read.tokenizer.encoder.config, (HALF, HALF)
     else:
         read = read_encoder(source, form, entry=entry, heads=heads, grid=grid)

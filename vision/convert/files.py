@@ -40,12 +40,14 @@ def read_checkpoint(path: Path, entries: tuple[str, ...] = (), entry: str | None
     Parameters
     ----------
     entries : where such a file keeps its weights, the best place first; only those that are there are tried.
-    entry : the one to read, whatever is best.
+    entry : the one to read, whatever is best; of a ``.pth`` file alone, the others have none.
 
     Raises
     ------
     ConvertError : missing, damaged, holding code, or without weights.
     """
+    if entry is not None and (path.is_dir() or path.suffix == ".safetensors"):
+        raise ConvertError(f"{path} has no entries: leave out {entry!r}")
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
@@ -59,6 +61,8 @@ def read_checkpoint(path: Path, entries: tuple[str, ...] = (), entry: str | None
         raise ConvertError(f"{path} has no entry {entry!r}; it has {_some(map(str, content))}")
     chosen = entry or next((name for name in entries if isinstance(content.get(name), Mapping)), None)
     tensors = content if chosen is None else content[chosen]
+    if not isinstance(tensors, Mapping):
+        raise ConvertError(f"entry {chosen!r} of {path} is of type {type(tensors).__name__}, expected named tensors")
     wrong = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
     if wrong or not tensors:
         place = path if chosen is None else f"entry {chosen!r} of {path}"

@@ -16,7 +16,6 @@ from torch import Tensor
 from vision.config import MAEConfig, ViTConfig
 from vision.convert.changes import sincos_positions
 from vision.convert.files import ConvertError, read_checkpoint
-from vision.convert.forms import FORMS
 
 DECODER_HEADS = 16  # facebookresearch/mae, models_mae.py: of every size; no tensor tells
 DECODER_POSITIONS = "decoder_pos_embed"
@@ -25,13 +24,16 @@ _LINEARS |= {"mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
 _CODES = {"mask_token.weight": "mask_token", "head.weight": "lm_head.weight", "head.bias": "lm_head.bias"}
 
 
-def read_mae_decoder(path: str | Path, encoder: ViTConfig) -> tuple[MAEConfig, dict[str, Tensor]] | None:
+def read_mae_decoder(
+    path: str | Path, entry: str | None, encoder: ViTConfig
+) -> tuple[MAEConfig, dict[str, Tensor]] | None:
     """Configuration and tensors ("decoder.…") of MAE's decoder; None for a checkpoint of the encoder alone.
 
-    Raises ConvertError where a tensor is missing or unknown, or positions are not the fixed ones.
+    ``entry`` : of the file, that the encoder is from; None = it has none. Raises ConvertError where a tensor is missing
+    or unknown, or positions are not the fixed ones.
     """
     source = Path(path)
-    tensors = read_checkpoint(source, FORMS["mae"].entries).tensors
+    tensors = read_checkpoint(source, entry=entry).tensors
     theirs = {name: tensor for name, tensor in tensors.items() if name.startswith("decoder_") or name == "mask_token"}
     if "decoder_embed.weight" not in theirs:
         return None
@@ -60,9 +62,9 @@ def mae_decoder_to_theirs(state: Mapping[str, Tensor], encoder: ViTConfig, confi
     return theirs | {DECODER_POSITIONS: _positions(encoder, config.decoder_dim)}
 
 
-def read_code_head(path: str | Path, form: str) -> dict[str, Tensor] | None:
-    """Mask token and classifier of BEiT or BEiT v2 (``form``); None for a checkpoint without them."""
-    tensors = read_checkpoint(Path(path), FORMS[form].entries).tensors
+def read_code_head(path: str | Path, entry: str | None) -> dict[str, Tensor] | None:
+    """Mask token and classifier of BEiT or BEiT v2, of the ``entry`` of the encoder; None where there are none."""
+    tensors = read_checkpoint(Path(path), entry=entry).tensors
     if not set(_CODES.values()) <= tensors.keys():
         return None
     found = {ours: tensors[theirs].float() for ours, theirs in _CODES.items()}

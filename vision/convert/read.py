@@ -32,6 +32,7 @@ class Converted:
     form: str
     num_used: int  # tensors of the file that the encoder is made of
     unused: Mapping[str, str]  # name of a tensor or of an entry of the file -> what it is
+    entry: str | None  # of the file, that the tensors are from; None = it has none
 
     def summary(self) -> str:
         """What was read, what was not, one line for each kind."""
@@ -112,7 +113,8 @@ def _build(
     state = {name: tensor.contiguous() for name, tensor in to_ours(tensors, names, config).items()}
     encoder.load_state_dict(state, assign=True)
     others = dict.fromkeys(checkpoint.others, "entry of the file")
-    return Converted(encoder.eval(), checkpoint.path, title, len(tensors) - len(unused), {**unused, **others})
+    num_used = len(tensors) - len(unused)
+    return Converted(encoder.eval(), checkpoint.path, title, num_used, {**unused, **others}, checkpoint.entry)
 
 
 def _without_chunks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

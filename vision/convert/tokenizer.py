@@ -55,14 +55,18 @@ class ConvertedTokenizer:
 
 
 def read_tokenizer(
-    path: str | Path, *, heads: int | None = None, grid: tuple[int, int] | None = None
+    path: str | Path,
+    *,
+    entry: str | None = None,
+    heads: int | None = None,
+    grid: tuple[int, int] | None = None,
 ) -> ConvertedTokenizer:
     """The tokenizer of an official VQ-KD checkpoint; the decoder stays behind. It takes images in [−1, 1].
 
-    ``heads`` and ``grid`` as in :func:`vision.convert.read.read_encoder`. Raises ConvertError.
+    ``entry``, ``heads`` and ``grid`` as in :func:`vision.convert.read.read_encoder`. Raises ConvertError.
     """
     source = Path(path)
-    checkpoint = read_checkpoint(source, ("model", "module"))
+    checkpoint = read_checkpoint(source, ("model", "module"), entry)
     what = f"{source}, read as a BEiT v2 tokenizer,"
     tensors = checkpoint.tensors
     extras = {name: kind for name in tensors if (kind := _extra(name)) is not None}

@@ -35,14 +35,14 @@ def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[st
     name = _NAMES.get(read.form)
     extra = {**extra, "method": None if name == "timm" else name}
     encoder = read.encoder
-    if name == "mae" and (decoder := read_mae_decoder(read.source, encoder.config)) is not None:
+    if name == "mae" and (decoder := read_mae_decoder(read.source, read.entry, encoder.config)) is not None:
         config, tensors = decoder
         method = MAE(encoder.config, config)
         fill(method, _inside("encoder", encoder) | tensors, read.source)
         _open_run(out, read.source, inputs, method)
         save_artifacts(out, encoder, extra)
         return "decoder and mask token"
-    if name in ("beit", "beit2") and (head := read_code_head(read.source, name)) is not None:
+    if name in ("beit", "beit2") and (head := read_code_head(read.source, read.entry)) is not None:
         model = MaskedCodeModel(encoder.config, head["head.weight"].shape[0])
         fill(model, _inside("encoder", encoder) | head, read.source)
         save_artifacts(out, model.eval(), extra)

@@ -86,6 +86,10 @@ def test_files_that_are_something_else(tmp_path):
     assert "name the entry that holds the weights, one of weights" in _message(tmp_path / "odd.pth")
     assert "has no entry 'teacher'; it has weights" in _message(tmp_path / "odd.pth", entry="teacher")
     assert "lacks" in _message(tmp_path / "odd.pth", entry="weights")
+    torch.save({"model": {"a": torch.zeros(2)}, "epoch": 3}, tmp_path / "epoch.pth")
+    assert "entry 'epoch' of" in (said := _message(tmp_path / "epoch.pth", entry="epoch"))
+    assert "is of type int, expected named tensors" in said
+    assert "has no entries: leave out 'model'" in _message(tmp_path, entry="model")
 
 
 class _Evil:

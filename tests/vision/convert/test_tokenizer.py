@@ -52,6 +52,9 @@ def test_codes_are_those_of_the_official_computation(official, images, tmp_path)
     assert converted.tokenizer.codebook.is_started  # training on does not start with k-means
     assert set(converted.unused.values()) == {"decoder", "statistics of the k-means start", "entry of the file"}
     assert "20 codes of 8" in converted.summary()
+    torch.save({"model": {}, "ema": tensors}, tmp_path / "vqkd.pth")
+    again = read_tokenizer(tmp_path / "vqkd.pth", entry="ema", heads=4)
+    assert torch.equal(again.tokenizer.codes(images), expected)
 
 
 def test_what_is_written_has_the_official_names_and_gives_the_same_codes(official, images, tmp_path):

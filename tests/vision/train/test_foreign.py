@@ -81,6 +81,17 @@ def test_a_tampered_decoder_names_the_tensor(change, fault, official, tmp_path):
         save_converted(tmp_path / "run", read_encoder(path, heads=4), INPUTS, {})
 
 
+def test_the_decoder_is_of_the_encoders_entry(official, tmp_path):
+    _, tensors, path = official
+    others = {name: tensor + 1.0 if name == "mask_token" else tensor for name, tensor in tensors.items()}
+    for name, content in {"two": {"model": others, "net": tensors}, "one": {"net": tensors, "epoch": 3}}.items():
+        torch.save(content, path)
+        out = tmp_path / name
+        save_converted(out, read_encoder(path, entry="net", heads=4), INPUTS, {})
+        mask_token = load_method(out)[0].state_dict()["decoder.mask_token.weight"]
+        assert torch.equal(mask_token, tensors["mask_token"][0])
+
+
 def test_an_encoder_alone_stays_one(tmp_path):
     write_encoder(VisionTransformer(MAE_ENCODER), tmp_path / "mae.pth", "mae")
     assert save_converted(tmp_path / "run", read_encoder(tmp_path / "mae.pth", heads=4), INPUTS, {}) is None
@@ -106,3 +117,8 @@ def test_mask_token_and_classifier_of_beit_go_both_ways(form, tmp_path):
     assert save_converted(tmp_path / "again", read, INPUTS, {}) == "mask token and classifier of codes"
     again = load_masked_model(tmp_path / "again" / "model")
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
+    tensors = torch.load(tmp_path / "theirs.pth")["model"]
+    torch.save({"model": {**tensors, "lm_head.bias": torch.ones(16)}, "net": tensors}, tmp_path / "theirs.pth")
+    save_converted(tmp_path / "net", read_encoder(tmp_path / "theirs.pth", form, entry="net", heads=4), INPUTS, {})
+    head = load_masked_model(tmp_path / "net" / "model").state_dict()["head.bias"]
+    assert torch.equal(head, model.state_dict()["head.bias"])

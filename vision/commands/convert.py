@@ -95,9 +95,11 @@ def _read(
     from vision.convert.read import read_encoder
     from vision.convert.tokenizer import ConvertedTokenizer, read_tokenizer
     from vision.train.artifacts import save_artifacts
+    from vision.train.folder import check_replaceable, clear_folder
     from vision.train.foreign import save_converted
     from vision.train.inputs import Inputs
 
+    check_replaceable(out)
     if is_tokenizer:
         read = read_tokenizer(source, entry=entry, heads=heads, grid=grid)
         config, scale = read.tokenizer.encoder.config, (HALF, HALF)
@@ -112,6 +114,7 @@ def _read(
     inputs = Inputs(image_size=size, channels=config.in_channels, mean=scale[0], std=scale[1])
     extra = {"inputs": to_dict(inputs), "converted_from": str(source)}
     if isinstance(read, ConvertedTokenizer):
+        clear_folder(out)
         save_artifacts(out, read.tokenizer, {**extra, "method": "vqkd"})
     elif (beside := save_converted(out, read, inputs, extra)) is not None:
         print(f"kept beside the encoder: {beside}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import yaml
 
 from vision.config import PretrainConfig, from_dict, read_yaml, to_dict
 from vision.errors import InputError
-from vision.train.artifacts import FOLDERS
-from vision.train.checkpoint import write_atomically
+from vision.train.artifacts import ENCODER, FOLDERS
+from vision.train.checkpoint import CONFIG_FILE as HEADER
+from vision.train.checkpoint import WEIGHTS_FILE, CheckpointError, read_header, write_atomically
 from vision.train.inputs import Inputs
 
 CONFIG_FILE, RUN_FILE, STATE = "config.yaml", "run.yaml", "pretrain"
@@ -42,15 +42,33 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder that must not be written to, before any long work; nothing is touched."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir():
-        raise InputError(f"{out} is a file: name a folder for the run")
-    is_run = (out / CONFIG_FILE).is_file() and (out / RUN_FILE).is_file()
-    if resume and not is_run:
+    if resume and out.is_dir() and not _is_run(out):
         raise InputError(f"{out} holds no run to resume; choose another --out, or leave out --resume")
-    if not resume and not overwrite:
+    if out.is_dir() and not resume and not overwrite:
         raise InputError(f"{out} exists already; give --resume to go on, --overwrite to replace it, or another --out")
-    if not is_run:
-        raise InputError(f"{out} was not made by fintok vision pretrain and is left alone; name another --out")
+    check_replaceable(out)
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse a file, and a folder that holds something else than a run or a conversion; nothing is touched."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: name a folder for the run")
+    if out.is_dir() and any(out.iterdir()) and not _is_run(out):
+        try:
+            read_header(out / ENCODER, "encoder")  # of a conversion, which always leaves one
+        except CheckpointError:
+            raise InputError(f"{out} was not made by fintok vision and is left alone; name another --out") from None
+
+
+def clear_folder(out: Path) -> None:
+    """Remove what a run or a conversion left in ``out``; other files stay."""
+    artifacts = [out / name for name in FOLDERS]
+    files = [out / name for name in (CONFIG_FILE, RUN_FILE, f"{STATE}.ckpt", f"{STATE}.csv")]
+    for path in (*files, *(folder / name for folder in artifacts for name in (HEADER, WEIGHTS_FILE))):
+        path.unlink(missing_ok=True)
+    for folder in artifacts:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def open_folder(out: Path, config: PretrainConfig, facts: RunFacts, *, resume: bool) -> None:
@@ -61,12 +79,13 @@ def open_folder(out: Path, config: PretrainConfig, facts: RunFacts, *, resume: b
         if (known.num_images, known.inputs) != (facts.num_images, facts.inputs):
             raise InputError(f"the run in {out} was trained on other images ({known.data}): it cannot go on")
         return
-    for name in (CONFIG_FILE, RUN_FILE, f"{STATE}.ckpt", f"{STATE}.csv"):
-        (out / name).unlink(missing_ok=True)
-    for name in FOLDERS:
-        shutil.rmtree(out / name, ignore_errors=True)
+    clear_folder(out)
     write_atomically(out / CONFIG_FILE, yaml.safe_dump(config.values(), sort_keys=False).encode())
     write_atomically(out / RUN_FILE, yaml.safe_dump(to_dict(facts), sort_keys=False).encode())
+
+
+def _is_run(out: Path) -> bool:
+    return (out / CONFIG_FILE).is_file() and (out / RUN_FILE).is_file()
 
 
 def _check_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import MODEL, save_artifacts
 from vision.train.checkpoint import fill, load_masked_model
-from vision.train.folder import STATE, RunFacts, open_folder, read_run
+from vision.train.folder import STATE, RunFacts, clear_folder, open_folder, read_run
 from vision.train.inputs import Inputs
 from vision.train.run import load_method
 from vision.train.state import save_training_state
@@ -27,6 +27,8 @@ _NAMES = {form.title: form.name for form in FORMS.values()}
 
 def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[str, Any]) -> str | None:
     """Write what a checkpoint holds into the folder ``out``; says what beside the encoder, None = nothing.
+
+    What a run or another conversion left there is removed first.
 
     MAE with its decoder becomes a run that has not begun, whose pictures ``evaluate --task reconstruction`` draws (the
     file does not tell whether patches were normalised: as by default, they were); BEiT and BEiT v2 with their
@@ -45,8 +47,10 @@ def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[st
     if name in ("beit", "beit2") and (head := read_code_head(read.source, read.entry)) is not None:
         model = MaskedCodeModel(encoder.config, head["head.weight"].shape[0])
         fill(model, _inside("encoder", encoder) | head, read.source)
+        clear_folder(out)
         save_artifacts(out, model.eval(), extra)
         return "mask token and classifier of codes"
+    clear_folder(out)
     save_artifacts(out, encoder, extra)
     return None
 

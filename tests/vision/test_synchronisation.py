@@ -1,13 +1,24 @@
 """No part of a step asks the device for a value: on fake tensors, which have none, a step runs through."""
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from vision import losses
 from vision.batch import Batch, Mask
-from vision.config import BEiTConfig, CodebookConfig, DVAEConfig, OnlineTokenizerConfig, ViTConfig
+from vision.config import (
+    BEiTConfig,
+    CodebookConfig,
+    ColorConfig,
+    DVAEConfig,
+    OnlineTokenizerConfig,
+    ViewsConfig,
+    ViTConfig,
+)
+from vision.data.augment import ImageViews
 from vision.methods import METHODS
 from vision.nn.decoder import TokenDecoder
 from vision.nn.dvae import DiscreteVAE
@@ -75,6 +86,32 @@ def test_a_step_of_a_method_with_codes_asks_for_no_value(name):
         method.end_step()
     with NoValues(), pytest.raises(AssertionError, match="waits"):
         torch.ones(2).sum().item()
+
+
+class NoCopies(NoValues):
+    """Raises when something is copied from the host to the device, too."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = super().__torch_dispatch__(func, types, args, kwargs)
+        tensors = [part for part in (*args, made) if isinstance(part, torch.Tensor) and part.ndim]
+        if len({tensor.device for tensor in tensors}) > 1:
+            raise AssertionError(f"{func} waits for the device")
+        return made
+
+
+@pytest.mark.parametrize("is_encoded", [True, False])
+def test_views_are_made_without_a_copy_from_the_host(is_encoded):
+    color = ColorConfig(jitter=1.0, grayscale=1.0, blur=(1.0, 1.0, 1.0), solarize=(1.0, 1.0, 1.0))
+    config = ViewsConfig(num_global=2, num_local=1, local_size=(4, 6), color=color)
+    views, rng = ImageViews((8, 12), (2, 3), config, [0.5] * 3, [0.25] * 3), np.random.default_rng(0)
+    image = torch.zeros(3, 10, 12, dtype=torch.uint8 if is_encoded else torch.float32)
+    observed = None if is_encoded else torch.ones(10, 12, dtype=torch.bool)
+    planned = views.collate([views(image, observed, rng) for _ in range(2)])
+    planned = tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), planned)
+    with NoCopies():
+        assert views.prepare(planned).views[1].shape == (2, 3, 4, 6)
+    with NoCopies(), pytest.raises(AssertionError, match="waits"):
+        torch.ones(2).to("meta")
 
 
 def test_the_check_can_fail():

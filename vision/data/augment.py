@@ -80,7 +80,7 @@ class ImageViews:
         data_size: tuple[int, int] | None = None,
     ) -> None:
         self.config, self.mask, self.data_size = config, mask, data_size
-        self.mean, self.std = torch.tensor(mean), torch.tensor(std)
+        self.mean, self.std = tuple(mean), tuple(std)
         self.grid = PatchGrid.of(*image_size, patch_size)
         self.sizes = [(image_size, config.num_global, config.global_scale)]
         if config.num_local:
@@ -137,7 +137,7 @@ class ImageViews:
         """The batch that the method takes; runs where ``planned`` is."""
         is_bytes = planned.images.dtype == torch.uint8
         images = planned.images.float() / 255 if is_bytes else planned.images
-        mean, std = (values.to(images.device)[:, None, None] for values in (self.mean, self.std))
+        mean, std = _per_channel(self.mean, images), _per_channel(self.std, images)
         views, valid, masks = [], [], []
         for number, (size, count, scale) in enumerate(self.sizes):
             boxes, flips = planned.boxes[number].chunk(count), planned.flips[number].chunk(count)
@@ -217,6 +217,11 @@ def _weigh(mask: Mask | None, observed: Tensor | None, grid: PatchGrid) -> Mask 
     if mask is None or observed is None:
         return mask
     return mask._replace(weight=mask.weight * grid.pool_any(observed).gather(1, mask.index))
+
+
+def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
+    """(C, 1, 1) beside the images; filled there, as a copy from the host would wait for the device."""
+    return torch.stack([images.new_full((1, 1), value) for value in values])
 
 
 def _local_size(image_size: tuple[int, int], patch_size: tuple[int, int]) -> tuple[int, int]:

@@ -1,4 +1,6 @@
-"""Changes of colour on whole batches, on the images' device: every image by its own numbers (kornia)."""
+"""Changes of colour on whole batches, on the images' device, which is never waited for: every image by its own
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vision.config import ColorConfig
 
@@ -49,18 +52,17 @@ def apply_color(images: Tensor, change: Tensor, config: ColorConfig) -> Tensor:
     Brightness multiplies, contrast is about the mean grey, saturation about the grey image, as in torchvision.
     Solarising inverts values from .5 on, as Pillow's at 128.
     """
-    import kornia  # here: images of other channels are trained on without it
-
     one = ColorChange(*change.unbind(dim=1))
     if config.jitter > 0:
-        images = kornia.enhance.adjust_brightness_accumulative(images, one.brightness)
-        images = kornia.enhance.adjust_contrast_with_mean_subtraction(images, one.contrast)
-        images = kornia.enhance.adjust_saturation_with_gray_subtraction(images, one.saturation)
+        images = (images * _per_image(one.brightness)).clamp(0, 1)
+        images = _away_from(_gray(images).mean((2, 3), keepdim=True), images, one.contrast)
+        images = _away_from(_gray(images), images, one.saturation)
         if config.hue > 0:
+            import kornia  # here: images of other channels are trained on without it
+
             images = kornia.enhance.adjust_hue(images, one.hue)
     if config.grayscale > 0:
-        gray = kornia.color.rgb_to_grayscale(images)
-        images = torch.where(_per_image(one.is_gray) > 0, gray, images)
+        images = torch.where(_per_image(one.is_gray) > 0, _gray(images), images)
     if max(config.blur) > 0:
         images = _blur(images, one.sigma, config.blur_sigma[1])
     if max(config.solarize) > 0:
@@ -69,13 +71,29 @@ def apply_color(images: Tensor, change: Tensor, config: ColorConfig) -> Tensor:
     return images.clamp(0, 1)
 
 
-def _blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
-    """Gaussian blur by each image's sigma (B,), 0 = none; the kernel reaches to three of the largest."""
-    import kornia
+def _gray(images: Tensor) -> Tensor:
+    """RGB (B, 3, H, W) -> (B, 1, H, W), as torchvision weighs; kornia before 0.9 copies the weights from the host."""
+    red, green, blue = images.split(1, dim=1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
-    reach = min(math.ceil(3 * largest), min(images.shape[-2:]) - 1)  # its borders are mirrored
-    both = sigma.clamp(min=1e-2)[:, None].expand(-1, 2)
-    blurred = kornia.filters.gaussian_blur2d(images, (2 * reach + 1, 2 * reach + 1), both)
+
+def _away_from(gray: Tensor, images: Tensor, factor: Tensor) -> Tensor:
+    """Images at ``factor`` (B,) times their distance from ``gray``; 0 = gray, 1 = as they are."""
+    return torch.lerp(gray, images, _per_image(factor)).clamp(0, 1)
+
+
+def _blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
+    """Gaussian blur by each image's sigma (B,), 0 = none; the kernel reaches to three of the largest.
+
+    kornia's looks at the values of sigma, for which it waits.
+    """
+    reach = min(math.ceil(3 * largest), min(images.shape[-2:]) - 1)  # the borders are mirrored
+    offsets = torch.arange(-reach, reach + 1, device=images.device)
+    kernel = torch.softmax(-(offsets / sigma.clamp(min=1e-2)[:, None]).square() / 2, dim=1)
+    kernel = kernel.repeat_interleave(images.shape[1], dim=0)[:, None]  # (B·C, 1, k), one for each plane
+    planes = F.pad(images, (reach,) * 4, mode="reflect").flatten(0, 1)[None]
+    planes = F.conv2d(planes, kernel[:, :, None], groups=len(kernel))
+    blurred = F.conv2d(planes, kernel[..., None], groups=len(kernel)).view_as(images)
     return torch.where(_per_image(sigma) > 0, blurred, images)
 
 

@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from vision.commands.features import default_pooling
 from vision.commands.options import AT_LEAST_ONE, DataPath, LabelColumn, Overwrite, RunPath, say_wrote
-from vision.commands.reading import BatchSize, Device, inputs_of, open_shown, pick_device
+from vision.commands.reading import BatchSize, Device, inputs_of, observed_part, open_shown, pick_device
 from vision.config import ImagesConfig
 from vision.errors import InputError
 from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig, finetune_pooling
@@ -60,7 +60,8 @@ def evaluate(
 ) -> None:
     """What a trained encoder is worth: k-NN, linear probe, fine-tuning, segmentation, codebook, pictures.
 
-    The task masking measures the images themselves: how much of them to hide.
+    The task masking measures the images themselves: how much of them to hide. Images of which nothing was observed
+    are left out.
     """
     results = out / "results.json"
     if results.exists() and not overwrite:
@@ -95,13 +96,13 @@ def evaluate(
                 "sees; without, bring them to one size first"
             )
         inputs = decide_inputs(images, ImagesConfig())
-    train = open_shown(data, inputs, label_column)
+    train = observed_part(open_shown(data, inputs, label_column))
     if test is None:
         places = torch.arange(len(train))
         held_out = train.part(places[EVERY - 1 :: EVERY])
         train = train.part(places[places % EVERY != EVERY - 1])
     else:
-        held_out = open_shown(test, inputs, label_column)
+        held_out = observed_part(open_shown(test, inputs, label_column))
     has_cls = trained is not None and trained[1].config.has_cls
     method = extra.get("method")
     on = Evaluation(

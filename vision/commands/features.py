@@ -37,7 +37,8 @@ def features(
 ) -> None:
     """Features of every image: one row of numbers each.
 
-    Writes features (N, F) float32 and, where the images have them, labels (N,) and label_names.
+    Writes features (N, F) float32 and, where the images have them, labels (N,) and label_names. NaN = nothing of the
+    image was observed.
     """
     check_arrays(out, overwrite=overwrite)
     from vision.evaluate.features import extract_features
@@ -57,6 +58,9 @@ def features(
     if shown.images.labels is not None:
         arrays |= {"labels": shown.images.labels.numbers, "label_names": shown.images.labels.names}
     print(f"{len(shown)} images, {values.shape[1]} features each ({chosen})")
+    num_unseen = int(values.isnan().all(dim=1).sum())
+    if num_unseen:
+        print(f"nothing was observed of {num_unseen} of them: their features are NaN")
     say_wrote(write_arrays(arrays, out, overwrite=overwrite))
     say_next("vision", "evaluate", "--model", model, "--data", data, "--out", out.with_name("evaluation"))
 

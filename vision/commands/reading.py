@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,13 +45,31 @@ def open_shown(data: Path, inputs: Inputs, label_column: str | None = None) -> S
 
 
 def tracked(shown: ShownImages, batch_size: int, description: str) -> Iterator[Tensor]:
-    """Batches of all images; long readings show how far they are, on stderr."""
+    """Batches of all images, NaN = not observed; long readings show how far they are, on stderr."""
     import torch
 
     from vision.train.progress import track
 
     for chosen in track(torch.arange(len(shown)).split(batch_size), description):
         yield shown[chosen]
+
+
+def observed_part(shown: ShownImages) -> ShownImages:
+    """The images of which something was observed; how many others there are is told on stderr. Raises InputError."""
+    import torch
+
+    from vision.data.arrays import ArrayImages
+
+    if not (isinstance(shown.images, ArrayImages) and shown.images.has_gaps):
+        return shown
+    places = torch.arange(len(shown))
+    is_seen = torch.cat([~shown[place].isnan().flatten(1).all(dim=1) for place in places.split(1)])
+    if not is_seen.any():
+        raise InputError(f"{shown.images.name}: nothing was observed of any image")
+    if not is_seen.all():
+        unseen = f"{int((~is_seen).sum())} of the {len(shown)} images"
+        print(f"{shown.images.name}: left out {unseen}, of which nothing was observed", file=sys.stderr)
+    return shown.part(places[is_seen])
 
 
 def labels_of(shown: ShownImages) -> Tensor:

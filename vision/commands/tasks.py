@@ -22,6 +22,7 @@ from vision.evaluate.attention import attention_picture
 from vision.evaluate.codebook import codebook_health
 from vision.evaluate.finetune import finetune
 from vision.evaluate.gallery import code_gallery
+from vision.evaluate.gaps import split_gaps
 from vision.evaluate.knn import knn
 from vision.evaluate.linear import linear_probe
 from vision.evaluate.masking import linear_information
@@ -49,7 +50,8 @@ def run_knn(on: Evaluation) -> dict[str, float]:
 def run_pixels(on: Evaluation) -> dict[str, float]:
     """k-NN on the pixels themselves: what no network has to add to."""
     pixels = [torch.cat([b.flatten(1) for b in tracked(s, on.batch_size, "pixels")]) for s in (on.train, on.test)]
-    result = knn(*_interleave((pixels[0], pixels[1]), on.labels()), device=on.device)
+    known = (pixels[0].nan_to_num(), pixels[1].nan_to_num())  # what was not observed adds nothing to a cosine
+    result = knn(*_interleave(known, on.labels()), device=on.device)
     on.say(f"On raw pixels. {result.summary()}")
     return {f"k = {k}": accuracy for k, accuracy in result.accuracies.items()}
 
@@ -125,17 +127,19 @@ def run_reconstruction(on: Evaluation) -> dict[str, float]:
     """What MAE, SimMIM or dVAE saw, what it made of it, and what was there."""
     method, views, inputs = load_method(on.model)
     images, grid = on.shown(), views.grid
+    observed = split_gaps(images, (grid.patch_height, grid.patch_width))
     mean, std = _scale(inputs)
     hidden = None
     with torch.no_grad():
         if isinstance(method, DVAE):
-            rebuilt = method.tokenizer.reconstruct(images)
+            rebuilt = method.tokenizer.reconstruct(observed.images, observed.pixels)
+            rebuilt = rebuilt.masked_fill(images.isnan(), torch.nan)
         elif isinstance(method, (MAE, SimMIM)) and views.mask is not None:
             rng = np.random.default_rng(0)
             drawn = np.stack([views.mask(grid, rng) for _ in images]).reshape(len(images), -1)
             mask = Mask.from_hidden(torch.from_numpy(drawn), views.num_masked[0])
             hidden = mask.hidden
-            predicted = method.predict(Batch((images,), (mask,), (None,), len(images)))
+            predicted = method.predict(Batch((observed.images,), (mask,), (observed.pixels,), len(images)))
             rebuilt = fill_in(images, predicted, mask.index, grid, is_normalised=method.config.normalise_pixels)
         else:
             name = type(method).__name__
@@ -148,10 +152,8 @@ def run_reconstruction(on: Evaluation) -> dict[str, float]:
 def run_masking(on: Evaluation) -> dict[str, float]:
     """How much to hide: information between hidden and visible patches by ratio, and r* = argmax r I(r)."""
     count = min(IN_STUDY, len(on.train))
-    images, observed = zip(*(on.train.read(place) for place in range(count)), strict=True)
-    whole = torch.ones(on.inputs.image_size, dtype=torch.bool)
-    valid = torch.stack([whole if seen is None else seen for seen in observed])
-    study = linear_information(torch.stack(images), on.patch_size, valid=valid)
+    images, valid, _ = split_gaps(on.train[torch.arange(count)], on.patch_size)
+    study = linear_information(images, on.patch_size, valid=valid)
     on.say(study.summary())
     figures = {f"I({r:.3f})": value for r, value in zip(study.ratios, study.information, strict=True)}
     return {"best_ratio": study.best_ratio, "initial": study.decay.initial, "rate": study.decay.rate, **figures}

@@ -15,6 +15,7 @@ from vision.commands.reading import (
     inputs_of,
     open_shown,
     pick_device,
+    tracked,
     write_arrays,
 )
 
@@ -35,28 +36,18 @@ def tokenize(
     check_arrays(out, overwrite=overwrite)
     import torch
 
-    from vision.evaluate.codebook import CodebookHealth
+    from vision.evaluate.codebook import CodebookHealth, observed_codes
     from vision.nn.grid import PatchGrid
     from vision.train.artifacts import open_tokenizer
-    from vision.train.progress import track
 
     tokenizer, extra = open_tokenizer(model)
     inputs = inputs_of(model, extra)
     shown, place = open_shown(data, inputs), pick_device(device)
     grid = PatchGrid.of(*inputs.image_size, tokenizer.patch_size)
     tokenizer.to(place)
-    parts = []
-    for chosen in track(torch.arange(len(shown)).split(batch_size), "tokens"):
-        images, observed = zip(*(shown.read(number) for number in chosen.tolist()), strict=True)
-        valid = None
-        if any(seen is not None for seen in observed):
-            whole = torch.ones(inputs.image_size, dtype=torch.bool)
-            valid = torch.stack([whole if seen is None else seen for seen in observed]).to(place)
-        codes = tokenizer.codes(torch.stack(images).to(place), valid)
-        if valid is not None:
-            codes = torch.where(grid.pool_any(valid), codes, -1)
-        parts.append(codes.view(-1, grid.rows, grid.columns).int().cpu())
-    codes = torch.cat(parts)
+    batches = tracked(shown, batch_size, "tokens")
+    parts = [observed_codes(tokenizer, images.to(place)).int().cpu() for images in batches]
+    codes = torch.cat(parts).view(-1, grid.rows, grid.columns)
     counts = torch.bincount(codes[codes >= 0].flatten().long(), minlength=tokenizer.num_codes)
     print(CodebookHealth(counts).summary())
     say_wrote(write_arrays({"codes": codes.numpy()}, out, overwrite=overwrite))

@@ -17,8 +17,7 @@ class ShownImages:
     """Normalised images (B, C, H, W) by their places.
 
     Files of another size are scaled until their shorter side has 8/7 of the network's, and their centre is taken
-    (256 and 224, as all papers evaluate); arrays of another size are scaled to it. What was not observed is 0, the
-    mean of its channel.
+    (256 and 224, as all papers evaluate); arrays of another size are scaled to it. What was not observed is NaN.
 
     Parameters
     ----------
@@ -57,16 +56,15 @@ class ShownImages:
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """Places (B,) long -> images (B, C, H, W)."""
-        return torch.stack([self.read(number)[0] for number in index.tolist()])
+        return torch.stack([self._read(place) for place in index.tolist()])
 
-    def read(self, place: int) -> tuple[Tensor, Tensor | None]:
-        """One image (C, H, W), and its observed pixels (H, W) bool or None = all."""
+    def _read(self, place: int) -> Tensor:
         image, observed = self.images[int(self.numbers[place])]
         values = image.float() / 255 if image.dtype == torch.uint8 else image
         if tuple(values.shape[-2:]) != self.size:
             values, observed = self._scale(values, observed)
         values = (values - self.mean) / self.std
-        return (values if observed is None else torch.where(observed, values, 0.0)), observed
+        return values if observed is None else torch.where(observed, values, torch.nan)
 
     def _scale(self, values: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if not self.images.is_encoded:

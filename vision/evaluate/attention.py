@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vision.errors import InputError
+from vision.evaluate.gaps import mean_patch, split_gaps
 from vision.evaluate.pictures import Picture, heat, montage, to_pictures
 from vision.nn.attention import JointAttention
 from vision.nn.packed import Segment
@@ -18,11 +19,11 @@ from vision.nn.vit import VisionTransformer
 def attention_maps(encoder: VisionTransformer, images: Tensor, block: int = -1) -> Tensor:
     """(B, heads, R, C): the share of every patch in what CLS gets in a block; what CLS and registers get is left out.
 
-    Without a CLS token, the mean over all patches that ask.
+    Without a CLS token, the mean over all patches that ask. Patches that were not observed get nothing and do not ask.
 
     Parameters
     ----------
-    images : (B, C, H, W), normalised as in training.
+    images : (B, C, H, W), normalised as in training, NaN = not observed.
     block : counted from 0, or from the end where negative.
 
     Raises
@@ -35,19 +36,24 @@ def attention_maps(encoder: VisionTransformer, images: Tensor, block: int = -1) 
     attention = encoder.blocks[block].get_submodule("attention")
     if not isinstance(attention, JointAttention):
         raise InputError("attention maps are of joint attention; this encoder's is along an axis, or of one patch")
+    images, pixels, seen = split_gaps(images, encoder.config.patch_size)
     asked: list[tuple[Tensor, list[Segment]]] = []
     handle = attention.register_forward_pre_hook(lambda _, inputs: asked.append(inputs))
     was_training = encoder.training
     encoder.eval()
     try:
-        encoder(images)
+        encoder(images, pixels)
     finally:
         handle.remove()
         encoder.train(was_training)
     weights = attention.weights(*asked[0])[0]  # (B, heads, L, L)
     num_global, grid = encoder.config.num_global_tokens, encoder.grid(images)
     to_patches = weights[..., num_global:]
-    shares = to_patches[:, :, 0] if encoder.config.has_cls else to_patches[:, :, num_global:].mean(dim=2)
+    if encoder.config.has_cls:
+        shares = to_patches[:, :, 0]
+    else:
+        asking = to_patches[:, :, num_global:].transpose(1, 2).flatten(2)  # (B, N, heads · N)
+        shares = mean_patch(asking, seen).unflatten(1, (encoder.config.heads, -1))
     return shares.unflatten(2, (grid.rows, grid.columns))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision.evaluate.features import batches
+from vision.evaluate.gaps import split_gaps
 from vision.evaluate.tables import table
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.tokenizer import Tokenizer, VisualTokenizer
@@ -19,7 +20,7 @@ from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 class CodebookHealth:
     """Use of K codes over the patches of some images."""
 
-    counts: Tensor  # (K,) long: patches of each code
+    counts: Tensor  # (K,) long: observed patches of each code
 
     @property
     def num_codes(self) -> int:
@@ -74,28 +75,36 @@ class CodebookHealth:
 def codebook_health(
     tokenizer: VisualTokenizer, images: Tensor | Iterable[Tensor], *, batch_size: int = 256
 ) -> CodebookHealth:
-    """Count the codes of images (n, C, H, W), or of batches of them, where the tokenizer is."""
+    """Count the codes of images (n, C, H, W), NaN = not observed, or of batches of them, where the tokenizer is."""
     device = next(tokenizer.parameters()).device
     counts = torch.zeros(tokenizer.num_codes, dtype=torch.long)
     for batch in batches(images, batch_size):
-        codes = tokenizer.codes(batch.to(device)).flatten().cpu()
-        counts += torch.bincount(codes, minlength=tokenizer.num_codes)
+        codes = observed_codes(tokenizer, batch.to(device)).cpu()
+        counts += torch.bincount(codes[codes >= 0], minlength=tokenizer.num_codes)
     return CodebookHealth(counts)
+
+
+def observed_codes(tokenizer: VisualTokenizer, images: Tensor) -> Tensor:
+    """Images (B, C, H, W), NaN = not observed -> codes (B, N) long, -1 where nothing of the patch was observed."""
+    images, pixels, seen = split_gaps(images, tokenizer.patch_size)
+    codes = tokenizer.codes(images, pixels)
+    return codes if seen is None else codes.masked_fill(~seen, -1)
 
 
 @torch.no_grad()
 def codes_and_closeness(tokenizer: VisualTokenizer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (B, C, H, W) -> codes (B, N) long, and how well each fits (B, N), the larger the better.
+    """Images (B, C, H, W) -> codes as :func:`observed_codes`, and how well each fits (B, N), the larger the better.
 
     The cosine to the code's vector (VQ-KD), or the code's probability (dVAE); 0 for any other tokenizer.
     """
+    images, pixels, seen = split_gaps(images, tokenizer.patch_size)
     if isinstance(tokenizer, Tokenizer):
-        vectors = F.normalize(tokenizer.encode(images).float(), dim=-1)
+        vectors = F.normalize(tokenizer.encode(images, pixels).float(), dim=-1)
         codes = tokenizer.codebook.assign(vectors)[..., 0]
-        rows = F.embedding(codes, tokenizer.codebook.weight[0])
-        return codes, (vectors * rows).sum(dim=-1)
-    if isinstance(tokenizer, DiscreteVAE):
-        best = tokenizer.encode(images).float().softmax(dim=-1).max(dim=-1)
-        return best.indices, best.values
-    codes = tokenizer.codes(images)
-    return codes, torch.zeros(codes.shape, device=codes.device)
+        closeness = (vectors * F.embedding(codes, tokenizer.codebook.weight[0])).sum(dim=-1)
+    elif isinstance(tokenizer, DiscreteVAE):
+        closeness, codes = tokenizer.encode(images, pixels).float().softmax(dim=-1).max(dim=-1)
+    else:
+        codes = tokenizer.codes(images, pixels)
+        closeness = torch.zeros(codes.shape, device=codes.device)
+    return codes if seen is None else codes.masked_fill(~seen, -1), closeness

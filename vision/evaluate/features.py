@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vision.errors import InputError
 from vision.evaluate.config import Pooling
+from vision.evaluate.gaps import mean_patch, nan_if_unseen, split_gaps
 from vision.nn.vit import VisionTransformer
 
 
@@ -26,11 +27,11 @@ def extract_features(
 
     DINO probes ViT-S by the CLS tokens of the last 4 blocks (``pooling="cls"``, ``last_blocks=4``) and ViT-B by
     the last CLS beside the mean patch (``"cls+mean"``); k-NN takes the last CLS. MAE has no use for CLS:
-    ``"mean"``.
+    ``"mean"``, over the patches that were observed. An image without any has NaN in place of features.
 
     Parameters
     ----------
-    images : (n, C, H, W), normalised as in training, or an iterable of batches of them.
+    images : (n, C, H, W), normalised as in training, NaN = not observed; or an iterable of batches of them.
     pooling : what is said about an image: CLS, the mean of its patches, or one after the other.
     last_blocks : of as many blocks, the earliest first, each through the final norm; F is proportional.
     batch_size : images at once where ``images`` is one tensor.
@@ -58,18 +59,19 @@ def extract_features(
 
 
 def pooled_features(encoder: VisionTransformer, images: Tensor, pooling: Pooling, last_blocks: int = 1) -> Tensor:
-    """Images (B, C, H, W) -> (B, F), with gradient, in whatever mode the encoder is."""
+    """Images (B, C, H, W), NaN = not observed -> (B, F), with gradient, in whatever mode the encoder is."""
     depth = encoder.config.depth
     wanted = range(depth - last_blocks + 1, depth + 1)
-    grid = encoder.grid(images)
-    encoded = encoder.encode([encoder.embed(images)], [grid], layers=tuple(wanted))[0]
+    images, pixels, seen = split_gaps(images, encoder.config.patch_size)
+    tokens = encoder.embed(images, pixels)
+    encoded = encoder.encode([tokens], [encoder.grid(images)], [seen], layers=tuple(wanted))[0]
     parts: list[Tensor] = []
     for number in wanted:
         if pooling != "mean":
             parts.append(encoder.norm(encoded.cls_layers[number]))
         if pooling != "cls":
-            parts.append(encoder.norm(encoded.layers[number]).mean(dim=1))
-    return torch.cat(parts, dim=-1)
+            parts.append(mean_patch(encoder.norm(encoded.layers[number]), seen))
+    return nan_if_unseen(torch.cat(parts, dim=-1), seen)
 
 
 def check_pooling(encoder: VisionTransformer, pooling: Pooling, last_blocks: int = 1) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from vision.evaluate.config import FinetuneConfig
 from vision.evaluate.features import check_pooling
+from vision.evaluate.gaps import mean_patch, nan_if_unseen, split_gaps
 from vision.evaluate.tables import check_labels, table
 from vision.nn.vit import VisionTransformer
 from vision.schedule import CosineSchedule
@@ -28,12 +29,14 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Tensor, /) -> Tensor:
-        """Numbers (B,) long -> images (B, C, H, W)."""
+        """Numbers (B,) long -> images (B, C, H, W), NaN = not observed."""
         ...
 
 
 class Classifier(nn.Module):
     """An encoder and a linear classifier. Images (B, C, H, W) -> logits (B, classes).
+
+    What is NaN was not observed and takes no part; an image without any observed patch has NaN for logits.
 
     With pooling "mean", the default, the patches are averaged first and normed then, and the encoder has no final norm
     (MAE's and BEiT's ``fc_norm``); with "cls" the classifier reads the normed CLS token.
@@ -60,11 +63,11 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        encoded = self.encoder(images)
-        if self.is_mean:
-            return self.head(self.norm(encoded.patches.mean(dim=1)))
-        assert encoded.cls is not None  # the constructor asks for it
-        return self.head(encoded.cls)
+        images, pixels, seen = split_gaps(images, self.encoder.config.patch_size)
+        encoded = self.encoder(images, pixels)
+        pooled = self.norm(mean_patch(encoded.patches, seen)) if self.is_mean else encoded.cls
+        assert pooled is not None  # the constructor asks for CLS
+        return nan_if_unseen(self.head(pooled), seen)
 
 
 @dataclass(frozen=True)
@@ -106,14 +109,15 @@ def finetune(
 
     Parameters
     ----------
-    train, test : images, normalised as in pre-training; labels long (n,) and (m,).
+    train, test : images, normalised as in pre-training, NaN = not observed; labels long (n,) and (m,).
     augment : batch (B, C, H, W) on the device -> what is trained on; None = as they are.
     on_epoch : told the epoch, from 1, and its mean loss.
 
     Raises
     ------
     ValueError : labels do not fit, or the pooling asks for a CLS token that is not there.
-    FloatingPointError : the loss is not a number.
+    FloatingPointError : the loss is not a number, as where nothing was observed of an image of ``train``; leave
+        such images out. Of ``test`` they count as wrong.
     """
     config = config or FinetuneConfig()
     for name, images, labels in (("the training set", train, train_labels), ("the test set", test, test_labels)):
@@ -146,7 +150,7 @@ def finetune(
             optimizer.step()
             total += loss.detach()
             step += 1
-        losses.append(float(total) / (len(train) // batch_size))  # the one synchronisation of an epoch
+        losses.append(float(total) / (len(train) // batch_size))
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
         accuracies.append(accuracy_of(classifier, test, test_labels, batch_size, device))
@@ -195,9 +199,10 @@ def epoch_batches(num_images: int, batch_size: int, generator: torch.Generator) 
 def accuracy_of(
     classifier: nn.Module, images: Images, labels: Tensor, batch_size: int, device: torch.device | str
 ) -> float:
-    """The share of images whose class is named; the classifier is in eval mode afterwards."""
+    """The share of images whose class is named, no class by NaN; the classifier is in eval mode afterwards."""
     classifier.eval()
     right = torch.zeros((), dtype=torch.long, device=device)
     for chosen in torch.arange(len(images)).split(batch_size):
-        right += (classifier(images[chosen].to(device)).argmax(dim=1) == labels[chosen].to(device)).sum()
+        best = classifier(images[chosen].to(device)).max(dim=1)
+        right += ((best.indices == labels[chosen].to(device)) & ~best.values.isnan()).sum()
     return int(right) / len(images)

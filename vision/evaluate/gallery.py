@@ -94,7 +94,7 @@ def code_gallery(
 
     Parameters
     ----------
-    images : normalised as in training; they stay in memory, so some thousands.
+    images : normalised as in training, NaN = not observed; they stay in memory, so some thousands.
     max_codes : shown; all used ones of a large codebook make a large page.
     context : patches shown around each, on every side.
     mean, std : undo the normalisation, see :func:`~vision.evaluate.pictures.to_pictures`.
@@ -106,12 +106,13 @@ def code_gallery(
     start = 0
     for batch in images.split(batch_size):
         codes, closeness = (part.flatten().cpu() for part in codes_and_closeness(tokenizer, batch.to(device)))
-        counts += torch.bincount(codes, minlength=tokenizer.num_codes)
         places = torch.arange(start, start + len(codes))  # of a patch among all patches of all images
-        pooled = [torch.cat(pair) for pair in zip(kept, (codes, closeness, places), strict=True)]
+        start += len(codes)
+        new = [part[codes >= 0] for part in (codes, closeness, places)]
+        counts += torch.bincount(new[0], minlength=tokenizer.num_codes)
+        pooled = [torch.cat(pair) for pair in zip(kept, new, strict=True)]
         nearest = nearest_of_each(pooled[0], pooled[1], per_code)
         kept = (pooled[0][nearest], pooled[1][nearest], pooled[2][nearest])
-        start += len(codes)
     used = int((counts > 0).sum())
     shown = counts.argsort(descending=True, stable=True)[: min(max_codes, used)].tolist()
     rows = {}

@@ -16,7 +16,9 @@ VARIANCE_EPS = 1e-6  # as in vision.targets.normalise_patches
 def fill_in(
     images: Tensor, predicted: Tensor, index: Tensor, grid: PatchGrid, *, is_normalised: bool = False
 ) -> Tensor:
-    """Images (B, C, H, W) with predicted patches (B, M, P) at their places ``index`` (B, M) long.
+    """Images (B, C, H, W), NaN = not observed, with predicted patches (B, M, P) at their places ``index`` (B, M) long.
+
+    What was not observed stays NaN.
 
     ``is_normalised``: what was predicted is a patch with mean 0 and variance 1 (MAE's normalised pixels); it gets the
     mean and the spread of the true patch, for the model never says them. Without that the picture is noise.
@@ -26,9 +28,12 @@ def fill_in(
     predicted = predicted.to(patches.dtype)
     if is_normalised:
         truth = patches.gather(1, place)
-        spread = (truth.var(dim=-1, keepdim=True) + VARIANCE_EPS).sqrt()
-        predicted = predicted * spread + truth.mean(dim=-1, keepdim=True)
-    return grid.unpatchify(patches.scatter(1, place, predicted), images.shape[1])
+        mean = truth.nanmean(dim=-1, keepdim=True)
+        freedom = (~truth.isnan()).sum(dim=-1, keepdim=True).sub(1).clamp(min=1)
+        variance = (truth - mean).square().nansum(dim=-1, keepdim=True) / freedom
+        predicted = predicted * (variance + VARIANCE_EPS).sqrt() + mean
+    filled = grid.unpatchify(patches.scatter(1, place, predicted), images.shape[1])
+    return filled.masked_fill(images.isnan(), torch.nan)
 
 
 def hide(images: Tensor, hidden: Tensor, grid: PatchGrid) -> Tensor:

@@ -68,7 +68,8 @@ def segment(
 
     Parameters
     ----------
-    train, test : images (n, C, H, W) by number, normalised as in pre-training.
+    train, test : images (n, C, H, W) by number, normalised as in pre-training. NaN = not observed: such pixels do not
+        count if their class is ``ignore``.
     train_masks, test_masks : classes (n, H, W) integers from 0 on.
     ignore : the class of pixels that do not count.
     names : of the classes; None = their numbers.

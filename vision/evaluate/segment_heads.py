@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision.evaluate.config import SegmentConfig
+from vision.evaluate.gaps import split_gaps
 from vision.nn.vit import VisionTransformer
 
 POOLED = (1, 2, 3, 6)  # cells a side of the pooled context, UPerNet's
@@ -68,7 +69,7 @@ class UPerHead(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """An encoder and a segmentation head. Images (B, C, H, W) -> logits (B, classes, H, W).
+    """An encoder and a segmentation head. Images (B, C, H, W), NaN = not observed -> logits (B, classes, H, W).
 
     The linear head reads the last block's normed patches; the pyramid the patches after each quarter of the
     blocks, as they are. A frozen encoder stays in eval mode and gets no gradient.
@@ -96,8 +97,9 @@ class Segmenter(nn.Module):
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         """Maps (B, D, R, C) of the patches."""
-        grid = self.encoder.grid(images)
-        encoded = self.encoder.encode([self.encoder.embed(images)], [grid], layers=self.blocks)[0]
+        images, pixels, seen = split_gaps(images, self.encoder.config.patch_size)
+        grid, tokens = self.encoder.grid(images), self.encoder.embed(images, pixels)
+        encoded = self.encoder.encode([tokens], [grid], [seen], layers=self.blocks)[0]
         parts = [encoded.layers[number] for number in self.blocks] or [encoded.patches]
         return [part.transpose(1, 2).unflatten(2, (grid.rows, grid.columns)) for part in parts]
 

@@ -6,8 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from fintok.cli import run
+from vision.commands.reading import inputs_of, open_shown
+from vision.train.artifacts import open_encoder
 
 
 def call(*words):
@@ -60,6 +63,34 @@ def test_an_evaluation_leaves_its_figures_and_pictures(train, data, tmp_path, ca
     for name in ("codebook.html", "attention.png", "reconstruction.png"):
         assert (out / name).stat().st_size > 0
         assert f"wrote {out / name}" in printed
+
+
+def test_what_was_not_observed_changes_no_feature_and_no_figure(train, data, tmp_path, capsys):
+    images = np.load(data / "panel.npy")
+    images[7] = np.nan
+    np.savez(tmp_path / "gaps.npz", images=images, labels=np.arange(16) % 2)
+    model = train("vqkd", "panel")
+    words = ["--model", train("mae", "panel"), "--data", tmp_path / "gaps.npz"]
+    call("features", *words, "--out", tmp_path / "f.npy")
+    assert "nothing was observed of 1 of them: their features are NaN" in capsys.readouterr().out
+    features = np.load(tmp_path / "f.npy")
+    assert np.isnan(features).all(axis=1).nonzero()[0].tolist() == [7]
+    encoder, extra = open_encoder(train("mae", "panel"))
+    shown = open_shown(tmp_path / "gaps.npz", inputs_of(tmp_path, extra))
+    observed = torch.from_numpy(~np.isnan(images[3]).any(axis=0))[None]
+    with torch.no_grad():
+        patches = encoder(shown[torch.tensor([3])].nan_to_num(), observed).patches[0]
+    seen = encoder.grid(observed).pool_any(observed)[0]
+    assert int(seen.sum()) == 23
+    np.testing.assert_allclose(features[3], patches[seen].mean(dim=0), atol=1e-5)
+    tasks = "knn linear pixels finetune attention reconstruction --linear.epochs 1 --finetune.epochs 1 --device cpu"
+    every = ("--test", tmp_path / "gaps.npz", "--linear.holdout-ratio", ".2", "--out", tmp_path / "e")
+    call("evaluate", *words, *every, "--task", *tasks.split())
+    assert "left out 1 of the 16 images, of which nothing was observed" in capsys.readouterr().err
+    results = json.loads((tmp_path / "e" / "results.json").read_text())
+    assert (results["training_images"], results["test_images"]) == (15, 15)
+    call("evaluate", "--model", model, *words[2:], "--test", words[3], "--out", tmp_path / "c", "--task", "codebook")
+    assert "Codebook on 359 patches" in capsys.readouterr().out  # 15 images of 24, and one was not observed
 
 
 def test_test_images_are_those_given_and_the_floor_is_an_untrained_network(train, data, tmp_path, refuse):

@@ -31,6 +31,19 @@ def images() -> Tensor:
 
 
 @pytest.fixture
+def gappy(images) -> tuple[Tensor, Tensor]:
+    """(images with NaN, observed patches (6, 20)): of image 1 the right two columns are missing, of image 2 all."""
+    gappy = images.clone()
+    gappy[0, 1, 0, 0] = torch.nan  # one channel of one pixel
+    gappy[1, :, :, 9:] = torch.nan
+    gappy[2] = torch.nan
+    seen = torch.ones(6, 4, 5, dtype=torch.bool)
+    seen[1, :, 3:] = False
+    seen[2] = False
+    return gappy, seen.flatten(1)
+
+
+@pytest.fixture
 def blobs() -> Callable[..., tuple[Tensor, Tensor]]:
     """(features (n, F), labels (n,)): a cloud per class, the same centres for every seed."""
 

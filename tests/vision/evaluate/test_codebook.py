@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from vision.config import CodebookConfig, ViTConfig
-from vision.evaluate.codebook import CodebookHealth, codebook_health, codes_and_closeness
+from vision.evaluate.codebook import CodebookHealth, codebook_health, codes_and_closeness, observed_codes
 from vision.evaluate.gallery import FRAME, code_gallery, nearest_of_each
 from vision.nn.tokenizer import Tokenizer
 
@@ -45,6 +45,22 @@ def test_codes_are_counted_over_all_batches(tokenizer, images):
     assert torch.equal(codebook_health(tokenizer, images, batch_size=4).counts, expected)
     assert torch.equal(codebook_health(tokenizer, [images[:1], images[1:]]).counts, expected)
     assert int((expected > 0).sum()) > 1
+
+
+def test_patches_that_were_not_observed_have_no_code(tokenizer, images, gappy):
+    with_gaps, seen = gappy
+    expected = tokenizer.codes(images, ~with_gaps.isnan().any(dim=1)).masked_fill(~seen, -1)
+    assert torch.equal(observed_codes(tokenizer, with_gaps), expected)
+    codes, closeness = codes_and_closeness(tokenizer, with_gaps)
+    assert torch.equal(codes, expected)
+    assert closeness[seen].isfinite().all()
+    counts = torch.bincount(expected[seen], minlength=12)
+    assert torch.equal(codebook_health(tokenizer, with_gaps, batch_size=4).counts, counts)
+    whole, in_parts = (code_gallery(tokenizer, with_gaps, per_code=99, batch_size=size) for size in (6, 2))
+    assert torch.equal(whole.health.counts, counts)
+    assert all(np.array_equal(whole.rows[code], in_parts.rows[code]) for code in whole.rows)
+    widths = {code: (row.shape[1] + 3) // 75 for code, row in whole.rows.items()}  # thumbnails of 72 pixels, gaps of 3
+    assert widths == {code: int(counts[code]) for code in whole.rows}
 
 
 def test_closeness_is_the_cosine_to_the_code(tokenizer, images):

@@ -37,6 +37,20 @@ def test_batches_and_mode_change_nothing(make_encoder, images):
     assert not whole.requires_grad
 
 
+@pytest.mark.parametrize("observed_channel", [False, True])
+def test_what_was_not_observed_is_neither_attended_to_nor_averaged(make_encoder, images, gappy, observed_channel):
+    encoder = make_encoder(observed_channel=observed_channel)
+    with_gaps, seen = gappy
+    with torch.no_grad():
+        encoded = encoder(images, ~with_gaps.isnan().any(dim=1))
+    mean = torch.stack([patches[is_seen].mean(dim=0) for patches, is_seen in zip(encoded.patches, seen, strict=True)])
+    features = extract_features(encoder, with_gaps, pooling="cls+mean", batch_size=4)
+    assert features[2].isnan().all()  # nothing of it was observed
+    rest = [0, 1, 3, 4, 5]
+    assert torch.allclose(features[rest], torch.cat([encoded.cls, mean], dim=1)[rest], atol=1e-5)
+    assert extract_features(encoder, with_gaps[2:3]).isnan().all()
+
+
 def test_what_cannot_be_asked_is_refused(make_encoder, images):
     with pytest.raises(ValueError, match="needs a CLS token, which this encoder lacks"):
         extract_features(make_encoder(has_cls=False), images, pooling="cls+mean")

@@ -5,7 +5,7 @@ import torch
 
 from vision.config import NEEDS
 from vision.evaluate.config import FinetuneConfig, finetune_pooling
-from vision.evaluate.finetune import Classifier, finetune, layer_groups
+from vision.evaluate.finetune import Classifier, accuracy_of, finetune, layer_groups
 
 QUICK = FinetuneConfig(epochs=3, batch_size=32, learning_rate=2e-2, warmup_epochs=0.5, drop_path=0.0)
 
@@ -71,6 +71,20 @@ def test_the_mean_patch_is_normed_after_pooling(make_encoder, images):
     normed = torch.nn.functional.layer_norm(states.mean(dim=1), (32,), eps=1e-6)
     assert torch.allclose(classifier(images), classifier.head(normed), atol=1e-4)
     assert all(p.grad is not None for p in _with_gradients(classifier, images))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_classifier_knows_nothing_of_what_was_not_observed(pooling, make_encoder, images, gappy):
+    encoder, (with_gaps, seen) = make_encoder(), gappy
+    classifier = Classifier(encoder, 2, FinetuneConfig(drop_path=0.0, pooling=pooling)).eval()
+    torch.nn.init.normal_(classifier.head.weight)
+    encoded = classifier.encoder(images, ~with_gaps.isnan().any(dim=1))
+    pooled = classifier.norm(encoded.patches[1][seen[1]].mean(dim=0)) if pooling == "mean" else encoded.cls[1]
+    logits = classifier(with_gaps)
+    assert torch.allclose(logits[1], classifier.head(pooled), atol=1e-4)
+    assert logits[2].isnan().all()
+    named = logits.argmax(dim=1)  # 0 of NaN
+    assert accuracy_of(classifier, with_gaps, named, 4, "cpu") == 5 / 6
 
 
 def _with_gradients(classifier, images):

@@ -70,6 +70,22 @@ def test_maps_are_the_shares_of_the_patches_in_what_cls_gets(options, make_encod
     assert (total < 1.0).all() if encoder.config.has_cls else torch.allclose(total, torch.ones(6, 2))
 
 
+@pytest.mark.parametrize("has_cls", [True, False])
+def test_patches_that_were_not_observed_get_no_attention_and_do_not_ask(has_cls, make_encoder, gappy):
+    encoder, (with_gaps, seen) = make_encoder(has_cls=has_cls), gappy
+    maps = attention_maps(encoder, with_gaps).flatten(2)
+    assert maps.isfinite().all()
+    assert not maps.transpose(1, 2)[~seen].any()
+    cut = PatchGrid(4, 3, 2, 3)  # what was observed of image 1 is an image of its own, but for the positions
+    tokens = encoder.positions(encoder.embed(with_gaps.nan_to_num()), GRID)[1:2, seen[1]]
+    asked = []
+    encoder.blocks[-1].attention.register_forward_pre_hook(lambda _, inputs: asked.append(inputs))
+    encoder._through_blocks([tokens], [encoder.segment(1, cut, None)], ())
+    weights = encoder.blocks[-1].attention.weights(*asked[0])[0][0]
+    expected = weights[:, 0, 1:] if has_cls else weights.mean(dim=1)
+    assert torch.allclose(maps[1][:, seen[1]], expected, atol=1e-5)
+
+
 def test_an_attention_picture_has_a_column_per_head_and_axial_attention_has_none(make_encoder, images):
     picture = attention_picture(make_encoder(), images[:2])
     assert picture.shape == (2 * (8 + 2) - 2, 4 * (15 + 2) - 2, 3)
@@ -91,6 +107,19 @@ def test_predicting_the_truth_gives_the_image_back(is_normalised, images):
     assert torch.equal(zeros[~hidden], patches[~hidden])
     level = patches[hidden].mean(dim=-1, keepdim=True) if is_normalised else torch.zeros(1)
     assert torch.allclose(zeros[hidden], level.expand_as(zeros[hidden]), atol=1e-6)
+
+
+def test_the_scale_of_a_patch_is_that_of_its_observed_pixels(images):
+    gappy = images.clone()
+    gappy[0, :, :, 1] = torch.nan  # a column of pixels in every patch on the left
+    gappy[1] = torch.nan
+    index = torch.zeros(6, 1, dtype=torch.long)
+    zeros = torch.zeros(6, 1, 18)
+    filled = fill_in(gappy, zeros + 1.0, index, GRID, is_normalised=True)
+    assert torch.equal(filled.isnan(), gappy.isnan())
+    observed = images[0, :, :2, [0, 2]]
+    expected = observed.mean() + observed.std()
+    assert torch.allclose(filled[0, :, :2, [0, 2]], expected.expand(3, 2, 2), atol=1e-5)
 
 
 def test_a_reconstruction_shows_what_was_seen_rebuilt_and_there(images):

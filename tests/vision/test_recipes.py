@@ -1,5 +1,6 @@
 """Every recipe of configs/vision names its method, and network and views can be built of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
 from vision.recipes import find_recipe, recipes_folder
 from vision.train.inputs import Inputs, fit_encoder
+from vision.train.optim import make_optimizer
 from vision.train.run import build
 
 RECIPES = sorted(recipes_folder().rglob("*.yaml"))
@@ -52,7 +54,19 @@ def test_each_paper_clips_and_scales_its_rate_in_its_own_way(recipe, clip, norm,
     assert (optim.clip_norm, optim.reference_batch, optim.scaling) == (norm, reference, scaling)
     assert norm is None or optim.clip == clip
     has_shape_rule = recipe.split("-")[0] in ("mae", "dino", "ibot", "dinov2")  # tokens decay; others' code exempts CLS
-    assert optim.undecayed == (() if has_shape_rule else ("cls_token",))
+    exempt = ("cls_token", "positions") if recipe == "vqkd-base" else ("cls_token",)  # BEiT and SimMIM have no table
+    assert optim.undecayed == (() if has_shape_rule else exempt)
+
+
+def test_no_table_of_positions_decays_where_the_official_code_exempts_it():
+    config = load_yaml(PretrainConfig, find_recipe("paper/vqkd-base"))
+    encoder = replace(config.encoder, dim=16, depth=1, heads=2)
+    method = METHODS["vqkd"](encoder, config.vqkd, VisionTransformer(encoder))
+    optimizer = make_optimizer(method.parameters_to_train(), config.optim)
+    decayed = {id(part) for group in optimizer.param_groups if group["is_decayed"] for part in group["params"]}
+    tables = [parameter for name, parameter in method.named_parameters() if "positions" in name]
+    assert len([table for table in tables if table.requires_grad]) == 2  # of the encoder and of the decoder
+    assert not decayed & set(map(id, tables))
 
 
 def test_every_method_has_a_recipe_for_small_data():

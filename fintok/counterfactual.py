@@ -67,7 +67,7 @@ class Counterfactual:
         import polars as pl
 
         numbers = {name: getattr(self, name) for name in ("seen", "expected", "deviation", "distance")}
-        table = pl.DataFrame({"date": self.dates, **numbers})
+        table = pl.DataFrame({"date": self.dates.astype("datetime64[us]"), **numbers})
         return table.with_columns(pl.col("seen", "distance").fill_nan(None))
 
     def to_pandas(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,17 @@ def write_table(table: pl.DataFrame, path: str | Path, *, overwrite: bool = Fals
     return write_bytes(buffer.getbuffer(), path)
 
 
-def read_table(path: str | Path) -> pl.DataFrame:
-    """A table that :func:`write_table` wrote. Raises :class:`InputError` where it is something else."""
+def read_table(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
+    """A table that :func:`write_table` wrote; in CSV, columns of `text` are not read as numbers (symbols: 000001).
+
+    Raises :class:`InputError` where it is something else.
+    """
     import polars as pl
 
     path = Path(path)
     try:
         return (
-            pl.read_csv(path, try_parse_dates=True)
+            pl.read_csv(path, try_parse_dates=True, schema_overrides=dict.fromkeys(text, pl.String))
             if path.suffix.lower() == ".csv"
             else pl.read_parquet(path)
         )

@@ -88,7 +88,7 @@ class PanelHealth:
         return pl.DataFrame(
             {
                 "kind": self.findings.kind.tolist(),
-                "date": self.panel.dates[self.findings.row],
+                "date": self.panel.dates[self.findings.row].astype("datetime64[us]"),
                 "symbol": names,
                 "days": self.findings.days,
             },

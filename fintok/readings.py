@@ -96,7 +96,7 @@ class Readings:
         numbers = {"return": self.panel.returns, **{name: getattr(self, name) for name in _FIELDS}}
         return pl.DataFrame(
             {
-                "date": pl.Series(self.panel.dates[rows]),
+                "date": self.panel.dates[rows].astype("datetime64[us]"),
                 "symbol": pl.Series(self.panel.assets, dtype=pl.String).gather(columns),
                 **{
                     name: pl.Series(values[rows, columns].astype(np.float32), nan_to_null=True)

@@ -49,7 +49,7 @@ class SimulatedPanel(NamedTuple):
         num_days, num_assets = self.panel.returns.shape
         return pl.DataFrame(
             {
-                "date": np.repeat(self.panel.dates, num_assets),
+                "date": np.repeat(self.panel.dates.astype("datetime64[us]"), num_assets),
                 "symbol": list(self.panel.assets) * num_days,
                 "regime": np.repeat(np.array(REGIMES)[self.regimes], num_assets),
                 "fault": pl.Series(fault.ravel().tolist(), dtype=pl.String),

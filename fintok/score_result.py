@@ -240,7 +240,7 @@ class Scores:
         day, asset = self._rows()
         return pl.DataFrame(
             {
-                "date": pl.Series(self.dates[day].astype("datetime64[us]")),
+                "date": self.dates[day].astype("datetime64[us]"),
                 "symbol": pl.Series(self.assets, dtype=pl.String).gather(asset),
                 "score": pl.Series(self.score[day, asset], nan_to_null=True),
                 "p_value": pl.Series(self.p_value[day, asset], nan_to_null=True),

@@ -126,7 +126,7 @@ class Tokens:
         names = pl.Series("symbol", self.assets, dtype=pl.String)
         return pl.DataFrame(
             {
-                "date": self.dates[rows],
+                "date": self.dates[rows].astype("datetime64[us]"),
                 "symbol": names.gather(columns),
                 "code": self.codes[rows, columns],
                 "word": self.words[rows, columns],

@@ -73,7 +73,8 @@ def score(
         say_table(scores.summary())
     else:
         table = _after(table, earlier)
-        print(f"{len(table) - len(earlier):,} rows after {earlier['date'].max()} added to {len(earlier):,}")
+        since = f"after {earlier['date'].max()} " if len(earlier) else ""
+        print(f"{len(table) - len(earlier):,} rows {since}added to {len(earlier):,}")
     say_wrote(write_table(table, out, overwrite=overwrite or append))
     if append and scorer.readings is not None:
         say_wrote(write_table(scorer.readings.to_polars(), kept, overwrite=True))
@@ -84,7 +85,7 @@ def _earlier(out: Path) -> pl.DataFrame:
     """The scores in a file. Raises InputError for a table of something else."""
     from fintok.score_result import COLUMNS
 
-    table = read_table(out)
+    table = read_table(out, text=("symbol", "reason"))
     if table.columns != list(COLUMNS):
         raise InputError(f"{out} cannot be appended to: it holds {table.columns}, scores are {list(COLUMNS)}")
     return table
@@ -94,5 +95,7 @@ def _after(table: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
     """``earlier`` followed by the rows of ``table`` whose date lies after its last."""
     import polars as pl
 
+    if not len(earlier):
+        return table
     earlier = earlier.cast(table.schema)
     return pl.concat([earlier, table.filter(pl.col("date") > earlier["date"].max())])

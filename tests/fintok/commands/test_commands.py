@@ -53,6 +53,35 @@ def test_scores_are_appended_after_the_last_date(trained, tmp_path, prices, caps
     assert not (tmp_path / "whole.readings.parquet").exists()
 
 
+def test_symbols_that_look_like_numbers_stay_as_they_are(trained, tmp_path, prices):
+    out = tmp_path / "daily.csv"
+    words = ["score", "--model", trained / "model", "--out", out, "--append", "--panel"]
+    for num_days in (30, 400, 480):
+        source = tmp_path / f"{num_days}.parquet"
+        prices().head(num_days).rename({f"S{i}": f"{i:06}" for i in range(6)}).write_parquet(source)
+        assert run([str(word) for word in [*words, source]]) == 0
+    symbols = pl.read_csv(out, schema_overrides={"symbol": pl.String})["symbol"]
+    assert set(symbols) == {f"{i:06}" for i in range(6)}
+
+
+def test_rows_are_added_to_a_table_without_any(trained, tmp_path, prices, capsys):
+    words = ["score", "--model", trained / "model", "--out", tmp_path / "daily.parquet", "--append", "--panel"]
+    for num_days in (1, 480):
+        source = tmp_path / f"{num_days}.parquet"
+        prices().head(num_days).write_parquet(source)
+        assert run([str(word) for word in [*words, source]]) == 0
+    assert "rows added to 0" in capsys.readouterr().out
+    assert len(pl.read_parquet(tmp_path / "daily.parquet")) > 2000
+
+
+def test_tokens_and_scores_are_joined_by_date_and_symbol(trained, tmp_path):
+    for command in ("tokenize", "score"):
+        words = [command, "--model", trained / "model", "--panel", trained / "prices.parquet"]
+        assert run([*map(str, words), "--out", str(tmp_path / f"{command}.parquet")]) == 0
+    tokens, scores = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("tokenize", "score"))
+    assert len(tokens.join(scores, on=["date", "symbol"])) == len(tokens)
+
+
 def test_an_added_day_is_all_that_the_model_reads(trained, tmp_path, prices, monkeypatch):
     from fintok.bundle import Bundle
 

@@ -60,7 +60,7 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     symbol = symbol or _find_symbol(table.frame, rest, has_price=found_price is not None)
     is_counter = plain(names[0]) in _COUNTERS
     inside = [name for name in rest if name not in table.partitions and not (is_counter and name == names[0])]
-    if symbol is None and inside and all(plain(name) in _OF_ONE_ASSET for name in inside):
+    if symbol is None and _is_of_one_asset({plain(name) for name in inside}):
         if FILE not in schema:
             raise InputError(
                 f"{source}: one asset (columns {listed(names)}); fintok learns from how assets move together "
@@ -84,6 +84,11 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     found = {_FIELD_NAMES[plain(name)]: name for name in reversed(rest) if plain(name) in _FIELD_NAMES}
     fields = {name: found[name] for name in FIELDS if name in found}
     return Columns(date, symbol, found_price, fields, ())
+
+
+def _is_of_one_asset(names: set[str]) -> bool:
+    """Whether a wide table's columns are one asset's bar: nothing else, or three of its parts beside whatever."""
+    return bool(names) and (names <= _OF_ONE_ASSET or len(names & set(FIELDS)) >= 3)
 
 
 def _first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:

@@ -100,6 +100,14 @@ def test_a_folder_with_one_file_per_symbol_takes_the_files_names(long, expected,
     assert_is(read_panel(tmp_path), expected)
 
 
+def test_files_of_one_symbol_each_may_hold_more_than_the_bar(long, expected, tmp_path):
+    for symbol in SYMBOLS:
+        bars = long.filter(pl.col("symbol") == symbol).drop("symbol").rename({"date": "Date", "close": "Close"})
+        bars = bars.with_columns(Open=1.0, High=1.0, Low=1.0, Volume=5, Dividends=0.0, splits=0.0)
+        bars.write_csv(tmp_path / f"{symbol}.csv")
+    assert_is(read_panel(tmp_path), expected)
+
+
 def test_wide_parts_may_hold_different_assets(wide, expected, tmp_path):
     wide[:4].drop("CCC").write_parquet(tmp_path / "1.parquet")
     wide[4:].write_parquet(tmp_path / "2.parquet")

@@ -46,6 +46,11 @@ FAULTY_FILES = {
         b"date,open,high,low,close\n2020-01-01,1,1,1,1\n",
         "one asset .*add a symbol column",
     ),
+    "one asset's bars and more": (
+        "p.csv",
+        b"Date,Open,High,Low,Close,Volume,VWAP,Number of trades\n2020-01-01,1,1,1,1,9,1,2\n",
+        "one asset .*add a symbol column",
+    ),
     "only missing": ("p.csv", b"date,A,B\n2020-01-01,,\n", "every price is missing"),
     "no price": (
         "p.csv",

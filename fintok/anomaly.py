@@ -1,12 +1,13 @@
 """Anomaly scores: how strange each asset's newest days are, given the other assets and its own past."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.calibration import calibrate
+from fintok.calibration import calibrate, require_scores
 from fintok.cells import marked_cells
 from fintok.checks import CHECKS, run_checks
 from fintok.errors import InputError
@@ -76,7 +77,7 @@ class AnomalyScorer(Estimator):
         `score`). `y` is ignored. Raises InputError for a parameter out of range.
         """
         self._check_parameters()
-        if panel is not None and not isinstance(panel, Panel):
+        if panel is not None and not self._takes_panel(panel, is_fit=True):
             return self._fit_features(read_features(self, panel, is_fit=True).values)
         self.tails_ = standard_tails()
         self.fitted_on_ = "standard"
@@ -110,11 +111,12 @@ class AnomalyScorer(Estimator):
         Scores are NaN where there is no token (not observed, or too little history); p-values start once the
         window holds 1,000 scores, and nothing alerts by score before that.
         """
-        if not isinstance(panel, Panel):
+        if not self._takes_panel(panel):
             return self._score_features(read_features(self, panel, is_fit=False).values)
         self._require_fit()
-        if self.fitted_on_ == "features":
-            raise InputError("this AnomalyScorer was fitted on features: score features, or fit(panel) first")
+        self._check_parameters()
+        groups = group_names(self.groups, panel.assets)
+        require_scores(groups, self.days)
         left_out = None if errors is None else marked_cells(errors, panel)
         found = self._evidence(panel)
         statistics = found.statistics
@@ -124,7 +126,7 @@ class AnomalyScorer(Estimator):
             score,
             self.alarms_per_1000 / 1000.0,
             days=self.days,
-            groups=group_names(self.groups, panel.assets),
+            groups=groups,
             left_out=left_out,
         )
         by_score = p_value <= levels  # NaN compares as False
@@ -167,8 +169,6 @@ class AnomalyScorer(Estimator):
         return self
 
     def _score_features(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.fitted_on_ != "features":
-            raise InputError("this AnomalyScorer was fitted on a panel: score a panel, or fit(features) first")
         far = np.abs(values - self.centre_) / self.spread_
         return combine(np.stack([tail(far[:, column]) for column, tail in enumerate(self.tails_.values())]))
 
@@ -186,16 +186,16 @@ class AnomalyScorer(Estimator):
     def _evidence(self, panel: Panel) -> Evidence:
         """The panel's evidence, kept with what it was made from: the network reads only rows that are new."""
         cached = self.__dict__.get("_last")
-        if cached is None or cached[0] is not panel:
+        if cached is None or cached[0] is not panel or cached[1] is not self.bundle:
             earlier = self.readings
             if earlier is None:
                 self._readings = Readings.of(self.source(), panel)
             else:
                 self._readings = earlier.extended(self.source(), panel, self.__dict__.get("_tolerance", 0.0))
             self._tolerance = 0.0
-            cached = (panel, gather(self._readings, panel.returns))
+            cached = (panel, self.bundle, gather(self._readings, panel.returns))
             self._last = cached
-        return cached[1]
+        return cached[2]
 
     def _check_parameters(self) -> None:
         if not 0.0 < self.alarms_per_1000 <= 500.0:
@@ -203,8 +203,8 @@ class AnomalyScorer(Estimator):
                 f"alarms_per_1000 must be above 0 and at most 500 alarms per 1,000 asset-days, "
                 f"got {self.alarms_per_1000!r}"
             )
-        if self.days < 20:
-            raise InputError(f"days must be at least 20 dates of calibration, got {self.days!r}")
+        if not isinstance(self.days, Integral) or self.days < 20:
+            raise InputError(f"days must be a whole number of dates of calibration, at least 20, got {self.days!r}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _KEPT}

@@ -18,7 +18,7 @@ from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
 from fintok.imaging import ReturnImager, ReturnImages
 from fintok.inference import Surprise, Vocabulary
-from fintok.panel import DateLike, Panel
+from fintok.panel import DateLike, Panel, require_panel
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
 from vision.methods.beit2 import MaskedCodeModel
@@ -77,7 +77,8 @@ class Bundle:
         return self.vocabulary.word_of_code
 
     def images(self, panel: Panel) -> ReturnImages:
-        """The panel as the models see it."""
+        """The panel as the models see it. Raises InputError for what is no Panel."""
+        require_panel(panel)
         return imager(self.config).transform(panel)
 
     def codes(self, panel: Panel) -> NDArray[np.int32]:

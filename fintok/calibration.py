@@ -34,22 +34,26 @@ def calibrate(
     """Rolling p-values and adaptive levels of scores (T, A), within each group of assets (A,) by itself.
 
     What is `left_out` (T, A) gets a p-value, but takes no part in those of later dates, and does not move the level.
-    Raises InputError for a group so small that `days` dates never hold the 1,000 scores that a p-value needs.
     """
     p_values, levels = np.full(scores.shape, np.nan), np.full(scores.shape, level)
     left_out = np.zeros(scores.shape, dtype=bool) if left_out is None else left_out
-    names = np.unique(groups)
-    for name in names:
+    for name in np.unique(groups):
         columns = np.flatnonzero(groups == name)
-        if len(names) > 1 and len(columns) * days < MIN_SCORES:
-            raise InputError(
-                f"group {str(name)!r} has {len(columns)} assets, {len(columns) * days} scores in {days} dates, and its "
-                f"p-values need {MIN_SCORES:,}: put them into a larger group"
-            )
         p = rolling_p_values(scores[:, columns], days=days, left_out=left_out[:, columns])
         p_values[:, columns] = p
         levels[:, columns] = adaptive_levels(np.where(left_out[:, columns], np.nan, p), level)[:, None]
     return Calibration(p_values, levels)
+
+
+def require_scores(groups: NDArray[np.str_], days: int) -> None:
+    """Raise InputError for a group so small that `days` dates never hold the 1,000 scores that a p-value needs."""
+    names, counts = np.unique(groups, return_counts=True)
+    if len(names) > 1 and counts.min() * days < MIN_SCORES:
+        name, count = str(names[counts.argmin()]), counts.min()
+        raise InputError(
+            f"group {name!r} has {count} assets, {count * days} scores in {days} dates, and its p-values need "
+            f"{MIN_SCORES:,}: put them into a larger group"
+        )
 
 
 def rolling_p_values(

@@ -9,6 +9,7 @@ import inspect
 from typing import Any, Self
 
 from fintok.errors import InputError
+from fintok.panel import Panel, require_panel
 
 
 class Estimator:
@@ -47,6 +48,18 @@ class Estimator:
 
     def __sklearn_is_fitted__(self) -> bool:
         return any(name.endswith("_") and not name.startswith("_") for name in vars(self))
+
+    def _takes_panel(self, table: object, *, is_fit: bool = False) -> bool:
+        """Whether the table is a panel, not features. Raises InputError for features where there is a bundle to ask,
+        and for the one kind after `fit` on the other."""
+        is_panel = isinstance(table, Panel)
+        if not is_panel and getattr(self, "bundle", None) is not None:
+            require_panel(table)
+        fitted_on = None if is_fit else getattr(self, "fitted_on_", None)
+        if fitted_on is not None and is_panel == (fitted_on == "features"):
+            asked, other = ("a panel", "features") if is_panel else ("features", "a panel")
+            raise InputError(f"this {type(self).__name__} was fitted on {other}: fit it on {asked} first")
+        return is_panel
 
     def _require_fit(self) -> None:
         if not self.__sklearn_is_fitted__():

@@ -1,6 +1,7 @@
 """Panel: returns of many assets on shared dates, with what was not observed left as NaN."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -141,7 +142,11 @@ class Panel:
         return self[: rows_until(self.dates, date)]
 
     def select(self, assets: Sequence[str]) -> "Panel":
-        """The named assets, in the order given. Raises InputError for a name that the panel lacks."""
+        """The named assets, in the order given. Raises InputError for a name that the panel lacks, one given twice,
+        and none at all."""
+        twice = [name for name, times in Counter(assets).items() if times > 1]
+        if twice or not len(assets):
+            raise InputError(f"{self.source}: " + (f"{twice[0]!r} is asked for twice" if twice else "no asset named"))
         place = {name: column for column, name in enumerate(self.assets)}
         for name in assets:
             if name not in place:
@@ -194,7 +199,14 @@ class Panel:
 
         data = self.returns if self.prices is None else self.prices
         columns = {name: data[:, column] for column, name in enumerate(self.assets)}
-        return pl.DataFrame({"date": self.dates, **columns})
+        return pl.DataFrame({"date": self.dates.astype("datetime64[us]"), **columns})
+
+
+def require_panel(table: object) -> None:
+    """Raise InputError for what is no Panel."""
+    if not isinstance(table, Panel):
+        kind = f"{type(table).__module__}.{type(table).__name__}"
+        raise InputError(f"expected a Panel, got {kind}: fintok.read_panel makes one of files and tables")
 
 
 def log_returns(prices: NDArray[np.float64], max_gap: int = MAX_GAP_ROWS) -> NDArray[np.float64]:

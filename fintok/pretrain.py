@@ -27,7 +27,7 @@ from fintok.errors import InputError
 from fintok.hints import HINTS, TrainingHints, draw_hints
 from fintok.imaging import CROSS_SECTIONAL, ReturnImages
 from fintok.moves import moves_of
-from fintok.panel import DateLike, Panel
+from fintok.panel import DateLike, Panel, require_panel
 from fintok.recipes import recipe_path
 from fintok.split import cutoff_split
 from fintok.vocabulary import learn_vocabulary
@@ -79,6 +79,7 @@ def pretrain(
         ``overwrite``.
     KeyboardInterrupt : after saving; call again with ``resume``.
     """
+    require_panel(panel)
     config = config or load_yaml(PretrainConfig, recipe_path(f"fintok/{preset}"))
     run = _Run(panel, train_end, Path(out or Path("runs") / Path(panel.source).stem), config, progress)
     return run.go(resume=resume, overwrite=overwrite)

@@ -1,5 +1,6 @@
 """Market regimes: days whose pasts predict the same coming week belong to the same regime."""
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from fintok.estimator import Estimator
 from fintok.features import Features, read_features
 from fintok.hellinger import forecast_roots
 from fintok.moves import moves_of
-from fintok.panel import DateLike, Panel, rows_until
+from fintok.panel import DateLike, Panel, require_panel, rows_until
 from fintok.regime_match import carry_names
 from fintok.regime_model import Path, RegimeModel
 from fintok.regime_result import Regimes
@@ -80,7 +81,8 @@ class RegimeLabeler(Estimator):
 
     Attributes learned by `fit`
     ---------------------------
-    model_ (a RegimeModel), fitted_on_ ("panel", "bundle" or "features"), transition_matrix_ (K, K) day to day,
+    model_ (a RegimeModel), fitted_on_ ("panel", "bundle" or "features"), learned_until_ (the last date that the
+    bundle or the regimes learned from: labels up to it are in-sample), transition_matrix_ (K, K) day to day,
     durations_ (K,) mean spell in rows; but for features names_ (K,) and signature_ (a DataFrame, one row per
     regime, over the training rows; correlation and dispersion are NaN when fitted without a panel); for features
     labels_ (N,) and n_features_in_.
@@ -120,7 +122,7 @@ class RegimeLabeler(Estimator):
         are too few training rows for `n_regimes`.
         """
         self._check_parameters()
-        if panel is not None and not isinstance(panel, Panel):
+        if panel is not None and not self._takes_panel(panel, is_fit=True):
             return self._fit_features(read_features(self, panel, is_fit=True))
         training, fitted_on = self._training(panel, until)
         if len(training.roots) < ROWS_PER_REGIME * self.n_regimes:
@@ -130,6 +132,7 @@ class RegimeLabeler(Estimator):
             )
         labels = self._learn(training.roots, training.dates, training.market)
         self.fitted_on_ = fitted_on
+        self.learned_until_ = max(self.source().train_end, training.dates[-1])
         market = training.market if fitted_on == "panel" else None  # another panel has trends of its own
         self.names_ = regime_names(labels, market, self.n_regimes)
         table = signature_table(labels, self.names_, training.dates, training.market, training.returns)
@@ -144,7 +147,7 @@ class RegimeLabeler(Estimator):
 
         Of features (N, F): an array (N,).
         """
-        if isinstance(panel, Panel):
+        if self._takes_panel(panel):
             return self.label(panel).to_series()
         return self._path_of_features(panel).labels
 
@@ -153,7 +156,7 @@ class RegimeLabeler(Estimator):
 
         Of features (N, F): an array (N, K).
         """
-        if isinstance(panel, Panel):
+        if self._takes_panel(panel):
             return self.label(panel).probabilities_frame()
         return self._path_of_features(panel).probabilities
 
@@ -167,6 +170,8 @@ class RegimeLabeler(Estimator):
 
     def label(self, panel: Panel) -> Regimes:
         """Causal regimes and probabilities of a panel as one result object (summary, plot, tables)."""
+        require_panel(panel)
+        self._takes_panel(panel)
         self._require_fit()
         rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
@@ -207,7 +212,7 @@ class RegimeLabeler(Estimator):
 
     def _result(self, panel: Panel, labels: NDArray[np.integer], p: NDArray[np.float64]) -> Regimes:
         return Regimes(
-            panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.source().train_end
+            panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.learned_until_
         )
 
     def source(self) -> Forecaster:
@@ -219,10 +224,10 @@ class RegimeLabeler(Estimator):
     def _forecast(self, panel: Panel) -> NDArray[np.floating]:
         """The panel's forecast; the last panel's is kept: it is a pass of the network."""
         cached = self.__dict__.get("_last")
-        if cached is None or cached[0] is not panel:
-            cached = (panel, self.source().forecast(panel))
+        if cached is None or cached[0] is not panel or cached[1] is not self.bundle:
+            cached = (panel, self.bundle, self.source().forecast(panel))
             self._last = cached
-        return cached[1]
+        return cached[2]
 
     def _training(self, panel: Panel | None, until: DateLike | None) -> tuple[Training, str]:
         bundle = self.source()
@@ -245,10 +250,10 @@ class RegimeLabeler(Estimator):
         return Training(roots, part.dates[rows], moves.market[rows], moves.returns[rows])
 
     def _check_parameters(self) -> None:
-        if isinstance(self.n_regimes, bool) or int(self.n_regimes) != self.n_regimes or self.n_regimes < 2:
+        if isinstance(self.n_regimes, bool) or not isinstance(self.n_regimes, Integral) or self.n_regimes < 2:
             raise InputError(f"n_regimes must be a whole number from 2 on, got {self.n_regimes!r}")
-        if not self.switches_per_year >= 0:
-            raise InputError(f"switches_per_year must not be negative, got {self.switches_per_year!r}")
+        if not 0.0 <= self.switches_per_year < np.inf:
+            raise InputError(f"switches_per_year must be a number from 0 on, got {self.switches_per_year!r}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_last"}

@@ -258,6 +258,10 @@ def test_one_group_is_no_group_and_two_are_calibrated_apart(scorer, scores, pane
     assert (apart.p_value[:, ::2] != scores.p_value[:, ::2]).any()
     assert (apart.levels[-1, 0] == apart.levels[-1, ::2]).all()
     assert apart.levels[-1, 0] != apart.levels[-1, 1]
+    reader = FakeBundle(panel[:TRAIN])
+    with pytest.raises(InputError, match="put them into a larger group"):
+        AnomalyScorer(reader, groups={panel.assets[0]: "alone"}).fit().score(panel)
+    assert not reader.calls  # said before the network reads
 
 
 def test_discoveries_name_what_stands_out_on_its_day(scores):
@@ -298,5 +302,5 @@ def test_features_far_from_their_column_score_high():
 def test_features_and_panels_are_not_mixed(bundle, scorer, panel):
     with pytest.raises(InputError, match="without a bundle takes features"):
         AnomalyScorer().fit(panel)
-    with pytest.raises(InputError, match="fitted on a panel"):
+    with pytest.raises(InputError, match=r"expected a Panel, got numpy\.ndarray"):
         scorer.score(np.zeros((5, 3)))

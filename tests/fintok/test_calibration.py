@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from fintok.calibration import adaptive_levels, adjusted_p_values, calibrate, rolling_p_values
+from fintok.calibration import (
+    adaptive_levels,
+    adjusted_p_values,
+    calibrate,
+    require_scores,
+    rolling_p_values,
+)
 from fintok.errors import InputError
 
 
@@ -146,7 +152,9 @@ def test_groups_are_calibrated_as_if_they_were_alone():
 
 def test_a_group_too_small_to_be_calibrated_is_refused():
     with pytest.raises(InputError, match=r"group 'few' has 1 assets, 750 scores in 750 dates"):
-        calibrate(np.zeros((9, 3)), 0.01, days=750, groups=np.array(["few", "many", "many"]))
+        require_scores(np.array(["few", "many", "many"]), 750)
+    require_scores(np.array(["few", "few", "many", "many"]), 750)
+    require_scores(np.array(["all"]), 20)  # no groups: p-values start when there are enough scores
 
 
 def test_adjusted_p_values_are_those_of_the_textbook_and_a_missing_one_does_not_count():

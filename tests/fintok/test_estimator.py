@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from fintok.anomaly import AnomalyScorer
+from fintok.errors import InputError
 from fintok.regimes import RegimeLabeler
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
@@ -43,6 +44,33 @@ def test_scikit_learn_clones_and_pipelines_the_estimators(bundle):
     chain = pipeline.Pipeline([("regimes", labeler)]).fit(bundle.training)
     validation.check_is_fitted(labeler)
     assert len(chain.predict(bundle.training)) == 600
+
+
+def test_another_bundle_is_asked_anew():
+    one, other = (FakeBundle(make_panel(simulate_returns(900, 4, seed)[0])) for seed in (1, 2))
+    panel = make_panel(simulate_returns(1200, 4, 3)[0])
+    labeler, scorer = RegimeLabeler(one, n_regimes=2).fit(), AnomalyScorer(one).fit()
+    labeler.predict(panel)
+    scorer.score(panel)
+    asked = len(other.calls)
+    changed = labeler.set_params(bundle=other).fit().predict(panel)
+    assert changed.equals(RegimeLabeler(other, n_regimes=2).fit().predict(panel))
+    scorer.set_params(bundle=other).fit().score(panel)
+    assert any(call.startswith("surprise") for call in other.calls[asked:])
+
+
+@pytest.mark.parametrize("kind", [RegimeLabeler, AnomalyScorer])
+def test_a_table_is_not_taken_for_a_panel_nor_a_panel_for_features(bundle, kind):
+    pytest.importorskip("sklearn")
+    panel = bundle.training
+    with pytest.raises(InputError, match=r"expected a Panel, got pandas.*read_panel makes one"):
+        kind(bundle).fit(panel.to_pandas())
+    ask = "predict" if kind is RegimeLabeler else "score"
+    with pytest.raises(InputError, match="expected a Panel"):
+        getattr(kind(bundle).fit(panel), ask)(panel.to_pandas())
+    with pytest.raises(InputError, match="was fitted on features: fit it on a panel first"):
+        getattr(kind().fit(panel.returns), ask)(panel)
+    assert len(getattr(kind().fit(panel.returns), ask)(panel.returns)) == panel.num_days
 
 
 ORDER = "a day's regime follows from the days before it"

@@ -98,6 +98,10 @@ def test_select_reorders_assets_and_names_a_near_miss():
     assert chosen.assets == ("C", "A")
     with pytest.raises(InputError, match=r"no asset 'AAPLE'.*did you mean 'AAPL'"):
         Panel.from_arrays(np.ones((2, 2)), days(2), ["AAPL", "MSFT"]).select(["AAPLE"])
+    with pytest.raises(InputError, match="'A' is asked for twice"):
+        panel.select(["A", "C", "A"])
+    with pytest.raises(InputError, match="no asset named"):
+        panel.select([])
 
 
 @pytest.mark.parametrize(

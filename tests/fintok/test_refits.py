@@ -38,6 +38,14 @@ def test_each_stretch_has_the_labels_of_the_fit_before_it(walk, labeler, panel):
     assert walk.regimes.names == RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel).names_
 
 
+def test_days_that_the_first_fit_learned_from_are_in_sample(walk, labeler, panel):
+    assert walk.regimes.is_in_sample.sum() == TRAIN
+    later = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel, until=panel.dates[TRAIN + 100])
+    assert later.label(panel).is_in_sample.sum() == TRAIN + 101
+    start = fintok.walk_forward(labeler, panel, refit="6M", start=panel.dates[TRAIN + 300])
+    assert start.regimes.is_in_sample.sum() == TRAIN + 301
+
+
 def test_agreement_is_high_and_its_minimum_is_the_worst_fit(walk):
     assert walk.agreement_min == walk.refits["agreement"].min() <= walk.agreement_mean
     assert walk.agreement_min > 0.8

@@ -230,7 +230,10 @@ def test_the_same_seed_gives_the_same_labels_and_pickling_keeps_them(bundle, lab
     [
         ({"n_regimes": 1}, "n_regimes"),
         ({"n_regimes": 2.5}, "n_regimes"),
+        ({"n_regimes": "auto"}, "n_regimes"),
+        ({"n_regimes": float("nan")}, "n_regimes"),
         ({"switches_per_year": -1.0}, "switches_per_year"),
+        ({"switches_per_year": float("inf")}, "switches_per_year"),
         ({"n_regimes": 60}, "too few"),
     ],
 )

@@ -18,7 +18,7 @@ from vision.methods.base import Method
 from vision.train.concern import Concern
 from vision.train.guard import DivergedError, LossGuard
 from vision.train.metrics import MetricsFile
-from vision.train.optim import clip_gradients, make_optimizer, set_step
+from vision.train.optim import clip_gradients, learning_rate_at, make_optimizer, set_step
 from vision.train.progress import Reporter, make_reporter
 from vision.train.shard import load_optimizer, own_part, shard, whole
 from vision.train.state import save_training_state
@@ -267,7 +267,7 @@ class Watcher(Callback):
             "loss": sum(losses.values()),
             **{f"{name}_loss": value for name, value in losses.items()},
             **dict(zip(figures, numbers[len(losses) :], strict=True)),
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": learning_rate_at(module.step - 1, module.config),  # before layers take their shares of it
             "steps_per_second": (module.step - before) / max(now - then, 1e-9),
         }
 

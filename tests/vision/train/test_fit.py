@@ -268,6 +268,12 @@ def test_metrics_have_loss_terms_figures_and_rate(run):
     assert row["steps_per_second"] > 0
 
 
+def test_the_rate_that_is_told_is_that_of_the_run_not_of_a_layer(run, config):
+    shared = dataclasses.replace(config, layer_decay=0.5, embed_rate=0.2, steps=3, min_learning_rate=0.0)
+    rows = read_metrics(run("vqkd", config=shared, log_every=1)[1].metrics_file)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([5e-3 / 3, 1e-2 / 3, 5e-3])  # warm-up alone
+
+
 @pytest.mark.parametrize("name", ["ibot", "vqkd", "beit2"])
 def test_bfloat16(run, config, name):
     row = run(name, config=dataclasses.replace(config, precision="bf16-mixed", steps=2))[1].metrics

@@ -33,14 +33,18 @@ def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:
 
 
 def open_shown(data: Path, inputs: Inputs, label_column: str | None = None) -> ShownImages:
-    """The images at ``data`` as the model sees them. Raises InputError."""
+    """The images at ``data`` that can be read, as the model sees them. Raises InputError."""
     from vision.config import ImagesConfig
+    from vision.data.images import EncodedImages
     from vision.data.shown import ShownImages
     from vision.train.inputs import open_data
+    from vision.train.progress import track
 
     images = open_data(data, ImagesConfig(size=inputs.image_size, label_column=label_column))
     if images.channels != inputs.channels:
         raise InputError(f"{data} has {images.channels} channels, the model was trained on {inputs.channels}")
+    if isinstance(images, EncodedImages):
+        images.leave_out_unreadable(track)
     return ShownImages(images, inputs.image_size, inputs.mean, inputs.std)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -92,7 +92,9 @@ class EncodedImages:
     """JPEG, PNG and the like, in RGB (3, H, W) uint8.
 
     Small images of one size are decoded once and kept, and the unreadable ones are left out at once. Larger
-    sets are decoded as they are asked for, and in the place of an unreadable image stands the next one.
+    sets are decoded as they are asked for: an unreadable image is named when it is met, by every process that meets
+    it, and in its place stands the next one, which training bears; who needs every image to be itself, and its label
+    with it, calls :meth:`leave_out_unreadable` first.
 
     Parameters
     ----------
@@ -113,7 +115,9 @@ class EncodedImages:
     ) -> None:
         self.source, self.name, self.shortest, self.max_unreadable = source, name, shortest, max_unreadable
         self.labels, self._kept = source.labels, None
+        self._places: Sequence[int] = range(len(source))  # in the source, of the images that are there
         self._faults: dict[int, str] = {}
+        self._num_named = 0  # of the faults
         if len(source) == 0:
             raise InputError(f"{name} holds no images")
         probes = [self._first_readable(start) for start in np.linspace(0, len(source) - 1, 8).astype(int)]
@@ -123,7 +127,7 @@ class EncodedImages:
             self._keep(probes[0], track)
 
     def __len__(self) -> int:
-        return len(self.source) if self._kept is None else len(self._kept)
+        return len(self._places)
 
     def __getitem__(self, index: int) -> tuple[Tensor, None]:
         return (self._first_readable(index) if self._kept is None else self._kept[index]), None
@@ -131,46 +135,64 @@ class EncodedImages:
     def segmentation(self, index: int) -> Tensor | None:
         """The label map (H, W) long beside an image; None = the set has none."""
         read = getattr(self.source, "mask", None)
-        content = None if read is None else read(index)
+        content = None if read is None else read(self._places[index])
         if content is None:
             return None
         return torch.from_numpy(np.array(Image.open(io.BytesIO(content)))).long()
 
+    def leave_out_unreadable(self, track: Track | None = None) -> None:
+        """Read every image that is not kept, name those that cannot be read, and leave them out with their labels."""
+        if self._kept is None:
+            for place in self._places if track is None else track(range(len(self.source)), "looking for damage"):
+                self._decode(place, shortest=1)  # a JPEG is decoded faster if it is to be small
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        self._name_faults()
+        self._places = [place for place in self._places if place not in self._faults]
+        labels = self.source.labels
+        self.labels = None if labels is None else labels._replace(numbers=labels.numbers[self._places])
+
+    def _name_faults(self) -> None:
+        """Name the faults that were not named yet on stderr."""
+        new = list(self._faults.values())[self._num_named :]
+        self._num_named = len(self._faults)
+        if new:
+            named = "".join(f"\n  {fault}" for fault in new[:SHOWN])
+            more = f"\n  and {len(new) - SHOWN} more" if len(new) > SHOWN else ""
+            print(f"{self.name}: left out what cannot be read:{named}{more}", file=sys.stderr)
+
     def _keep(self, probe: Tensor, track: Track | None) -> None:
         """Decode everything into one tensor, if all images have the size of ``probe``."""
         kept = torch.empty(len(self.source), *probe.shape, dtype=torch.uint8)
-        places = []
+        count = 0
         numbers = range(len(self.source))
         for index in numbers if track is None else track(numbers, "reading"):
-            image = self._decode(index)
+            image = self._decode(index, self.shortest)
             if image is None:
                 continue
             if image.shape != probe.shape:
                 self.size = None
                 return
-            kept[len(places)] = image
-            places.append(index)
-        if self._faults:
-            named = "".join(f"\n  {fault}" for fault in list(self._faults.values())[:SHOWN])
-            more = f"\n  and {len(self._faults) - SHOWN} more" if len(self._faults) > SHOWN else ""
-            print(f"{self.name}: left out what cannot be read:{named}{more}", file=sys.stderr)
-        self._kept = kept[: len(places)]
-        if self.labels is not None:
-            self.labels = self.labels._replace(numbers=self.labels.numbers[places])
+            kept[count] = image
+            count += 1
+        self._leave_out()
+        self._kept = kept[:count]
 
     def _first_readable(self, index: int) -> Tensor:
-        for place in range(index, index + len(self.source)):
-            image = self._decode(place % len(self.source))
+        for number in range(index, index + len(self)):
+            image = self._decode(self._places[number % len(self)], self.shortest)
             if image is not None:
+                self._name_faults()
                 return image
         raise InputError(f"{self.name} holds no readable image")
 
-    def _decode(self, index: int) -> Tensor | None:
-        """One image (3, H, W) uint8; None, and a note, if it cannot be read. Raises InputError at too many."""
+    def _decode(self, index: int, shortest: int | None) -> Tensor | None:
+        """Image (3, H, W) uint8 of the source; None if it cannot be read. Raises InputError at too many of these."""
         if index in self._faults:
             return None
         try:
-            return decode(self.source.content(index), self.shortest)
+            return decode(self.source.content(index), shortest)
         except UnidentifiedImageError:
             self._faults[index] = f"{self.source.where(index)} (not an image)"
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -179,8 +201,8 @@ class EncodedImages:
         if len(self._faults) > self.max_unreadable * len(self.source):
             raise InputError(
                 f"{len(self._faults)} of the {len(self.source)} images of {self.name} cannot be read, more than "
-                f"the share of {self.max_unreadable:g} that may be left out (--images.max-unreadable), "
-                f"the last of them {self._faults[index]}"
+                f"the share of {self.max_unreadable:g} that may be left out (--images.max-unreadable "
+                f"of pretrain), the last of them {self._faults[index]}"
             )
         return None
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from fintok.cli import run
 from vision.commands.reading import inputs_of, open_shown
@@ -91,6 +92,28 @@ def test_what_was_not_observed_changes_no_feature_and_no_figure(train, data, tmp
     assert (results["training_images"], results["test_images"]) == (15, 15)
     call("evaluate", "--model", model, *words[2:], "--test", words[3], "--out", tmp_path / "c", "--task", "codebook")
     assert "Codebook on 359 patches" in capsys.readouterr().out  # 15 images of 24, and one was not observed
+
+
+def test_damaged_images_of_several_sizes_are_named_and_left_out_with_their_labels(train, tmp_path, capsys):
+    names = [f"{'ab'[number % 2]}/{number:03d}.png" for number in range(120)]
+    for number, name in enumerate(names):
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16 + number % 3, 16), (255 * (number % 2), 0, number)).save(tmp_path / "x" / name)
+    (tmp_path / "x" / "a" / "118.png").write_bytes(b"no image")  # the last of its class: a "b" would stand in
+    words = ["--data", tmp_path / "x", "--device", "cpu"]
+    call("features", "--model", train("mae"), *words, "--out", tmp_path / "f.npz")
+    captured = capsys.readouterr()
+    assert captured.err.count("118.png (not an image)") == 1
+    assert "119 images" in captured.out
+    with np.load(tmp_path / "f.npz") as arrays:
+        assert arrays["labels"].tolist() == [0] * 59 + [1] * 60
+        assert len(arrays["features"]) == 119
+    call("tokenize", "--model", train("dvae"), *words, "--out", tmp_path / "c.npy")
+    assert len(np.load(tmp_path / "c.npy")) == 119
+    call("evaluate", "--model", train("mae"), *words, "--out", tmp_path / "e", "--task", "pixels")
+    results = json.loads((tmp_path / "e" / "results.json").read_text())
+    assert (results["training_images"], results["test_images"]) == (96, 23)
+    assert "118.png (not an image)" in capsys.readouterr().err
 
 
 def test_test_images_are_those_given_and_the_floor_is_an_untrained_network(train, data, tmp_path, refuse):

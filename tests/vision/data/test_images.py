@@ -125,21 +125,43 @@ def test_unreadable_images_are_named_and_left_out(tmp_path, capsys):
     assert "b/3.png (" in capsys.readouterr().err
 
 
-def test_in_a_set_too_large_to_keep_the_next_image_stands_in(tmp_path, monkeypatch):
+def test_in_a_set_too_large_to_keep_the_next_image_stands_in_and_the_damaged_one_is_named_once(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr("vision.data.images.MEMORY_BYTES", 0)
     write_folder(tmp_path, [f"{number}.png" for number in range(4)])
     (tmp_path / "1.png").write_bytes(b"no image")
     images = open_images(tmp_path, max_unreadable=0.25)
-    assert colors(images) == [0, 2, 2, 3]
+    assert colors(images) == colors(images) == [0, 2, 2, 3]
+    assert capsys.readouterr().err.count("1.png (not an image)") == 1
     (tmp_path / "3.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"2 of the 4 images .* more than the share of 0\.25 .*3\.png"):
         images[3]
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_unreadable_images_take_their_labels_and_label_maps_along(tmp_path, monkeypatch, capsys, is_kept):
+    monkeypatch.setattr("vision.data.images.MEMORY_BYTES", 10**9 if is_kept else 0)
+    content = [picture(number) for number in range(5)]
+    maps = [io.BytesIO() for _ in content]
+    for number, file in enumerate(maps):
+        Image.fromarray(np.full((6, 4), number, dtype=np.uint8)).save(file, "png")
+    content[1] = content[1][:40]
+    columns = {"label": list("abcde"), "mask": [file.getvalue() for file in maps]}
+    images = open_images(write_parquet(tmp_path / "x.parquet", content, **columns), max_unreadable=0.2)
+    images.leave_out_unreadable()
+    assert colors(images) == images.labels.numbers.tolist() == [0, 2, 3, 4]
+    assert [int(images.segmentation(number)[0, 0]) for number in range(len(images))] == [0, 2, 3, 4]
+    assert capsys.readouterr().err.count("x.parquet, row 1 (") == 1
+    images.leave_out_unreadable()  # again, nothing changes
+    assert colors(images) == [0, 2, 3, 4]
+
+
 def test_more_unreadable_images_than_the_share_are_an_error(tmp_path):
     write_folder(tmp_path, [f"{number}.png" for number in range(4)])
     (tmp_path / "2.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"1 of the 4 images .*\(--images\.max-unreadable\).*2\.png \(not an image\)"):
+    said = r"1 of the 4 images .*\(--images\.max-unreadable of pretrain\).*2\.png \(not an image\)"
+    with pytest.raises(InputError, match=said):
         open_images(tmp_path)
 
 

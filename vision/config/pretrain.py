@@ -30,6 +30,7 @@ class Needs(NamedTuple):
 
     is_masked: bool  # hidden patches, of the global views
     parent: Literal["teacher", "tokenizer"] | None = None  # the run it builds on
+    num_views: int = 1  # of an image, at least
 
 
 NEEDS: Mapping[str, Needs] = {
@@ -39,9 +40,9 @@ NEEDS: Mapping[str, Needs] = {
     "beit": Needs(is_masked=True, parent="tokenizer"),
     "vqkd": Needs(is_masked=False, parent="teacher"),
     "beit2": Needs(is_masked=True, parent="tokenizer"),
-    "dino": Needs(is_masked=False),
-    "ibot": Needs(is_masked=True),
-    "dinov2": Needs(is_masked=True),
+    "dino": Needs(is_masked=False, num_views=2),
+    "ibot": Needs(is_masked=True, num_views=2),
+    "dinov2": Needs(is_masked=True, num_views=2),
     "online_tokenizer": Needs(is_masked=True),
 }
 """A new method is one line here, one field of PretrainConfig, and its recipe ``configs/vision/small``."""
@@ -80,6 +81,7 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_method(self.method)
+        require(0 <= self.seed < 2**64, self, "seed", "a number from 0 to 2 ** 64 - 1")
         for name in ("log_every", "checkpoint_every"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         require(self.num_workers >= 0, self, "num_workers", "0 or more")

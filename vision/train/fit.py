@@ -11,11 +11,13 @@ from typing import Any, Literal, NamedTuple
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from vision.config import OptimConfig, to_dict
 from vision.data.loader import ImageDataset, ViewMaker, make_loader
+from vision.errors import InputError
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError, fill
 from vision.train.interrupt import Interrupted, hold_interrupts
@@ -85,32 +87,18 @@ def fit(
 
     Raises
     ------
+    InputError : there are no such devices; see :func:`make_trainer`.
     CheckpointError : the checkpoint to resume is damaged or belongs to another run.
     DivergedError : the loss is not finite; the checkpoint is the last good one.
     KeyboardInterrupt : after the state was saved.
     """
     began = time.monotonic()
     checkpoint, metrics_file = out / f"{name}.ckpt", out / f"{name}.csv"
-    trainer_options: dict[str, Any] = {"accelerator": accelerator, "devices": devices}
-    if devices != 1:
-        trainer_options["strategy"] = make_strategy(strategy, devices)
     with _quiet(), torch.random.fork_rng(range(torch.cuda.device_count())):
         state = load_training_state(checkpoint) if resume and checkpoint.exists() else None
         start = 0 if state is None else state["step"]
-        trainer = pl.Trainer(
-            **trainer_options,
-            precision=config.precision,
-            max_steps=max(config.steps - start, 0),
-            accumulate_grad_batches=config.accumulate,
-            use_distributed_sampler=False,
-            callbacks=list(callbacks),
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=out,
-        )
+        steps = max(config.steps - start, 0)
+        trainer = make_trainer(config, out, steps, accelerator, devices, strategy, callbacks)
         samples_per_step = config.batch_size * config.accumulate * trainer.world_size
         config = config.at_batch(samples_per_step)
         identity = _identity(method, config, seed, samples_per_step)
@@ -155,6 +143,41 @@ def fit(
     rows = read_metrics(metrics_file)
     last_row = rows[-1] if rows else {}
     return FitResult(steps, last_row, time.monotonic() - began, checkpoint, metrics_file)
+
+
+def make_trainer(
+    config: OptimConfig,
+    out: Path,
+    steps: int,
+    accelerator: str,
+    devices: int,
+    strategy: Strategy,
+    callbacks: Sequence[Callback] = (),
+) -> pl.Trainer:
+    """Lightning's trainer; writes nothing. Raises InputError where it cannot train on these devices."""
+    try:
+        with _quiet():
+            return pl.Trainer(
+                accelerator=accelerator,
+                devices=devices,
+                strategy="auto" if devices == 1 else make_strategy(strategy, devices),
+                precision=config.precision,
+                max_steps=steps,
+                accumulate_grad_batches=config.accumulate,
+                use_distributed_sampler=False,
+                callbacks=list(callbacks),
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                default_root_dir=out,
+            )
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
+        raise InputError(
+            f"cannot train on devices {devices} of accelerator {accelerator!r} ({reason}): choose others"
+        ) from None
 
 
 def make_strategy(name: Strategy, devices: int) -> DDPStrategy | ModelParallelStrategy:

@@ -18,7 +18,7 @@ from vision.methods.base import Method
 from vision.nn.grid import PatchGrid
 from vision.train.artifacts import open_encoder, open_tokenizer, save_artifacts
 from vision.train.checkpoint import fill
-from vision.train.fit import FitResult, Strategy, fit
+from vision.train.fit import FitResult, Strategy, fit, make_trainer
 from vision.train.folder import STATE, RunFacts, check_folder, open_folder, read_run
 from vision.train.inputs import Inputs, decide_inputs, fit_encoder, make_mask, open_data
 from vision.train.state import load_training_state
@@ -67,6 +67,7 @@ def pretrain(
     is_main = getattr(rank_zero_only, "rank", 0) == 0  # set by whoever started the processes
     if is_main:
         check_folder(out, resume=resume, overwrite=overwrite)
+    make_trainer(config.optim, out, config.optim.steps, accelerator, devices, strategy)  # refuses before all else
     parent_module, parent_inputs = _open_parent(config, parent)
     images = open_data(data, config.images)
     inputs = decide_inputs(images, config.images, parent_inputs)
@@ -131,7 +132,24 @@ def build(
         raise
     except ValueError as error:
         raise InputError(f"{config.method}: {error}") from None
+    _check_views(config, views)
     return method, views
+
+
+def _check_views(config: PretrainConfig, views: ImageViews) -> None:
+    """InputError for fewer views than the method compares, or local ones beyond positions learned on images."""
+    wanted, given, encoder = config.needs.num_views, config.views, config.encoder
+    if given.num_global + given.num_local < wanted:
+        raise InputError(
+            f"{config.method} compares {wanted} views of an image or more: raise views.num_global or views.num_local"
+        )
+    is_learned = encoder.relative_position != "none" or "learned" in (encoder.row_position, encoder.column_position)
+    (height, width), (rows, columns) = views.sizes[0][0], views.sizes[-1][0]
+    if is_learned and (rows > height or columns > width):
+        raise InputError(
+            f"local crops of {rows} x {columns} pixels go beyond images of {height} x {width}, where learned positions "
+            "end: choose a smaller views.local_size"
+        )
 
 
 def load_method(folder: Path) -> tuple[Method, ImageViews, Inputs]:

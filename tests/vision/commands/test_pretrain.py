@@ -92,6 +92,10 @@ def test_what_is_there_is_kept_without_overwrite(train, data, tmp_path, refuse, 
     shutil.copytree(train("mae"), folder)
     words = words_of(folder, data, "--out", folder)
     assert "--overwrite" in refuse(*words[1:])
+    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for wrong in (["--devices", "0"], ["--accelerator", "abacus"], ["--views.local-size", "6", "6"]):
+        refuse(*words[1:], "--views.num-local", "1", "--overwrite", *wrong)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == kept
     assert run([*words, "--overwrite"]) == 0
     capsys.readouterr()
     (tmp_path / "thesis").mkdir()

@@ -56,6 +56,8 @@ def cases(data, tmp_path):
         file.addfile(info, io.BytesIO(b"x" * 5000))
     tar.write_bytes(content.getvalue()[:2000])
     np.save(mixed, np.zeros((4, 3, 16, 16)))
+    large = "--views.num-local 1 --views.local-size 16 20"
+    large += " --encoder.row-position learned --encoder.column-position learned"
     return {
         "patches that do not fill": (
             ["--data", images, "--encoder.patch-size", "5", "4"],
@@ -79,6 +81,17 @@ def cases(data, tmp_path):
             ["--data", data / "panel.npy", "--images.mean", ".5", "--images.std", ".5"],
             "images.mean and images.std have 1 and 1 numbers",
         ),
+        "no such number of devices": (["--data", images, "--devices", "0"], "cannot train on devices 0 of"),
+        "no such accelerator": (["--data", images, "--accelerator", "abacus"], "of accelerator 'abacus' (You selected"),
+        "a seed below zero": (["--data", images, "--seed", "-1"], "PretrainConfig.seed is -1, expected a number from"),
+        "one view to compare": (
+            ["--method", "ibot", "--data", images, "--views.num-global", "1", "--views.num-local", "0"],
+            "ibot compares 2 views of an image or more: raise views.num_global or views.num_local",
+        ),
+        "crops beyond learned positions": (
+            ["--data", images, *large.split()],
+            "local crops of 16 x 20 pixels go beyond images of 16 x 16, where learned positions end",
+        ),
         "a parent it has no use for": (["--data", images, "--teacher", tmp_path], "mae builds on no other run"),
         "a folder that is a file": (["--data", images, "--out", images], "is a file"),
         "nothing to resume": (["--data", images, "--resume", "--out", broken], "holds no run to resume"),
@@ -95,6 +108,11 @@ CASES = (
     "nothing there",
     "no label column",
     "another number of channels",
+    "no such number of devices",
+    "no such accelerator",
+    "a seed below zero",
+    "one view to compare",
+    "crops beyond learned positions",
     "a parent it has no use for",
     "a folder that is a file",
     "nothing to resume",
@@ -104,7 +122,8 @@ CASES = (
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_one_sentence_and_nothing_is_written(case, data, tmp_path, refuse):
     words, said = cases(data, tmp_path)[case]
-    line = refuse(*BASE, *([] if "--out" in words else ["--out", tmp_path / "run"]), *words)
+    given = words if "--method" in words else [*BASE[1:], *words]
+    line = refuse("pretrain", *given, *([] if "--out" in words else ["--out", tmp_path / "run"]))
     assert said in line, line
     assert not (tmp_path / "run").exists()
 

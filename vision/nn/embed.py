@@ -75,9 +75,8 @@ class Positions(nn.Module):
         if self.has_sincos_rows:
             parts.append(sincos(grid.rows, self.sincos_dim, tokens.device)[:, None].expand(shape))
         if parts:
-            is_mixed = torch.is_autocast_enabled(tokens.device.type)  # then what blocks add up stays float32, as in MAE
             table = torch.cat(parts, dim=-1).flatten(0, 1)
-            tokens = tokens + (table if is_mixed else table.to(tokens.dtype))
+            tokens = tokens + (table if _is_mixed(tokens.device.type) else table.to(tokens.dtype))
         if self.rows is not None:
             tokens = tokens + _take(self.rows, grid.rows, "max_rows")[:, None].expand(shape).flatten(0, 1)
         if self.columns is not None:
@@ -107,6 +106,11 @@ def sincos(length: int, dim: int, device: torch.device) -> Tensor:
     speed = SINCOS_BASE ** (-torch.arange(dim // 2, device=device, dtype=torch.float32) / (dim // 2))
     angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * speed
     return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+def _is_mixed(device: str) -> bool:
+    """Whether operations choose their precision: what blocks add up then stays float32, as in MAE's own code."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)  # "meta" knows none
 
 
 def _table(*shape: int) -> nn.Parameter:

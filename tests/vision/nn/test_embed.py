@@ -55,6 +55,10 @@ def _sincos(position, dim):
     return [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
 
 
+def test_positions_have_a_shape_where_there_are_no_values():
+    assert Positions(_config())(torch.zeros(1, 6, 16, device="meta"), GRID).shape == (1, 6, 16)
+
+
 def test_two_sincos_axes_are_those_of_mae_column_first():
     positions = Positions(_config())(torch.zeros(1, 6, 16), GRID)[0]
     for row in range(2):

@@ -113,7 +113,7 @@ def is_duplicate(panel: "Panel") -> Flags:
     ratio = np.full(returns.shape, np.nan)
     ratio[1:] = moved[1:] / moved[:-1]
     scale = 10.0 ** np.floor(np.log10(np.abs(np.where(np.isfinite(ratio), ratio, 1.0))))
-    return _runs_alike(np.round(moved, 10)) | _runs_alike(np.round(ratio / scale, 8) * scale)
+    return _runs_alike(moved.round(10)) | _runs_alike((ratio / scale).round(8) * scale)
 
 
 def _runs_alike(rounded: NDArray[np.float64]) -> Flags:

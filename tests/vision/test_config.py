@@ -12,9 +12,12 @@ from vision.config import (
     ConfigError,
     DINOConfig,
     DINOv2Config,
+    DVAEConfig,
     IBOTConfig,
+    ImagesConfig,
     MAEConfig,
     OptimConfig,
+    PretrainConfig,
     SimMIMConfig,
     ViTConfig,
     VQKDConfig,
@@ -86,3 +89,10 @@ def test_a_transformer_of_every_size_and_free_changes():
 def test_an_unknown_size_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"'larg'; did you mean 'large'\? known sizes: tiny, small, base, large"):
         ViTConfig.of_size("larg")
+
+
+def test_pixels_in_0_1_have_a_likelihood_of_their_own():
+    images = ImagesConfig(mean=(0.0,) * 3, std=(1.0,) * 3)
+    PretrainConfig(method="dvae", dvae=DVAEConfig(likelihood="logit_laplace"), images=images)
+    with pytest.raises(ConfigError, match=r"give --images\.mean 0 0 0 --images\.std 1 1 1"):
+        PretrainConfig(method="dvae", dvae=DVAEConfig(likelihood="logit_laplace"))

@@ -85,6 +85,18 @@ class PretrainConfig:
         for name in ("log_every", "checkpoint_every"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         require(self.num_workers >= 0, self, "num_workers", "0 or more")
+        steps, warmup = self.optim.steps, self.optim.warmup_steps
+        if warmup >= steps:
+            raise ConfigError(
+                f"optim.warmup_steps is {warmup}, expected fewer than optim.steps, {steps}: lower it as well; "
+                "--max-steps alone shortens both"
+            )
+        is_unscaled = (set(self.images.mean or ()), set(self.images.std or ())) == ({0}, {1})
+        if self.method == "dvae" and self.dvae.likelihood == "logit_laplace" and not is_unscaled:
+            raise ConfigError(
+                "dvae.likelihood logit_laplace is of pixels in [0, 1], expected images.mean 0 and images.std 1 for "
+                "each channel: give --images.mean 0 0 0 --images.std 1 1 1, or another likelihood"
+            )
 
     @property
     def needs(self) -> Needs:

@@ -25,6 +25,11 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
         ([*BASE, "--ibot.momentum", ".5"], "--ibot.momentum is of the method 'ibot', this run's is 'mae'"),
         ([*BASE, "--mask.ratio", "1"], "MaskConfig.ratio is 1.0, expected a share in (0, 1)"),
         ([*BASE, "--max-steps", "0"], "--max-steps is 0"),
+        ([*BASE, "--optim.steps", "5"], "optim.warmup_steps is 1950, expected fewer than optim.steps, 5: lower it"),
+        (
+            ["pretrain", "--method", "dvae", "--dvae.likelihood", "logit_laplace"],
+            "of pixels in [0, 1], expected images.mean 0 and images.std 1",
+        ),
         ([*BASE, "-c", "paper/mea"], "recipes: paper/beit-base"),
         ([*BASE, "-c", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (list(BASE), "pretrain needs --data"),

@@ -12,8 +12,6 @@ from vision.config import to_dict
 from vision.errors import InputError
 
 Form = Literal["dino", "ibot", "dinov2", "mae", "beit", "beit2", "vqkd", "timm", "huggingface", "program", "onnx"]
-HALF = (0.5, 0.5, 0.5)  # BEiT v2's tokenizer reads images in [-1, 1]
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def convert(
@@ -35,6 +33,11 @@ def convert(
     entry: Annotated[str | None, Parameter(help="Of the file, that holds the weights: teacher, model, …")] = None,
     heads: Annotated[int | None, Parameter(help="Attention heads, where the file does not tell.")] = None,
     grid: Annotated[tuple[int, int] | None, Parameter(help="Rows and columns of patches, likewise.")] = None,
+    mean: Annotated[
+        tuple[float, ...] | None,
+        Parameter(help="Of each channel, of pixels in [0, 1]; else as the source says.", consume_multiple=True),
+    ] = None,
+    std: Annotated[tuple[float, ...] | None, Parameter(help="Likewise.", consume_multiple=True)] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Checkpoints of other libraries to ours and back; ONNX and torch.export.
@@ -44,11 +47,14 @@ def convert(
     """
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists: choose another --out, or allow it with --overwrite")
+    if (mean is None) != (std is None) or (to is not None and mean is not None):
+        raise InputError("--mean and --std go together, and with a checkpoint that is read, without --to")
     if to is not None:
         _write(source, out, to)
         say_wrote(out)
     else:
-        _read(source, out, form, is_tokenizer=tokenizer, entry=entry, heads=heads, grid=grid)
+        given = None if mean is None or std is None else (mean, std)
+        _read(source, out, form, is_tokenizer=tokenizer, entry=entry, heads=heads, grid=grid, given=given)
         say_wrote(out)
         say_next("vision", "inspect", out)
 
@@ -57,6 +63,7 @@ def _write(source: Path, out: Path, to: Form) -> None:
     from vision.commands.reading import inputs_of
     from vision.convert.export import export_onnx, export_program
     from vision.convert.files import ConvertError
+    from vision.convert.scale import Scale
     from vision.convert.tokenizer import write_tokenizer
     from vision.convert.write import write_encoder
     from vision.nn.tokenizer import Tokenizer
@@ -79,7 +86,12 @@ def _write(source: Path, out: Path, to: Form) -> None:
         except ConvertError as error:
             print(f"note: the encoder alone is written, for {error}")
             beside = {}
-        write_encoder(encoder, out, to, beside)
+        inputs = inputs_of(source, extra) if "inputs" in extra else None
+        scale = None if inputs is None else Scale(inputs.mean, inputs.std, f"of {source}")
+        write_encoder(encoder, out, to, beside, scale)
+        if scale is not None:
+            kept = "written along" if to == "huggingface" else "for which the file has no place: give it when reading"
+            print(f"scale: {scale.summary()}, {kept}")
 
 
 def _read(
@@ -91,8 +103,10 @@ def _read(
     entry: str | None,
     heads: int | None,
     grid: tuple[int, int] | None,
+    given: tuple[tuple[float, ...], tuple[float, ...]] | None,
 ) -> None:
     from vision.convert.read import read_encoder
+    from vision.convert.scale import make_scale, read_scale
     from vision.convert.tokenizer import ConvertedTokenizer, read_tokenizer
     from vision.train.artifacts import save_artifacts
     from vision.train.folder import check_replaceable, clear_folder
@@ -102,16 +116,19 @@ def _read(
     check_replaceable(out)
     if is_tokenizer:
         read = read_tokenizer(source, entry=entry, heads=heads, grid=grid)
-        config, scale = read.tokenizer.encoder.config, (HALF, HALF)
+        config, title = read.tokenizer.encoder.config, "BEiT v2 tokenizer"
     else:
         read = read_encoder(source, form, entry=entry, heads=heads, grid=grid)
-        config, scale = read.encoder.config, IMAGENET
+        config, title = read.encoder.config, read.form
     print(read.summary())
+    if given is None:
+        scale = read_scale(source, title, config.in_channels)
+    else:
+        scale = make_scale(*given, "as given", config.in_channels)
+    print(f"scale: {scale.summary()}")
     rows, columns = config.patch_size
-    if config.in_channels != 3:
-        scale = ((0.0,) * config.in_channels, (1.0,) * config.in_channels)
     size = (rows * config.max_rows, columns * config.max_columns)
-    inputs = Inputs(image_size=size, channels=config.in_channels, mean=scale[0], std=scale[1])
+    inputs = Inputs(image_size=size, channels=config.in_channels, mean=scale.mean, std=scale.std)
     extra = {"inputs": to_dict(inputs), "converted_from": str(source)}
     if isinstance(read, ConvertedTokenizer):
         clear_folder(out)

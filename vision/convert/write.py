@@ -18,6 +18,7 @@ from vision.convert.forms import HUGGING_FACE, Form, find_form
 from vision.convert.hugging_face import architecture, config_json, general_lacks, not_same
 from vision.convert.match import to_theirs
 from vision.convert.names import TIMM_REGISTERS, Names
+from vision.convert.scale import PREPROCESSOR, Scale, preprocessor_json
 from vision.files import write_bytes
 from vision.nn.vit import VisionTransformer
 
@@ -26,7 +27,11 @@ LARGEST_EPS = 1e-5  # that passes for the 1e-6 of official code, which no tensor
 
 
 def write_encoder(
-    encoder: VisionTransformer, path: str | Path, form: str, beside: Mapping[str, Tensor] | None = None
+    encoder: VisionTransformer,
+    path: str | Path,
+    form: str,
+    beside: Mapping[str, Tensor] | None = None,
+    scale: Scale | None = None,
 ) -> None:
     """Write ``encoder`` in a form of :data:`vision.convert.forms.FORMS`, or "huggingface" for a folder.
 
@@ -36,13 +41,14 @@ def write_encoder(
     their bias, which changes no feature. Raises ConvertError when the form has no place for what the encoder has.
 
     ``beside`` : further tensors of the file, under their names there (see ``vision.convert.heads``).
+    ``scale`` : of the images; a Hugging Face folder has a place for it, in ``preprocessor_config.json``.
 
     In a Hugging Face folder an encoder with sin-cos positions is a ``vit_mae``, whose model hides and shuffles patches:
     ``ViTModel.from_pretrained`` reads the same folder and gives the features.
     """
     target = Path(path)
     if form == HUGGING_FACE_FORM:
-        _write_folder(encoder, target)
+        _write_folder(encoder, target, scale)
         return
     chosen = find_form(form)
     check_suffix(target)
@@ -65,14 +71,22 @@ def write_tensors(tensors: Mapping[str, Tensor], target: Path, layout: tuple[str
     write_bytes(save(content) if target.suffix == ".safetensors" else _pickled(content, layout), target)
 
 
-def _write_folder(encoder: VisionTransformer, folder: Path) -> None:
+def _write_folder(encoder: VisionTransformer, folder: Path, scale: Scale | None) -> None:
     kind = architecture(encoder.config)
     tensors = to_theirs(encoder.state_dict(), HUGGING_FACE[kind], encoder.config)
     folder.mkdir(parents=True, exist_ok=True)
     content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_bytes(save(content, metadata={"format": "pt"}), folder / "model.safetensors")
-    text = json.dumps(config_json(encoder.config, kind), indent=2) + "\n"
-    write_bytes(text.encode(), folder / "config.json")
+    write_bytes(_json(config_json(encoder.config, kind)), folder / "config.json")
+    (folder / PREPROCESSOR).unlink(missing_ok=True)  # of another encoder
+    if scale is not None:
+        (rows, columns), config = encoder.config.patch_size, encoder.config
+        size = (rows * config.max_rows, columns * config.max_columns)
+        write_bytes(_json(preprocessor_json(scale.mean, scale.std, size)), folder / PREPROCESSOR)
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _pickled(tensors: dict[str, Tensor], layout: tuple[str, ...]) -> memoryview:

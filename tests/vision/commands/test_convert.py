@@ -1,5 +1,7 @@
 """``convert``: what a folder holds after it."""
 
+import json
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from vision.convert.write import write_encoder
 from vision.methods.base import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
-from vision.train.artifacts import save_artifacts
+from vision.train.artifacts import open_encoder, save_artifacts
 
 ENCODER = ViTConfig(patch_size=(4, 4), dim=32, depth=1, heads=4, max_rows=3, max_columns=3)
 RELATIVE = {"row_position": "none", "column_position": "none", "relative_position": "shared"}
@@ -57,3 +59,58 @@ def test_a_folder_of_something_else_is_left_alone(mae, tmp_path, refuse):
     assert "was not made by fintok vision and is left alone" in refuse(*words, tmp_path / "thesis")
     assert "is a file: name a folder" in refuse(*words, mae)
     assert (tmp_path / "thesis" / "model" / "config.json").is_file()
+
+
+def scale_of(run):
+    inputs = open_encoder(run)[1]["inputs"]
+    return inputs["mean"], inputs["std"]
+
+
+HALF, CENTS = [0.5] * 3, [0.1, 0.2, 0.3]
+FOLDERS = {  # form -> (file of the folder, what it says, mean and std in it)
+    "timm": ("config.json", {"architecture": "vit", "pretrained_cfg": {"mean": CENTS, "std": HALF}}, (CENTS, HALF)),
+    "old timm": ("config.json", {"architecture": "vit", "mean": HALF, "std": CENTS}, (HALF, CENTS)),
+    "huggingface": ("preprocessor_config.json", {"image_mean": CENTS, "image_std": HALF}, (CENTS, HALF)),
+    "bytes": ("preprocessor_config.json", {"image_mean": [51] * 3, "image_std": [255] * 3, "do_rescale": False},
+              ([0.2] * 3, [1.0] * 3)),
+    "as it is": ("preprocessor_config.json", {"image_mean": HALF, "image_std": HALF, "do_normalize": False},
+                 ([0.0] * 3, [1.0] * 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FOLDERS)
+def test_mean_and_std_are_those_that_the_folder_names(form, convert, tmp_path):
+    name, said, expected = FOLDERS[form]
+    encoder, folder = VisionTransformer(ENCODER), tmp_path / "theirs"
+    if "timm" in form:
+        write_encoder(encoder, folder / "model.safetensors", "timm")
+    else:
+        write_encoder(encoder, folder, "huggingface")
+    (folder / name).write_text(json.dumps(said))
+    assert f"({folder / name})" in convert(folder, "--out", tmp_path / "run")
+    assert scale_of(tmp_path / "run") == expected
+
+
+def test_a_scale_that_nothing_names_is_the_forms_and_is_told(convert, mae, tmp_path):
+    printed = convert(mae, "--out", tmp_path / "mae")
+    assert "scale: --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 (ImageNet's, for the checkpoint" in printed
+    encoder = VisionTransformer(ViTConfig(patch_size=(4, 4), dim=32, depth=1, heads=4, **RELATIVE))
+    for form, mean in (("beit", HALF), ("beit2", [0.485, 0.456, 0.406])):
+        write_encoder(encoder, tmp_path / f"{form}.pth", form)
+        convert(tmp_path / f"{form}.pth", "--form", form, "--out", tmp_path / form)
+        assert scale_of(tmp_path / form)[0] == mean
+
+
+def test_a_given_scale_is_taken_and_travels_to_hugging_face_and_back(convert, mae, tmp_path, refuse):
+    convert(mae, "--out", tmp_path / "run", "--mean", *CENTS, "--std", *HALF)
+    assert "written along" in convert(tmp_path / "run", "--to", "huggingface", "--out", tmp_path / "hf")
+    convert(tmp_path / "hf", "--out", tmp_path / "back")
+    assert scale_of(tmp_path / "run") == scale_of(tmp_path / "back") == (CENTS, HALF)
+    printed = convert(tmp_path / "run", "--to", "timm", "--out", tmp_path / "x.pth")
+    assert "--mean 0.1 0.2 0.3 --std 0.5 0.5 0.5" in printed
+    words = ["convert", mae, "--heads", 4, "--out", tmp_path / "no", "--mean", 0.5]
+    assert "--mean and --std go together" in refuse(*words)
+    assert "expected a number for each of 3 channels" in refuse(*words, "--std", 0.5)
+    (tmp_path / "hf" / "preprocessor_config.json").write_text("[]")
+    assert "preprocessor_config.json names no mean" in refuse("convert", tmp_path / "hf", "--out", tmp_path / "no")
+    assert not (tmp_path / "no").exists()

@@ -94,5 +94,5 @@ def test_an_unknown_size_names_the_known_ones():
 def test_pixels_in_0_1_have_a_likelihood_of_their_own():
     images = ImagesConfig(mean=(0.0,) * 3, std=(1.0,) * 3)
     PretrainConfig(method="dvae", dvae=DVAEConfig(likelihood="logit_laplace"), images=images)
-    with pytest.raises(ConfigError, match=r"give --images\.mean 0 0 0 --images\.std 1 1 1"):
+    with pytest.raises(ConfigError, match=r"give --images\.mean 0 --images\.std 1, both once"):
         PretrainConfig(method="dvae", dvae=DVAEConfig(likelihood="logit_laplace"))

@@ -94,8 +94,8 @@ class PretrainConfig:
         is_unscaled = (set(self.images.mean or ()), set(self.images.std or ())) == ({0}, {1})
         if self.method == "dvae" and self.dvae.likelihood == "logit_laplace" and not is_unscaled:
             raise ConfigError(
-                "dvae.likelihood logit_laplace is of pixels in [0, 1], expected images.mean 0 and images.std 1 for "
-                "each channel: give --images.mean 0 0 0 --images.std 1 1 1, or another likelihood"
+                "dvae.likelihood logit_laplace is of pixels in [0, 1], expected images.mean 0 and images.std 1: "
+                "give --images.mean 0 --images.std 1, both once a channel, or another likelihood"
             )
 
     @property

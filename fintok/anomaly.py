@@ -1,6 +1,7 @@
 """Anomaly scores: how strange each asset's newest days are, given the other assets and its own past."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, Self, overload
 
@@ -193,7 +194,9 @@ class AnomalyScorer(Estimator):
             else:
                 self._readings = earlier.extended(self.source(), panel, self.__dict__.get("_tolerance", 0.0))
             self._tolerance = 0.0
-            cached = (panel, self.bundle, gather(self._readings, panel.returns))
+            found = gather(self._readings, panel.returns, self._readings.peers)
+            self._readings = replace(self._readings, peers=found.peers)
+            cached = (panel, self.bundle, found)
             self._last = cached
         return cached[2]
 

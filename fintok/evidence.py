@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.peers import PeerView, peer_view
+from fintok.peers import PeerRows, PeerView, peer_view
 from fintok.tails import TailMap
 from fintok.trailing import trailing_moments, trailing_sum
 
@@ -71,10 +71,13 @@ class Evidence(NamedTuple):
     statistics: dict[str, NDArray[np.float32]]  # (T, A) each, higher = stranger; NaN where there is no token
     expected: Array  # (T, A) return that the other assets' returns of the day lead to expect
     residual: Array  # (T, A) return less that, in its usual deviation
+    peers: PeerRows  # (T, A) each: spares a panel that goes on from here the dear part of the view
 
 
-def gather(surprise: Surprises, returns: NDArray[np.floating]) -> Evidence:
+def gather(surprise: Surprises, returns: NDArray[np.floating], earlier: PeerRows | None = None) -> Evidence:
     """Compare each day with the other assets, with the asset's own past, and with the vocabulary.
+
+    `earlier` is the `Evidence.peers` of the first rows, where they are known.
 
     jump: size of the newest residual to the peers (`fintok.peers.PeerView.residual`);
     rebound: the smaller of the newest residual and the opposite one of the last five days that fits it best;
@@ -88,7 +91,7 @@ def gather(surprise: Surprises, returns: NDArray[np.floating]) -> Evidence:
     median over assets (in a crash every patch lies far out), standardised by its own recent mean and deviation.
     Every trailing scale uses rows strictly before t.
     """
-    view = peer_view(returns)
+    view = peer_view(returns, earlier)
     residual = view.residual
     with np.errstate(divide="ignore", invalid="ignore"):
         code = (surprise.surprise - surprise.expected) / surprise.deviation
@@ -107,7 +110,8 @@ def gather(surprise: Surprises, returns: NDArray[np.floating]) -> Evidence:
         name: np.where(has_token & np.isfinite(found[name]), found[name], np.nan).astype(np.float32)
         for name in REASONS
     }
-    return Evidence(statistics, view.expected * view.size, residual)
+    peers = PeerRows(view.expected, view.swapped.astype(np.float32))
+    return Evidence(statistics, view.expected * view.size, residual, peers)
 
 
 def _ratios(view: PeerView, returns: Array) -> dict[str, Array]:

@@ -49,12 +49,20 @@ class PeerView(NamedTuple):
         return (self.scaled - self.expected) / self.deviation
 
 
-def peer_view(returns: NDArray[np.floating]) -> PeerView:
+class PeerRows(NamedTuple):
+    """What a view costs most to find, of its first rows: a panel that goes on need not find it again."""
+
+    expected: NDArray[np.floating]  # (N, A) `PeerView.expected`, in double precision
+    swapped: NDArray[np.floating]  # (N, A) `PeerView.swapped`
+
+
+def peer_view(returns: NDArray[np.floating], earlier: PeerRows | None = None) -> PeerView:
     """Compare returns (T, A) with what the other assets' returns of the same day lead to expect.
 
     z = return / usual size is taken for jointly normal on each day, with exponentially weighted correlations of the
     rows before a block of 21; with P their inverse, E[z_a | others] = z_a - (P z)_a / P_aa. A missing return tells
     nothing: it counts as 0. An asset that did not trade in the block before has no weight with the others.
+    Rows of `earlier` are taken as they are.
     """
     returns = np.asarray(returns, dtype=np.float64)
     size = _usual_size(returns)
@@ -65,22 +73,28 @@ def peer_view(returns: NDArray[np.floating]) -> PeerView:
     filled = _padded(np.where(known, scaled, 0.0), num_rows, 0.0)
     middle = _padded(_middle_of_day(scaled), num_rows, 0.0)
     there = _padded(known, num_rows, False)
-    for rows, precision in _precisions(filled, there):
+    earlier = earlier or PeerRows(expected[:0], expected[:0])
+    num_earlier = len(earlier.expected)
+    first = num_earlier // _BLOCK
+    for rows, precision in _precisions(filled, there, first):
         seen = np.clip(filled[rows], middle[rows] - _MOST, middle[rows] + _MOST)
         inside = slice(rows.start, min(rows.stop, len(returns)))
         expected[inside] = (seen - seen @ precision / np.diag(precision))[: inside.stop - inside.start]
     expected = np.where(known, expected, np.nan)
+    expected[:num_earlier] = earlier.expected
     left = scaled - expected
     usual = _usual_size(left)
     deviation = usual * _others_level(left / usual)
 
     swapped, tally = np.full(returns.shape, np.nan), _SwapTally(returns.shape[1])
     sizes, deviations = (_padded(np.where(known, x, np.nan), num_rows, np.nan) for x in (size, deviation))
-    for rows, precision in _precisions(filled, there):  # once more: the blocks would fill the memory
+    before = max(first - 1, 0)  # a block more: sums go back over 15 days
+    for rows, precision in _precisions(filled, there, before):  # once more: the blocks would fill the memory
         inside = slice(rows.start, min(rows.stop, len(returns)))
         told = tally.add(filled[rows], sizes[rows], deviations[rows], precision)
         swapped[inside] = told[: inside.stop - inside.start]
     swapped = np.where(known, swapped, np.nan)
+    swapped[:num_earlier] = earlier.swapped
     return PeerView(scaled, expected, size, deviation, _others_level(scaled), swapped)
 
 
@@ -117,8 +131,10 @@ def _padded(values: NDArray, num_rows: int, value: float) -> NDArray:
     return np.pad(values, ((0, num_rows - len(values)), (0, 0)), constant_values=value)
 
 
-def _precisions(scaled: Array, known: NDArray[np.bool_]) -> Iterator[tuple[slice, Array]]:
-    """Rows of each block, and the inverse (A, A) of the correlations known before it."""
+def _precisions(
+    scaled: Array, known: NDArray[np.bool_], first_block: int
+) -> Iterator[tuple[slice, Array]]:
+    """Rows of each block from `first_block` on, and the inverse (A, A) of the correlations known before it."""
     num_assets = scaled.shape[1]
     held = np.clip(scaled, -_MOST, _MOST)
     products, weights = np.zeros((num_assets, num_assets)), np.zeros((num_assets, num_assets))
@@ -126,7 +142,8 @@ def _precisions(scaled: Array, known: NDArray[np.bool_]) -> Iterator[tuple[slice
     is_active = np.ones(num_assets, dtype=bool)
     for first in range(0, len(scaled), _BLOCK):
         rows = slice(first, first + _BLOCK)
-        yield rows, _inverse(products, weights, is_active)
+        if first >= first_block * _BLOCK:
+            yield rows, _inverse(products, weights, is_active)
         block, there = held[rows], known[rows].astype(np.float64)
         products = products * age[0] * 0.5 ** (1.0 / _HALF_LIFE) + (block * age).T @ block
         weights = weights * age[0] * 0.5 ** (1.0 / _HALF_LIFE) + (there * age).T @ there

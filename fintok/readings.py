@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from fintok.errors import InputError
 from fintok.evidence import Surprises
 from fintok.panel import Panel
+from fintok.peers import PeerRows
 
 if TYPE_CHECKING:
     import polars as pl
 
 _FIELDS = ("surprise", "expected", "deviation", "distance")
-_COLUMNS = ["date", "symbol", "return", *_FIELDS]
+_TYPES = {**dict.fromkeys(("return", *_FIELDS), np.float32), "expected_move": np.float64, "swapped": np.float32}
+_COLUMNS = ["date", "symbol", *_TYPES]
 _AGREEMENT = 0.9  # of a day's cells: a return restated in its sixth digit may still change a code
 RESTATED = 1e-3  # of an asset's mean move: adjusted prices are restated with every dividend, returns but for rounding
 
@@ -45,6 +47,8 @@ class Readings:
     expected: NDArray[np.floating]
     deviation: NDArray[np.floating]
     distance: NDArray[np.floating]
+    peers: PeerRows | None = None
+    """What the other assets say of the first rows, where that has been worked out (`fintok.evidence.gather`)."""
 
     @classmethod
     def of(cls, bundle: SurpriseSource, panel: Panel) -> Readings:
@@ -68,9 +72,9 @@ class Readings:
         agrees = np.isclose(found.surprise[last], self.surprise[last], rtol=1e-2, atol=1e-2, equal_nan=True)
         if agrees.mean() < _AGREEMENT:
             return Readings.of(bundle, panel)
-        return Readings(
-            panel, *(np.concatenate([getattr(self, name)[:same], getattr(found, name)[same:]]) for name in _FIELDS)
-        )
+        peers = None if self.peers is None else PeerRows(*(rows[:same] for rows in self.peers))
+        fields = {name: np.concatenate([getattr(self, name)[:same], getattr(found, name)[same:]]) for name in _FIELDS}
+        return Readings(panel, **fields, peers=peers)
 
     def _rows_in_common(self, panel: Panel, tolerance: float) -> int:
         mine = self.panel
@@ -88,19 +92,21 @@ class Readings:
         return int(differs.argmax()) if differs.any() else count
 
     def to_polars(self) -> pl.DataFrame:
-        """Columns date, symbol, return, surprise, expected, deviation, distance: a row for every cell of the panel
-        with a return, by date and symbol; null where there is no token."""
+        """Columns date, symbol, return, surprise, expected, deviation, distance, and of the peers expected_move and
+        swapped: a row for every cell of the panel with a return, by date and symbol; null where there is no token."""
         import polars as pl
 
         rows, columns = np.nonzero(np.isfinite(self.panel.returns))
-        numbers = {"return": self.panel.returns, **{name: getattr(self, name) for name in _FIELDS}}
+        nothing = np.full(self.panel.returns.shape, np.nan)
+        arrays = (getattr(self, name) for name in _FIELDS)
+        numbers = zip(_TYPES.items(), (self.panel.returns, *arrays, *(self.peers or (nothing, nothing))), strict=True)
         return pl.DataFrame(
             {
                 "date": self.panel.dates[rows].astype("datetime64[us]"),
                 "symbol": pl.Series(self.panel.assets, dtype=pl.String).gather(columns),
                 **{
-                    name: pl.Series(values[rows, columns].astype(np.float32), nan_to_null=True)
-                    for name, values in numbers.items()
+                    name: pl.Series(values[rows, columns].astype(dtype), nan_to_null=True)
+                    for (name, dtype), values in numbers
                 },
             }
         )
@@ -127,9 +133,10 @@ def open_readings(path: Path, panel: Panel) -> Readings:
     row = np.searchsorted(days, dates)
     is_there = column >= 0
     arrays = []
-    for name in _COLUMNS[2:]:
-        values = np.full((len(days), panel.num_assets), np.nan, np.float32)
+    for name, dtype in _TYPES.items():
+        values = np.full((len(days), panel.num_assets), np.nan, dtype)
         values[row[is_there], column[is_there]] = table[name].to_numpy()[is_there]
         arrays.append(values)
     read = Panel(returns=arrays[0].astype(np.float64), dates=days, assets=panel.assets, source=str(path))
-    return Readings(read, *arrays[1:])
+    peers = PeerRows(*arrays[-2:]) if table["expected_move"].is_not_null().any() else None
+    return Readings(read, *arrays[1:-2], peers=peers)

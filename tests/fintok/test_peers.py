@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fintok import peers
-from fintok.peers import PeerView, peer_view
+from fintok.peers import PeerRows, PeerView, peer_view
 from tests.fintok.fake_bundle import simulate_returns
 
 BLOCK = 21
@@ -151,6 +151,18 @@ def test_every_field_is_causal_bit_for_bit_and_follows_a_permutation(returns, vi
             np.testing.assert_array_equal(part, getattr(view, name)[:length], err_msg=name)
     for name, values in zip(PeerView._fields, shuffled, strict=True):
         np.testing.assert_allclose(values, getattr(view, name)[:, order], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("length", [1, 20, 21, 105, 333, 399, 400])
+def test_rows_known_from_before_spare_their_blocks_and_change_nothing(returns, view, length, monkeypatch):
+    asked, inverse = [], peers._inverse
+    monkeypatch.setattr(peers, "_inverse", lambda *args: asked.append(1) or inverse(*args))
+    earlier = PeerRows(view.expected[:length], view.swapped[:length].astype(np.float32))
+    found = peer_view(returns, earlier)
+    for name, values in zip(PeerView._fields, found, strict=True):
+        np.testing.assert_array_equal(values.astype(np.float32), getattr(view, name).astype(np.float32), err_msg=name)
+    blocks, first = -(-400 // 21), length // 21
+    assert len(asked) == (blocks - first) + (blocks - max(first - 1, 0))
 
 
 def test_missing_returns_have_no_reading_and_one_asset_or_an_empty_column_is_defined(view):

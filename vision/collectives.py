@@ -1,9 +1,11 @@
-"""Sums over the processes of a run; with one process, or none initialised, each is the identity."""
+"""Sums over the processes of a run, and over the passes of a step; with one process, or none initialised, and one
+pass each is the identity.
+"""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 
 def world_size() -> int:
@@ -53,6 +55,26 @@ def copy_from_first(tensor: Tensor) -> Tensor:
     if _is_distributed():
         distributed.broadcast(tensor, src=0)
     return tensor
+
+
+class StepSums(nn.Module):
+    """Sums over the forward passes of a step, which its last one gets: what moves once a step moves by all of it.
+
+    The trainer sets ``passes``. Between steps it holds nothing, and so nothing of it is in a checkpoint.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 1  # forward passes of a step
+        self._seen = 0
+        self._sums: Tensor | None = None
+
+    def forward(self, sums: Tensor) -> Tensor | None:
+        """Sums of one pass -> those of the step over all processes; None = the step has passes to come."""
+        total = sums if self._sums is None else self._sums + sums
+        self._seen = (self._seen + 1) % self.passes
+        self._sums = total if self._seen else None
+        return None if self._seen else sum_over_ranks(total)
 
 
 def split_like(tensor: Tensor, other: Tensor) -> Tensor:

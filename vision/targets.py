@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vision.collectives import max_over_ranks, sum_over_ranks
+from vision.collectives import StepSums, max_over_ranks, sum_over_ranks
 
 
 class Centering(nn.Module):
     """Centre and sharpen teacher logits (DINO, Caron et al. 2021, eq. 4): softmax((logits − centre) /
     temperature).
 
-    The centre is used first and moved afterwards, in training only, towards the mean over every row of every
-    process. iBOT centres patches on all patches, DINOv2 on the masked ones: pass the rows, or weights, that
+    The centre is used first and moved afterwards, in training only and once a step, towards the mean over every row
+    of every process. iBOT centres patches on all patches, DINOv2 on the masked ones: pass the rows, or weights, that
     you mean.
     """
 
@@ -23,6 +23,7 @@ class Centering(nn.Module):
         super().__init__()
         self.momentum = momentum
         self.register_buffer("center", torch.zeros(dim))
+        self.sums = StepSums()
 
     @torch.no_grad()
     def forward(self, logits: Tensor, temperature: float | Tensor, weight: Tensor | None = None) -> Tensor:
@@ -36,9 +37,9 @@ class Centering(nn.Module):
     def _move(self, logits: Tensor, weight: Tensor | None) -> None:
         rows = logits.flatten(0, -2)
         counts = rows.new_ones(rows.shape[0]) if weight is None else weight.flatten().to(rows.dtype)
-        total = sum_over_ranks(
-            torch.cat([(rows * counts[:, None]).sum(dim=0), counts.sum()[None]])
-        )  # (K + 1,)
+        total = self.sums(torch.cat([(rows * counts[:, None]).sum(dim=0), counts.sum()[None]]))  # (K + 1,)
+        if total is None:
+            return
         mean = torch.where(total[-1] > 0, total[:-1] / total[-1].clamp(min=1e-12), self.center)
         self.center.lerp_(mean, 1 - self.momentum)
 

@@ -11,7 +11,12 @@ from vision.config.model import require
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW with linear warm-up, then half a cosine or steps; one step is one weight update."""
+    """AdamW with linear warm-up, then half a cosine or steps; one step is one weight update.
+
+    A step of several passes (``accumulate``) is that of one batch as large: gradients, centres and codebooks move by
+    the sums over all passes and processes. What looks at a pass by itself does not add up: Sinkhorn-Knopp, a
+    codebook's start, codes brought back to life, and, in each process by itself too, KoLeo and stochastic depth.
+    """
 
     steps: int = 10_000
     batch_size: int = 64  # samples per forward pass and process

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision.collectives import copy_from_first, gather_over_ranks, mean_over_ranks, rank, sum_over_ranks
+from vision.collectives import (
+    StepSums,
+    copy_from_first,
+    gather_over_ranks,
+    mean_over_ranks,
+    rank,
+    sum_over_ranks,
+)
 from vision.config import CodebookConfig
 from vision.nn.sampling import spread_choice
 
@@ -60,6 +67,7 @@ class Codebook(nn.Module):
         self.register_buffer("cluster_size", torch.zeros(config.levels, config.num_codes))
         self.register_buffer("codes_used_for", torch.zeros(config.levels, config.num_codes, dtype=torch.long))
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.sums = StepSums()
         self.is_started = False  # a Python bool, so that the step need not ask the device
         self.register_load_state_dict_post_hook(_restore_is_started)
 
@@ -132,13 +140,18 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _update(self, vectors: Tensor, codes: Tensor, counted: Tensor) -> None:
-        """One step of the averages from flat vectors (n, d) and their codes (n, levels)."""
+        """One pass from flat vectors (n, d) and their codes (n, levels); the step's last moves the averages."""
+        residuals, sums = [vectors], []
+        for level in range(self.config.levels):
+            of_level = _sums(residuals[-1], codes[:, level], counted, self.config.num_codes)
+            sums.append(torch.cat([of_level[0], of_level[1][:, None]], dim=1))
+            residuals.append(residuals[-1] - F.embedding(codes[:, level], self.weight[level]))
+        total = self.sums(torch.stack(sums))  # (levels, K, d + 1), one message
+        if total is None:
+            return
         rows = []
         for level in range(self.config.levels):
-            old = self.weight[level]
-            sums, counts = _sums(vectors, codes[:, level], counted, self.config.num_codes)
-            total = sum_over_ranks(torch.cat([sums, counts[:, None]], dim=1))  # (K, d + 1), one message
-            sums, counts = total[:, :-1], total[:, -1]
+            old, sums, counts = self.weight[level], total[level, :, :-1], total[level, :, -1]
             is_used = counts > 0
             mean = self._on_level(level, sums / counts.clamp(min=UNUSED_EPS)[:, None])
             moved = torch.where(
@@ -147,17 +160,16 @@ class Codebook(nn.Module):
             self.cluster_size[level].lerp_(counts, 1 - self.config.decay)
             idle = torch.where(is_used, 0, self.codes_used_for[level] + 1)
             if self.config.revive_after:
-                moved, idle = self._revive(level, moved, idle, vectors, counted)
+                moved, idle = self._revive(level, moved, idle, residuals[level], counted)
             self.codes_used_for[level].copy_(idle)
             rows.append(moved)
-            vectors = vectors - F.embedding(codes[:, level], old)
         self.weight.copy_(torch.stack(rows))
         self.updates.add_(1)
 
     def _revive(
         self, level: int, rows: Tensor, idle: Tensor, vectors: Tensor, counted: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Put codes unused for ``revive_after`` updates on random vectors of this batch, of any process."""
+        """Put codes unused for ``revive_after`` updates on random vectors of this pass, of any process."""
         is_dead = idle >= self.config.revive_after
         everyone = gather_over_ranks(counted)
         choice, is_repeat = spread_choice(

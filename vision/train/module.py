@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from vision.batch import Batch
-from vision.collectives import mean_over_ranks
+from vision.collectives import StepSums, mean_over_ranks
 from vision.config import OptimConfig
 from vision.methods.base import Method
 from vision.train.concern import Concern
@@ -61,6 +61,9 @@ class PretrainModule(pl.LightningModule):
         self.terms: dict[str, Tensor] = {}  # of the last micro-batch, not yet read from the device
         self.guard = LossGuard()
         self._places: Tensor | None = None  # that the batches of the step so far were a mean over
+        for part in method.modules():
+            if isinstance(part, StepSums):
+                part.passes = config.accumulate
 
     def configure_model(self) -> None:
         """Split the method over the devices, under FSDP; Lightning calls it once the processes know each other."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,8 @@ class Readings:
     def of(cls, bundle: SurpriseSource, panel: Panel) -> Readings:
         """A pass over the whole panel."""
         found = bundle.surprise(panel)
-        return cls(panel, *(np.asarray(getattr(found, name)) for name in _FIELDS))
+        fields: dict[str, Any] = {name: np.asarray(getattr(found, name)) for name in _FIELDS}
+        return cls(panel, **fields)
 
     def extended(self, bundle: SurpriseSource, panel: Panel, tolerance: float = 0.0) -> Readings:
         """Readings of a panel that goes on where this one ends: rows that are the same are not read again.

@@ -78,8 +78,9 @@ def _median(values: Array, min_count: int = 20) -> Array:
 def _correlation(training: Panel) -> Array:
     known = np.nan_to_num(np.clip(scaled(training.returns), -8.0, 8.0))
     size = np.sqrt((known**2).mean(axis=0)) + 1e-9
-    correlation = (known / size).T @ (known / size) / max(len(known), 1)
-    return (1.0 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(size))
+    correlation = (1.0 - SHRINKAGE) * (known / size).T @ (known / size) / max(len(known), 1)
+    np.fill_diagonal(correlation, 1.0)  # of an asset without training rows as well
+    return correlation
 
 
 def pca_residual(training: Panel) -> Detector:
@@ -120,12 +121,12 @@ def conditional_mahalanobis(training: Panel) -> Detector:
 
 
 def turbulence(training: Panel) -> Detector:
-    """Mahalanobis distance of the whole day (Kritzman and Li, 2010), the same for every asset."""
+    """Mahalanobis distance of the whole day an asset observed (Kritzman and Li, 2010), the same for every asset."""
     precision = np.linalg.inv(_correlation(training))
 
     def detect(panel: Panel) -> Array:
         z = np.nan_to_num(np.clip(scaled(panel.returns), -50.0, 50.0))
-        day = ((z @ precision) * z).sum(axis=1)
+        day = ((z @ precision) * z).sum(axis=1) / np.maximum(np.isfinite(panel.returns).sum(axis=1), 1)
         return np.where(np.isfinite(panel.returns), day[:, None], np.nan)
 
     return detect

@@ -78,9 +78,10 @@ class Market:
         return (smooth - training.mean()) / training.std().clip(lower=1e-9)
 
     def volatility(self, half_life: float) -> Array:
-        """(T,) log of the decayed mean |return| over its own usual size, mean over the assets."""
-        decayed = decayed_mean(np.abs(self.scaled.scaled), self.scaled.observed, half_life)
-        return np.log(decayed.mean(axis=1) + 1e-6)
+        """(T,) log of the decayed mean |return| over its own usual size, mean over the assets observed that day."""
+        count = self.scaled.observed.sum(axis=1, keepdims=True)
+        size = np.abs(self.scaled.scaled).sum(axis=1, keepdims=True) / np.maximum(count, 1)
+        return np.log(decayed_mean(size, count > 0, half_life)[:, 0] + 1e-6)
 
     def turbulence(self, rows: int) -> Array:
         """(T,) squared Mahalanobis distance of the day an asset (Kritzman and Li, 2010); correlations of early rows.
@@ -96,22 +97,28 @@ class Market:
     def absorption(self) -> Array:
         """(T,) share of the variance in the first fifth of the eigenvectors (Kritzman, Li, Page and Rigobon, 2011).
 
-        Of the correlations over the trailing 500 rows; NaN before there are 60.
+        Of the correlations over the trailing 500 rows, of the assets observed in them; NaN before there are 60.
         """
         z, observed = np.clip(self.scaled.scaled, -50.0, 50.0), self.scaled.observed
-        few = max(1, round(z.shape[1] / 5))
         ratio = np.full(len(z), np.nan)
         for row in range(FEWEST_ROWS, len(z), REFRESH_ROWS):
             past = slice(max(0, row + 1 - WINDOW_ROWS), row + 1)
-            values = np.linalg.eigvalsh(correlation(z[past], observed[past]))
+            there = observed[past].any(axis=0)
+            if not there.any():
+                continue
+            values = np.linalg.eigvalsh(correlation(z[past][:, there], observed[past][:, there]))
+            few = max(1, round(len(values) / 5))
             ratio[row : row + REFRESH_ROWS] = values[-few:].sum() / values.sum()
         return ratio
 
 
 def correlation(z: Array, observed: NDArray[np.bool_]) -> Array:
-    """Correlations (A, A) of z (T, A), shrunk towards none by a tenth; an asset that never moved has none."""
+    """Correlations (A, A) of z (T, A), shrunk towards none by a tenth; an asset that never moved has none but 1 with
+    itself."""
     count = np.maximum(observed.sum(axis=0), 1)
     size = np.sqrt((z**2).sum(axis=0) / count)
     known = np.where(observed, z / np.where(size > 0.0, size, 1.0), 0.0)
     together = observed.astype(np.float64).T @ observed.astype(np.float64)
-    return (1.0 - SHRINKAGE) * (known.T @ known) / np.maximum(together, 1.0) + SHRINKAGE * np.eye(len(size))
+    shrunk = (1.0 - SHRINKAGE) * (known.T @ known) / np.maximum(together, 1.0)
+    np.fill_diagonal(shrunk, 1.0)
+    return shrunk

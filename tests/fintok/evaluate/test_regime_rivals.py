@@ -110,11 +110,35 @@ def test_only_a_path_whose_timing_matters_beats_its_shifts(is_timed, low, high):
     assert low <= p_value <= high
 
 
+def test_assets_that_list_late_or_leave_do_not_look_like_calm():
+    returns, _ = simulate_returns(1500, 8)
+    whole = Market(make_panel(returns), 100, 800)
+    part = returns.copy()
+    part[:900, :3] = np.nan
+    part[1200:, 3] = np.nan
+    late = Market(make_panel(part), 100, 800)
+    listed = Market(make_panel(returns[:, 3:]), 100, 800)
+    np.testing.assert_allclose(late.volatility(20)[300:850], listed.volatility(20)[300:850])
+    assert np.corrcoef(late.volatility(20)[300:], whole.volatility(20)[300:])[0, 1] > 0.9
+    assert late.turbulence(800)[1000:].mean() < 2.0 * whole.turbulence(800)[1000:].mean()
+    np.testing.assert_allclose(late.absorption[400:850], listed.absorption[400:850])
+
+
+def test_equal_weights_earn_the_mean_of_simple_returns():
+    returns = np.log1p(np.full((900, 2), [[0.1, -0.08]]))
+    returns[850:, 1] = np.nan
+    market = Market(make_panel(returns), 100, 800)
+    made = strategy(np.ones(900, dtype=bool), 1, market)
+    expected = (50 * np.log1p(0.01) + 50 * np.log1p(0.1)) / 100
+    assert made.annual_return == pytest.approx(expected * market.panel.periods_per_year)
+
+
 def test_a_strategy_pays_for_its_trades_and_comes_late(market):
     is_held = np.zeros(800, dtype=bool)
     is_held[600:700] = True
     made, late = strategy(is_held, 1, market), strategy(is_held, 5, market)
-    move = np.nan_to_num(market.move)
+    simple = np.expm1(market.returns)
+    move = np.log1p(np.nan_to_num(np.nanmean(np.where(np.isnan(simple).all(axis=1)[:, None], 0.0, simple), axis=1)))
     years = 300 / market.panel.periods_per_year
     assert made.annual_return * years == pytest.approx(move[601:701].sum() - 0.002)
     assert late.annual_return * years == pytest.approx(move[605:705].sum() - 0.002)

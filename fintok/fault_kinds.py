@@ -102,19 +102,27 @@ def _every_other(days: int) -> NDArray[np.bool_]:
     return np.arange(days) % 2 == 0
 
 
+def _others(place: Place, stop: int) -> NDArray[np.intp]:
+    """The other assets that have every return from the history before the place to row `stop`."""
+    there = np.flatnonzero(np.isfinite(place.returns[place.row - HISTORY : stop]).all(axis=0))
+    return there[there != place.asset]
+
+
 def _swap(place: Place, rng: np.random.Generator) -> dict[int, Array]:
     """Two columns in each other's place, each at its own level."""
-    rows = slice(place.row - HISTORY, place.row + place.days)
-    there = np.flatnonzero(np.isfinite(place.returns[rows]).all(axis=0))
-    other = int(rng.choice(there[there != place.asset]))
+    others = _others(place, place.row + place.days)
+    if not len(others):
+        return {}
+    other = int(rng.choice(others))
     return {place.asset: place.returns[place.row : place.row + place.days, other].copy(), other: place.own.copy()}
 
 
 def _peer(place: Place, rng: np.random.Generator) -> dict[int, Array]:
     """The returns of the asset that was most like it, at its own volatility; nothing tells which is the copy."""
     rows = slice(place.row, place.row + place.days)
-    there = np.flatnonzero(np.isfinite(place.returns[place.row - HISTORY : place.row + place.days]).all(axis=0))
-    columns = there[there != place.asset]
+    columns = _others(place, rows.stop)
+    if not len(columns):
+        return {}
     likeness = np.corrcoef(place.past[:, place.asset], place.past[:, columns], rowvar=False)[0, 1:]
     peer = columns[np.argmax(np.nan_to_num(likeness))]
     shown, deviation = place.returns[rows, peer], place.deviation[place.row]
@@ -144,9 +152,10 @@ def _drift(deviations: float, days: int) -> Kind:
 
 def _recycled(place: Place, rng: np.random.Generator) -> dict[int, Array]:
     """Another company under the same symbol, joined without a jump: some asset's returns of other days."""
-    rows = slice(place.row - HISTORY, place.row)
-    there = np.flatnonzero(np.isfinite(place.returns[rows]).all(axis=0))
-    other = int(rng.choice(there[there != place.asset]))
+    others = _others(place, place.row)
+    if not len(others):
+        return {}
+    other = int(rng.choice(others))
     first = place.row - int(rng.integers(2 * place.days, HISTORY))
     return {place.asset: place.returns[first : first + place.days, other].copy()}
 

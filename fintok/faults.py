@@ -61,7 +61,7 @@ def _lacking(panel: Panel, kind: Kind | BarKind) -> str:
 def plant_faults(
     panel: Panel, kinds: Sequence[str], rows: range, *, seed: int, most: int | None = None
 ) -> FaultyPanel:
-    """Plant faults of the given kinds in turn, as many as find room, or `most`.
+    """Plant faults of the given kinds in turn, as many as find room, or `most`; a kind that fits nowhere is left out.
 
     A fault lies within `rows`, on an asset observed from 250 rows before it to 30 after it, holidays apart, and in rows
     of that asset's calendar; 30 rows lie between two faults of one asset, and at most a twentieth of the assets (two at
@@ -76,12 +76,16 @@ def plant_faults(
             raise InputError(f"{panel.source}: the fault {name!r} is planted in {lacking}, which the panel lacks")
     rng, ground = np.random.default_rng(seed), _Ground(panel, rows)
     faults: list[Fault] = []
-    while most is None or len(faults) < most:
-        name = kinds[len(faults) % len(kinds)]
+    left = list(kinds)
+    while left and (most is None or len(faults) < most):
+        name = left[len(faults) % len(left)]
         fault = next(filter(None, (ground.plant(name, rng) for _ in range(_TRIES))), None)
-        if fault is None:
+        if fault is not None:
+            faults.append(fault)
+        elif any(earlier.kind == name for earlier in faults):
             break  # full
-        faults.append(fault)
+        else:
+            left.remove(name)  # nowhere: volumes that are all 0 cannot be out of scale
     if not faults:
         raise InputError(
             f"{panel.source}: no room for a fault on rows {rows.start} to {rows.stop}; an asset must be observed "
@@ -129,7 +133,7 @@ class _Ground:
         else:
             wrong = kind.draw(Place(self.returns[known], self.deviation[known], HISTORY, days, asset), rng)
             bar = None
-        if (self.busy[row:stop].sum(axis=1) + len(wrong) > self.limit).any():
+        if not wrong or (self.busy[row:stop].sum(axis=1) + len(wrong) > self.limit).any():
             return None
         if any(self.busy[row - _GAP : last, other].any() for other in wrong):
             return None

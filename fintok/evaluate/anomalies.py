@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -69,9 +70,10 @@ def evaluate_anomalies(
     calm |= {name: rivals[name](panel) for name in progress(list(rivals), "rivals")}
     arena = Arena(scorer, rivals, {name: thresholds(scores[cut:]) for name, scores in calm.items()}, cut)
 
-    kinds, rungs = kinds_for(panel), kinds_for(panel, tuple(RUNGS))
-    usual = arena.hold(progress(_plant(panel, kinds, cut, events, seed), "faults"), kinds_for(panel, NINE))
-    others = arena.hold(progress(_plant(panel, rungs, cut, -(-events // 3), seed), "mild and harsh faults"), rungs)
+    kinds, planted = _plant(panel, kinds_for(panel), cut, events, seed)
+    rungs, others_planted = _plant(panel, kinds_for(panel, tuple(RUNGS)), cut, -(-events // 3), seed)
+    usual = arena.hold(progress(planted, "faults"), tuple(kind for kind in NINE if kind in kinds))
+    others = arena.hold(progress(others_planted, "mild and harsh faults"), rungs)
     tables = {
         "detectors": detector_table(usual),
         "recall by kind": kind_table(usual, kinds, budget=0),
@@ -91,7 +93,7 @@ def evaluate_anomalies(
     verdicts = [
         *detection_verdicts(usual, others),
         *alarm_verdicts(tables["alarms"], scorer.alarms_per_1000, wild_months(panel, cut)),
-        *_not_planted(panel),
+        *_not_planted(panel, kinds),
         *left_out({name: rival.package for name, rival in RIVALS.items() if rival.package}),
     ]
     return Findings(tables, figures, verdicts)
@@ -130,13 +132,16 @@ def _fit_rivals(panel: Panel, cut: int) -> dict[str, Detector]:
     }
 
 
-def _plant(panel: Panel, kinds: Sequence[str], cut: int, events: int, seed: int) -> list[Callable[[], FaultyPanel]]:
-    """As many panels as it takes to have `events` of each kind, each made when it is asked for: they are large."""
+def _plant(
+    panel: Panel, kinds: Sequence[str], cut: int, events: int, seed: int
+) -> tuple[tuple[str, ...], Sequence[Callable[[], FaultyPanel]]]:
+    """The kinds that find room, and as many panels as it takes to have `events` of each, each made when it is asked
+    for: they are large."""
     rows = range(cut + AFTER_TRAIN_END, panel.num_days)
-    first = plant_faults(panel, kinds, rows, seed=seed)
-    fewest = min(sum(fault.kind == kind for fault in first.faults) for kind in kinds)
-    passes = min(-(-events // max(fewest, 1)), MOST_PASSES)
-    return [partial(plant_faults, panel, kinds, rows, seed=seed + number) for number in range(passes)]
+    counts = Counter(fault.kind for fault in plant_faults(panel, kinds, rows, seed=seed).faults)
+    passes = min(-(-events // min(counts.values())), MOST_PASSES)
+    planted = [partial(plant_faults, panel, kinds, rows, seed=seed + number) for number in range(passes)]
+    return tuple(kind for kind in kinds if kind in counts), planted
 
 
 class Arena:
@@ -180,8 +185,14 @@ def _alarms(clean: Scores, calm: Mapping[str, Array], cut: int, per_1000: float)
     return alarm_table(clean.panel, cut, alarms)
 
 
-def _not_planted(panel: Panel) -> list[str]:
-    """A sentence on the kinds of faults that the panel cannot have."""
-    missing = [kind for kind in (*KINDS, *BAR_KINDS) if kind not in kinds_for(panel)]
+def _not_planted(panel: Panel, planted: Sequence[str]) -> list[str]:
+    """A sentence on the kinds of faults that the panel cannot have, and one on those without room."""
+    possible = kinds_for(panel)
+    missing = [kind for kind in (*KINDS, *BAR_KINDS) if kind not in possible]
+    roomless = [kind for kind in possible if kind not in planted]
     why = "has no prices" if panel.prices is None else "has no bars (high, close, volume)"
-    return [f"Not planted, because the panel {why}: {', '.join(missing)}."] if missing else []
+    return [
+        f"Not planted, because {reason}: {', '.join(kinds)}."
+        for reason, kinds in ((f"the panel {why}", missing), ("no place was found", roomless))
+        if kinds
+    ]

@@ -56,13 +56,13 @@ class Strategy(NamedTuple):
 
 
 def strategy(is_held: NDArray[np.bool_], delay: int, market: Market) -> Strategy:
-    """Hold the equal-weight market on the days after ``is_held`` (T,), ``delay`` rows later; else nothing.
+    """Hold the market, equal weights every day, on the days after ``is_held`` (T,), ``delay`` rows later; else nothing.
 
     A delay of 1 trades on the close of the label's own day. Every change costs ten basis points.
     """
     held = np.roll(is_held, delay)[market.cut :].astype(np.float64)
     change = np.abs(np.diff(held, prepend=held[:1]))
-    gain = held * np.nan_to_num(market.move[market.cut :]) - COST * change
+    gain = held * _earned(market.returns[market.cut :]) - COST * change
     path = np.cumsum(gain)
     a_year, spread = market.panel.periods_per_year, float(gain.std())
     return Strategy(
@@ -73,3 +73,12 @@ def strategy(is_held: NDArray[np.bool_], delay: int, market: Market) -> Strategy
         trades_a_year=float(change.sum()) / market.num_judged_years,
     )
 
+
+def _earned(returns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log return of equal weights in the assets observed, from their log returns (T, A); 0 where none is.
+
+    The mean of log returns is less than that, by half the variance between assets.
+    """
+    observed = np.isfinite(returns)
+    gains = np.where(observed, np.expm1(np.where(observed, returns, 0.0)), 0.0).sum(axis=1)
+    return np.log1p(gains / np.maximum(observed.sum(axis=1), 1))

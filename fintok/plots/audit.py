@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fintok.plots.theme import GREEN, VERMILION, new_figure
+from fintok.report_tables import day
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -17,7 +18,7 @@ def changed_shares(audit: "Audit") -> "go.Figure":
     import plotly.graph_objects as go
 
     table = audit.to_pandas()
-    table["date"] = table["date"].dt.strftime("%Y-%m-%d")
+    table["date"] = [day(date) for date in table["date"].to_numpy()]
     table["share"] = table["changed"] / table["cells"]
     shares = table.pivot(index="what", columns="date", values="share").loc[table["what"].unique()[::-1]]
     figure = new_figure("Cells that changed with their future", height=120 + 28 * len(shares))

@@ -83,7 +83,7 @@ def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
                 showlegend=True,
             )
         )
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
     ends = [str(day) for day in moments(scores.dates[[0, -1]])]
     figure.update_xaxes(showgrid=False, range=ends)
     mark_train_end(figure, scores.dates, scores.train_end)

@@ -100,6 +100,9 @@ def test_tables_and_figure(clean):
     assert clean.to_polars()["first_change"].null_count() == len(clean.findings)
     assert clean.to_polars().columns == clean.to_pandas().columns.tolist()
     assert clean.plot().data[0].z.max() == 0.0
+    noon, evening = (finding._replace(date=np.datetime64(f"2020-01-03T{hour}")) for finding, hour in
+                     ((clean.findings[0], 12), (clean.findings[0], 18)))  # fmt: skip
+    assert replace(clean, findings=(noon, evening)).plot().data[0].x == ("2020-01-03 12:00", "2020-01-03 18:00")
 
 
 def test_another_future_keeps_the_past_to_the_bit_and_changes_all_that_follows(small_panel):

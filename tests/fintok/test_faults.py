@@ -1,3 +1,6 @@
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -178,6 +181,18 @@ def test_assets_with_holidays_of_their_own_have_faults_in_their_own_rows(panel):
         assert asset != 3 or fault.row + fault.days + 30 <= 900 or fault.row >= 930 + 250, fault
         changed[rows, list(fault.assets)] = False
     assert not changed.any()
+
+
+def test_a_kind_that_fits_nowhere_is_left_out_and_the_others_are_planted(panel, bars):
+    volume = np.zeros_like(bars.fields["volume"])
+    silent = replace(bars, fields={**bars.fields, "volume": volume})
+    found = plant_faults(silent, ("spike 8", "volume x1000", "drift"), range(300, silent.num_days - 40), seed=0)
+    counts = Counter(fault.kind for fault in found.faults)
+    assert set(counts) == {"spike 8", "drift"}
+    assert min(counts.values()) > 3
+    alone = panel.select(panel.assets[:1])
+    kinds = ("swap", "peer substitution", "recycled ticker", "stale")
+    assert {fault.kind for fault in plant_faults(alone, kinds, ROWS, seed=0).faults} == {"stale"}
 
 
 def test_what_cannot_be_planted_is_refused(panel):

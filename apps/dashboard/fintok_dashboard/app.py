@@ -8,7 +8,7 @@ import dash
 from dash import Input, Output, State, dcc, html, no_update, set_props
 
 from fintok_dashboard import controls
-from fintok_dashboard.formats import moment
+from fintok_dashboard.formats import moment, plural
 from fintok_dashboard.pages import PAGES
 from fintok_dashboard.safety import Access, protect
 from fintok_dashboard.view import View, Window
@@ -165,6 +165,9 @@ def _news(desk: Desk) -> Any:
     if desk.problem:
         text = f"The last reading failed, this is the one before: {desk.problem} "
         return html.Div([text, again], className="bar bad")
+    if desk.lost_marks:
+        text = f"{plural(desk.lost_marks, 'mark')} without effect: no row of the panel has that date and asset."
+        return html.Div(text, className="bar")
     return None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import fintok
 from fintok_dashboard.archive import fingerprint, model_fingerprint, open_reading, save_reading
 from fintok_dashboard.reading import Reading, read_market
+from fintok_dashboard.selection import row_of
 from fintok_dashboard.tables import read_groups, read_regimes, read_scores
 from fintok_dashboard.view import View
 
@@ -58,6 +59,7 @@ class Desk:
         self.reading: Reading | None = None
         self.problem = ""  # why there is no reading, or no newer one
         self.step = ""  # of the reading on its way
+        self.lost_marks = 0  # of dates or assets that the panel of the reading lacks
         self.version = 0  # grows when a reading comes or fails
         self._stamp: object = None
         self._bundle: Bundle | None = None
@@ -84,6 +86,7 @@ class Desk:
             reading = self._read()
             if reading.panel.num_days:
                 reading.prepare(View().alarms)
+            self.lost_marks = self._count_lost(reading.panel)
             self.reading, self.problem = reading, ""
         except Exception as error:  # of any library, on any file: the page says what is wrong
             is_ours = isinstance(error, fintok.InputError | OSError) or type(error).__module__.startswith("vision.")
@@ -108,6 +111,10 @@ class Desk:
     def _now(self) -> object:
         """The state of the files and of the marks that a reading depends on."""
         return self.sources.stamp(), self.store.data_errors().rows()
+
+    def _count_lost(self, panel: Panel) -> int:
+        assets = set(panel.assets)
+        return sum(mark.symbol not in assets or row_of(panel, mark.date) is None for mark in self.store.marks())
 
     def _read(self) -> Reading:
         sources = self.sources

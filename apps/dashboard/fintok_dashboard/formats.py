@@ -8,8 +8,8 @@ MISSING = "–"
 
 
 def moment(date: np.datetime64) -> str:
-    """The date, with the time of day where there is one: 2020-03-16, 2020-03-16 15:00."""
-    return str(np.datetime_as_string(date, "m")).removesuffix("T00:00").replace("T", " ")
+    """The exact date, no longer than it takes: 2020-03-16, 2020-03-16 15:00, 2020-03-16 15:59:59.999."""
+    return str(np.datetime_as_string(date, "auto")).replace("T", " ")
 
 
 def percent(value: float, digits: int = 0) -> str:

@@ -28,7 +28,7 @@ def alert_table(reading: Reading, view: View, store: Store) -> pl.DataFrame:
     selection, regimes = select(reading, view), reading.regimes_for(view.regimes)
     alerts = reading.alarms.at(view.alarms).within(selection.rows, selection.assets)
     row, asset = alerts.row[::-1], alerts.asset[::-1]
-    days = {int(r): day_of(reading, int(r)) for r in np.unique(row)}
+    days = {int(r): day_of(reading.panel, int(r)) for r in np.unique(row)}
     names = np.array([*regimes.names, None], dtype=object)[regimes.labels[row]]
     table = pl.DataFrame(
         {

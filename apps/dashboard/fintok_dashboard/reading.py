@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+import polars as pl
 from numpy.typing import NDArray
 
 import fintok
@@ -18,10 +19,9 @@ from fintok.tokenizer import Tokens
 from fintok_dashboard.alerts import AlarmBook
 from fintok_dashboard.arrangement import Arrangement, arrange
 from fintok_dashboard.resample import quantise
+from fintok_dashboard.selection import row_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from fintok import Bundle, Panel
     from fintok.regime_result import Regimes
     from fintok.score_result import Scores
@@ -107,19 +107,22 @@ def read_market(
     """Read a panel with a model; minutes for a large one. `say` is told each step as it begins.
 
     `scores` and `regimes` that are there already are taken as they are. `errors` (date, symbol) are left out of the
-    calibration. `kept` is a file where the network's readings stay, so that the next time only new dates are read.
-    Raises InputError.
+    calibration, as far as the panel has them. `kept` is a file where the network's readings stay, so that the next
+    time only new dates are read. Raises InputError.
     """
     say("reading tokens")
     codes = bundle.codes(panel)
     words = np.where(codes >= 0, bundle.word_of_code[codes], -1).astype(np.int32)
     surprise = np.full(codes.shape, np.nan, np.float32)
+    left_out = _cells(errors, panel)
     if scores is None:
         say(f"reading scores of {panel.num_assets:,} assets")
         scorer = fintok.AnomalyScorer(bundle)
         if kept is not None and kept.is_file():
             scorer.go_on_from(open_readings(kept, panel))
-        scores = scorer.fit(panel, errors=errors).score(panel, errors=errors)
+        row, column = np.nonzero(left_out)
+        known = pl.DataFrame({"date": panel.dates[row], "symbol": [panel.assets[place] for place in column]})
+        scores = scorer.fit(panel, errors=known).score(panel, errors=known)
         if scorer.readings is not None:
             surprise = scorer.readings.surprise
             if kept is not None:
@@ -142,7 +145,7 @@ def read_market(
         },
         findings=fintok.check_panel(panel).to_pandas(),
         facts={str(name): str(value) for name, value in bundle.summary()["value"].items()},
-        left_out=_cells(errors, panel),
+        left_out=left_out,
         groups=dict(groups or {}),
     )
 
@@ -152,9 +155,9 @@ def _cells(errors: pl.DataFrame | None, panel: Panel) -> NDArray[np.bool_]:
     cells = np.zeros(panel.returns.shape, dtype=bool)
     place = {name: column for column, name in enumerate(panel.assets)}
     for date, symbol in () if errors is None else errors.select("date", "symbol").iter_rows():
-        row = int(np.searchsorted(panel.dates, np.datetime64(date, "ns")))
-        if row < panel.num_days and panel.dates[row] == np.datetime64(date, "ns") and symbol in place:
-            cells[row, place[symbol]] = True
+        row, column = row_of(panel, date), place.get(symbol)
+        if row is not None and column is not None:
+            cells[row, column] = True
     return cells
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fintok_dashboard.formats import moment
 
 if TYPE_CHECKING:
+    from fintok import Panel
     from fintok_dashboard.reading import Reading
     from fintok_dashboard.view import View
 
@@ -43,20 +44,20 @@ def select(reading: Reading, view: View) -> Selection:
     return Selection(rows, assets)
 
 
-def row_of(reading: Reading, day: str) -> int | None:
+def row_of(panel: Panel, day: str) -> int | None:
     """The row of a date as an address says it; None for one that the panel lacks."""
     try:
         wanted = np.datetime64(day, "ns")
     except ValueError:
         return None
-    row = int(np.searchsorted(reading.panel.dates, wanted))
-    found = row < reading.panel.num_days and reading.panel.dates[row] == wanted
+    row = int(np.searchsorted(panel.dates, wanted))
+    found = row < panel.num_days and panel.dates[row] == wanted
     return row if found else None
 
 
-def day_of(reading: Reading, row: int) -> str:
-    """The date of a row as an address says it."""
-    return moment(reading.panel.dates[row]).replace(" ", "T")
+def day_of(panel: Panel, row: int) -> str:
+    """The date of a row as addresses and marks say it: `row_of` finds the row again."""
+    return moment(panel.dates[row]).replace(" ", "T")
 
 
 def _rows(dates: NDArray[np.datetime64], view: View) -> slice:

@@ -9,9 +9,11 @@ import pytest
 
 from fintok import InputError
 from fintok.panel import Panel
+from fintok_dashboard.app import _news
 from fintok_dashboard.archive import open_reading, save_reading
+from fintok_dashboard.ledger import alert_table
 from fintok_dashboard.likeness import peers_of
-from fintok_dashboard.selection import row_of, select
+from fintok_dashboard.selection import day_of, row_of, select
 from fintok_dashboard.standing import alert_counts, regime_on, silence_on
 from fintok_dashboard.tables import read_groups, read_regimes, read_scores
 from fintok_dashboard.view import View
@@ -69,6 +71,51 @@ def test_new_data_and_marked_errors_are_noticed_and_read(tmp_path):
     desk.read()
     assert desk.reading.panel.num_days == 600
     assert any(call.startswith("surprise since") for call in desk.fake.calls)  # history was not read again
+
+
+@pytest.mark.parametrize("minutes", [1440, 60, 7])
+@pytest.mark.parametrize("time", ["00:00", "15:59:59", "23:59:59.999", "00:00:00.000000001"])
+def test_every_date_is_found_again_by_its_text(minutes, time):
+    dates = np.datetime64(f"2020-03-16T{time}", "ns") + np.arange(300) * np.timedelta64(minutes, "m")
+    panel = replace(make_panel(np.zeros((300, 1))), dates=dates)
+    assert [row_of(panel, day_of(panel, row)) for row in range(300)] == list(range(300))
+
+
+def test_days_and_minutes_are_written_as_marks_have_them():
+    dates = np.array(["2020-03-16", "2020-03-16T15:00", "2020-03-16T15:01:02"], dtype="datetime64[ns]")
+    panel = replace(make_panel(np.zeros((3, 1))), dates=dates)
+    assert [day_of(panel, row) for row in range(3)] == ["2020-03-16", "2020-03-16T15:00", "2020-03-16T15:01:02"]
+
+
+@pytest.mark.parametrize("hours", [24, 1])
+def test_a_marked_error_is_left_out_at_any_time_of_day(tmp_path, hours):
+    """Of hourly dates one is a midnight, written shorter than the others."""
+    panel = market(600, 4)
+    since = np.datetime64("2000-01-03T23:59:59" if hours == 24 else "2000-01-03T00:00", "ns")
+    panel = replace(panel, dates=since + np.arange(600) * np.timedelta64(hours, "h"))
+    desk = make_desk(tmp_path, panel)
+    desk.read()
+    table = alert_table(desk.reading, View(alarms=40.0), desk.store)
+    at = table["date"][0], table["symbol"][0]
+    midnight = day_of(panel, 480), panel.assets[0]
+    desk.store.mark([at, midnight], verdict="data error")
+    desk.read()
+    assert desk.problem == ""
+    assert desk.reading.left_out.sum() == len({at, midnight})
+    assert desk.reading.left_out[row_of(panel, at[0]), panel.assets.index(at[1])]
+
+
+def test_marks_that_match_no_row_are_counted_and_said(tmp_path):
+    panel = market(400, 4)
+    desk = make_desk(tmp_path, panel)
+    desk.store.mark([(day_of(panel, 300), "A00")], verdict="data error")
+    desk.read()
+    assert desk.lost_marks == 0
+    assert _news(desk) is None
+    desk.store.mark([("1990-01-01", "A00"), (day_of(panel, 300), "gone"), ("?", "A00")], verdict="data error")
+    desk.read()
+    assert desk.reading.left_out.sum() == 1
+    assert "3 marks without effect" in str(_news(desk))
 
 
 def test_a_file_that_breaks_leaves_the_reading_before(tmp_path):
@@ -135,9 +182,9 @@ def test_a_view_selects_dates_group_and_order(reading):
     by_score = select(reading, View(order="score")).assets
     heights = np.nanmax(reading.scores.score, axis=0)[by_score]
     assert (np.diff(heights) <= 0).all()
-    assert row_of(reading, "2001-02-03") is not None
-    assert row_of(reading, "1990-01-01") is None
-    assert row_of(reading, "/etc/passwd") is None
+    assert row_of(reading.panel, "2001-02-03") is not None
+    assert row_of(reading.panel, "1990-01-01") is None
+    assert row_of(reading.panel, "/etc/passwd") is None
 
 
 def test_what_is_said_of_a_day_uses_no_later_day(reading):

@@ -105,13 +105,13 @@ def register(app: dash.Dash, desk: Desk) -> None:
         found = np.searchsorted(reading.panel.dates, np.datetime64(str(clicked["points"][0]["x"]).replace(" ", "T")))
         row = int(min(found, reading.panel.num_days - 1))
         _, column = chosen(reading, view)
-        return replace(view, asset=reading.panel.assets[column], day=day_of(reading, row)).query()
+        return replace(view, asset=reading.panel.assets[column], day=day_of(reading.panel, row)).query()
 
 
 def chosen(reading: Reading, view: View) -> tuple[int, int]:
     """Row and column to look at: those of the address, else the latest alert in the range, of the asset or all."""
     selection = select(reading, view)
-    row, column = row_of(reading, view.day), reading.column.get(view.asset)
+    row, column = row_of(reading.panel, view.day), reading.column.get(view.asset)
     if row is not None and column is not None:
         return row, column
     wanted = None if column is None else np.array([column])
@@ -135,7 +135,7 @@ def _head(reading: Reading, view: View, row: int, column: int) -> Any:
     ways = []
     for text, rows in (("‹ alert before", mine[mine < row][-1:]), ("next alert ›", mine[mine > row][:1])):
         if len(rows):
-            ways.append(link(text, view.href("/asset", asset=name, day=day_of(reading, int(rows[0])))))
+            ways.append(link(text, view.href("/asset", asset=name, day=day_of(panel, int(rows[0])))))
     regime = regimes.labels[row]
     said = [
         html.B(name, className="big"),
@@ -172,7 +172,7 @@ def _like(reading: Reading, view: View, row: int, column: int) -> Any:
         moved = [move(total, is_relative=panel.values == "prices") for total in sums]
         rows.append(
             [
-                link(moment(panel.dates[at]), view.href("/asset", asset=symbol, day=day_of(reading, at))),
+                link(moment(panel.dates[at]), view.href("/asset", asset=symbol, day=day_of(panel, at))),
                 symbol,
                 *moved,
                 number(reading.scores.score[at, asset]),

@@ -114,7 +114,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
         if cell is None:
             return no_update, no_update
         row, column = cell
-        chosen = replace(view, asset=reading.panel.assets[column], day=day_of(reading, row))
+        chosen = replace(view, asset=reading.panel.assets[column], day=day_of(reading.panel, row))
         return "/asset", chosen.query()
 
     @app.callback(

@@ -153,7 +153,7 @@ def _latest(reading: Reading, view: View, row: int) -> Any:
     for place in [*ranked, *scored][:_SHOWN]:
         at, asset = int(place[0]), int(place[1])
         name, day = reading.panel.assets[asset], moment(reading.panel.dates[at])
-        way = link(day, view.href("/asset", asset=name, day=day_of(reading, at)))
+        way = link(day, view.href("/asset", asset=name, day=day_of(reading.panel, at)))
         said = reasons.get((at, asset)) or html.Span("no alert", className="soft")
         rows.append([way, name, number(score[at, asset]), probability(reading.scores.p_value[at, asset]), said])
     heads, empty = ["date", "asset", "score", "p-value", "alert"], "No scores in the last month."

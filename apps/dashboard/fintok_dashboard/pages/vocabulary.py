@@ -136,7 +136,7 @@ def _list(reading: Reading, view: View, token: int, cells: tuple[NDArray[np.intp
         week = panel.returns[max(row + 1 - reading.patch_days, 0) : row + 1, column]
         rows.append(
             [
-                link(moment(panel.dates[row]), view.href("/asset", asset=name, day=day_of(reading, row))),
+                link(moment(panel.dates[row]), view.href("/asset", asset=name, day=day_of(reading.panel, row))),
                 name,
                 move(float(np.nansum(week)), is_relative=is_relative),
                 number(reading.scores.score[row, column]),

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from fintok import InputError
+from fintok.files import read_table
 from fintok.regime_result import Regimes
 from fintok.score_result import Scores
 
@@ -85,11 +86,7 @@ def read_groups(path: Path, panel: Panel) -> dict[str, str]:
 
 
 def _read(path: Path, needed: tuple[str, ...], writer: str) -> pl.DataFrame:
-    try:
-        is_csv = path.suffix.lower() == ".csv"
-        table = pl.read_csv(path, try_parse_dates=True) if is_csv else pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
+    table = read_table(path, text=("symbol", "group", "reason", "name"))
     missing = [name for name in needed if name not in table.columns]
     if missing:
         expected = f"give a table with {', '.join(needed)}, from {writer}"

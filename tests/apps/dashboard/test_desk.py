@@ -169,6 +169,17 @@ def test_groups_come_from_a_table(reading, tmp_path):
         read_groups(tmp_path / "groups.csv", make_panel(np.zeros((5, 2))).select(["A01"]))
 
 
+def test_symbols_of_csv_tables_keep_their_zeros(reading, tmp_path):
+    names = ("000001", "000002", "600519")
+    panel = replace(reading.panel.select(list(reading.panel.assets[:3])), assets=names)
+    pl.DataFrame({"symbol": names, "group": ["01", "02", "1"]}).write_csv(tmp_path / "groups.csv")
+    assert read_groups(tmp_path / "groups.csv", panel) == dict(zip(names, ["01", "02", "1"], strict=True))
+    table = pl.DataFrame({"date": panel.dates[:3], "symbol": names, "score": 1.0, "p_value": 0.1, "reason": None})
+    table.with_columns(alert=False).write_csv(tmp_path / "scores.csv")
+    scores = read_scores(tmp_path / "scores.csv", panel, panel.dates[-1])
+    np.testing.assert_array_equal(np.isfinite(scores.score[:3]), np.eye(3, dtype=bool))
+
+
 def test_a_view_selects_dates_group_and_order(reading):
     name, members = next(iter(reading.arrangement.groups.items()))
     view = View.parse(f"?start=2001-01-01&end=2001-12-31&group={name}")

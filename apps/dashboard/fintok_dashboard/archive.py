@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -63,6 +64,9 @@ def save_reading(reading: Reading, folder: Path, name: str) -> None:
             if field.name not in _LEFT_OUT
         }
         (temporary / _HEADER).write_text(json.dumps(values))
+        for path in temporary.iterdir():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())  # the name must not be on the disk before what it names
         shutil.rmtree(folder / name, ignore_errors=True)
         temporary.rename(folder / name)
     finally:
@@ -82,7 +86,7 @@ def open_reading(folder: Path, name: str, panel: Panel, groups: dict[str, str]) 
         known = {key: _decode(value, folder / name, panel) for key, value in values.items()}
         known["regimes"] = {int(number): regimes for number, regimes in known["regimes"].items()}
         return Reading(panel=panel, groups=groups, **known)
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # of any library, on any damage
         return None
 
 

@@ -119,7 +119,10 @@ def read_market(
         say(f"reading scores of {panel.num_assets:,} assets")
         scorer = fintok.AnomalyScorer(bundle)
         if kept is not None and kept.is_file():
-            scorer.go_on_from(open_readings(kept, panel))
+            try:
+                scorer.go_on_from(open_readings(kept, panel))
+            except fintok.InputError as error:
+                say(f"reading all dates anew: {error}")
         row, column = np.nonzero(left_out)
         known = pl.DataFrame({"date": panel.dates[row], "symbol": [panel.assets[place] for place in column]})
         scores = scorer.fit(panel, errors=known).score(panel, errors=known)

@@ -37,12 +37,35 @@ def test_a_reading_kept_is_the_reading(reading, tmp_path):
     assert again.findings.equals(reading.findings)
 
 
-def test_a_damaged_reading_counts_as_none(reading, tmp_path):
+@pytest.mark.parametrize("damage", [b"", b"\0" * 500, b"\x80\x04pickle", b"PK\x03\x04", b"[]", b'{"regimes": {}}'])
+@pytest.mark.parametrize("kind", ["*.npy", "*.parquet", "*.json"])
+def test_a_damaged_reading_counts_as_none(reading, tmp_path, kind, damage):
     save_reading(reading, tmp_path, "one")
-    for file in (tmp_path / "one").glob("*.npy"):
-        file.write_bytes(b"\x80\x04pickle")
+    for file in (tmp_path / "one").glob(kind):
+        file.write_bytes(damage)
     assert open_reading(tmp_path, "one", reading.panel, {}) is None
     assert open_reading(tmp_path, "two", reading.panel, {}) is None
+
+
+def test_a_damaged_cache_is_read_anew(tmp_path, capsys):
+    panel = market(500, 4)
+    make_desk(tmp_path, panel).read()
+    for file in (tmp_path / "cache").rglob("*.*"):
+        file.write_bytes(b"")
+    second = make_desk(tmp_path, panel)
+    second.read()
+    assert second.reading is not None, second.problem
+    assert "reading all dates anew" in capsys.readouterr().err
+    third = make_desk(tmp_path, panel)
+    third.read()
+    assert third.fake is None
+
+
+def test_what_is_kept_is_on_the_disk_before_it_has_its_name(reading, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    save_reading(reading, tmp_path, "one")
+    assert sorted(synced) == sorted(path.stat().st_ino for path in (tmp_path / "one").iterdir())
 
 
 def test_the_second_start_needs_no_model(tmp_path):

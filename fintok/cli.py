@@ -29,7 +29,7 @@ _COMMANDS = {
     "sample": (START, "Write the bundled panel, or a simulated one with its truth beside it."),
     "check": (START, "What the reader sees in a panel: symbols, calendar, gaps, stale runs, faults."),
     "pretrain": (TRAIN, "Learn a vocabulary from a panel of prices; leaves a model folder."),
-    "inspect": (TRAIN, "What a model holds: configuration, train_end, codebook health, figures."),
+    "inspect": (TRAIN, "What a model holds: what it learned from, train_end, channels, codebook health, figures."),
     "tokenize": (READ, "Tokens of every asset and date: code, word, surprise."),
     "label": (READ, "Market regime of every date, from that date and earlier ones only."),
     "score": (READ, "Anomaly score of every asset and date, with calibrated alerts and their reasons."),
@@ -86,6 +86,7 @@ def run(arguments: Sequence[str]) -> int:
     tokens = [token for token in arguments if token != "--debug"]
     is_debug = len(tokens) < len(arguments)
     try:
+        _show_whole_help(tokens)
         app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _fail(2, " ".join(str(error).split()))
@@ -105,6 +106,19 @@ def run(arguments: Sequence[str]) -> int:
         hint = "" if is_debug else " (run again with --debug for the traceback)"
         return _fail(1, f"{type(error).__name__}: {error}{hint}")
     return 0
+
+
+def _show_whole_help(tokens: Sequence[str]) -> None:
+    """Where help on one command is asked for, show its docstring: its line in the listing imports nothing."""
+    if not {"--help", "-h"} & set(tokens):
+        return
+    command = app
+    for token in tokens:
+        if token.startswith("-") or token not in command:
+            break
+        command = command[token]
+    if command.default_command is not None:
+        command.help = None
 
 
 def _fail(code: int, message: str) -> int:

@@ -237,7 +237,10 @@ class RegimeLabeler(Estimator):
             if found is not None and len(found.roots) >= _ROWS_TO_FIT:
                 return found, "panel"
         if until is not None:
-            raise InputError(f"until {until} leaves fewer than {_ROWS_TO_FIT} labelled rows to learn regimes from")
+            raise InputError(
+                f"fewer than {_ROWS_TO_FIT} labelled rows up to {str(until).split('T')[0]} to learn regimes from: "
+                "choose a later date, or a panel with a longer past"
+            )
         rows, roots = forecast_roots(bundle.training_forecast)
         market = np.asarray(bundle.training_returns_market)[rows]
         return Training(roots, bundle.training_dates[rows], market, None), "bundle"

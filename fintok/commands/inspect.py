@@ -6,7 +6,7 @@ from fintok.commands.options import ModelPath, say_table
 
 
 def inspect(model: ModelPath, /) -> None:
-    """What a model holds: configuration, train_end, codebook health, figures."""
+    """What a model holds: what it learned from, train_end, channels, codebook health, figures."""
     from fintok.bundle import load
 
     say_table(load(model).summary())

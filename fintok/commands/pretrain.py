@@ -43,7 +43,8 @@ def pretrain(
     """Learn a vocabulary from a panel of prices; leaves a model folder.
 
     Three stages, each resumable: a teacher by self-distillation (iBOT), a tokenizer with its codebook
-    (VQ-KD), and a masked model of the tokens (BEiT v2). Rows after --train-end are never looked at.
+    (VQ-KD), and a masked model of the tokens (BEiT v2). Nothing is learned from rows after --train-end; the figures at
+    the end are measured on them.
     """
     if print_config:
         print(config_as_yaml(config), end="")

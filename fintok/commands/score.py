@@ -36,7 +36,9 @@ def score(
     errors: Annotated[
         Path | None, Parameter(help="Known data errors (date, symbol), which calibration then leaves out.")
     ] = None,
-    groups: Annotated[Path | None, Parameter(help="Class of each symbol (symbol, group), calibrated apart.")] = None,
+    groups: Annotated[
+        Path | None, Parameter(help="Class of each symbol (symbol, group), calibrated apart; the rest are one more.")
+    ] = None,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:

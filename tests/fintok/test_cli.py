@@ -37,6 +37,14 @@ def test_an_interruption_says_how_to_go_on(is_saved, monkeypatch, capsys):
     assert "nothing was written" in capsys.readouterr().err
 
 
+def test_help_on_a_command_is_its_docstring_and_the_listing_a_line(capsys):
+    for words, sentence in ((["score"], "With --append, a file"), (["vision", "pretrain"], "Values come from")):
+        assert run([*words, "--help"]) == 0
+        assert sentence in " ".join(capsys.readouterr().out.split())
+        assert run([*words[:-1], "--help"]) == 0
+        assert sentence not in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_program_itself_ends_with_the_code(tmp_path, root):
     result = subprocess.run(
         [sys.executable, "-m", "fintok", "check", str(tmp_path / "nowhere.parquet")],

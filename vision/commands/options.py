@@ -20,7 +20,7 @@ LabelColumn = Annotated[
     str | None, Parameter(help="Column, or key, of the labels; class folders and 'label' are found.")
 ]
 Overwrite = Annotated[bool, Parameter(help="Replace what is there.")]
-Resume = Annotated[bool, Parameter(help="Go on with a run that was interrupted.")]
+Resume = Annotated[bool, Parameter(help="Go on with a run that was interrupted; start it where there is none.")]
 PrintConfig = Annotated[bool, Parameter(help="Print the merged configuration as YAML and stop.")]
 
 

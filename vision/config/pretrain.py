@@ -59,8 +59,7 @@ class PretrainConfig:
     images: ImagesConfig = field(default_factory=ImagesConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
-    encoder: ViTConfig = field(default_factory=ViTConfig)
-    """Its channels, and the most rows and columns, are the data's."""
+    encoder: ViTConfig = field(default_factory=ViTConfig)  # channels, and the most rows and columns, are the data's
     optim: OptimConfig = field(default_factory=OptimConfig)
     log_every: int = 25
     """Steps between rows of figures."""

@@ -139,7 +139,10 @@ class Desk:
             say=self._say,
         )
         if sources.cache is not None:
-            save_reading(reading, sources.cache, name)
+            try:
+                save_reading(reading, sources.cache, name)
+            except OSError as error:
+                self._say(f"the reading is not kept, and the next start takes as long: {error}")
         return reading
 
     def _say(self, step: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 import fintok
+from fintok.files import write_table
 from fintok.readings import open_readings
 from fintok.tokenizer import Tokens
 from fintok_dashboard.alerts import AlarmBook
@@ -108,7 +110,7 @@ def read_market(
 
     `scores` and `regimes` that are there already are taken as they are. `errors` (date, symbol) are left out of the
     calibration, as far as the panel has them. `kept` is a file where the network's readings stay, so that the next
-    time only new dates are read. Raises InputError.
+    time only new dates are read; `say` is told where it cannot be read or written. Raises InputError.
     """
     say("reading tokens")
     codes = bundle.codes(panel)
@@ -118,18 +120,21 @@ def read_market(
     if scores is None:
         say(f"reading scores of {panel.num_assets:,} assets")
         scorer = fintok.AnomalyScorer(bundle)
-        if kept is not None and kept.is_file():
-            try:
+        try:
+            if kept is not None and kept.is_file():
                 scorer.go_on_from(open_readings(kept, panel))
-            except fintok.InputError as error:
-                say(f"reading all dates anew: {error}")
+        except (fintok.InputError, OSError) as error:
+            say(f"reading all dates anew: {error}")
         row, column = np.nonzero(left_out)
         known = pl.DataFrame({"date": panel.dates[row], "symbol": [panel.assets[place] for place in column]})
         scores = scorer.fit(panel, errors=known).score(panel, errors=known)
         if scorer.readings is not None:
             surprise = scorer.readings.surprise
             if kept is not None:
-                _write(scorer.readings.to_polars(), kept)
+                try:
+                    _write(scorer.readings.to_polars(), kept)
+                except (fintok.InputError, OSError) as error:
+                    say(f"what the network read is not kept: {error}")
     say(f"reading regimes of {panel.num_days:,} dates")
     by_number = {regimes.num_regimes: regimes} if regimes is not None else _all_regimes(bundle, panel)
     say("looking the panel over")
@@ -165,11 +170,10 @@ def _cells(errors: pl.DataFrame | None, panel: Panel) -> NDArray[np.bool_]:
 
 
 def _write(table: pl.DataFrame, path: Path) -> None:
-    """Whole or not at all. Raises OSError."""
+    """Whole or not at all, whoever else writes it at the same moment. Raises InputError and OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    table.write_parquet(temporary)
-    temporary.replace(path)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        write_table(table, Path(folder) / path.name).replace(path)
 
 
 def _all_regimes(bundle: Bundle, panel: Panel) -> dict[int, Regimes]:

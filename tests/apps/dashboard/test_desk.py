@@ -1,4 +1,4 @@
-"""Readings: kept, opened again, renewed when files or marks change, and honest about what is wrong."""
+"""Readings: renewed when files or marks change, and honest about what is wrong."""
 
 import os
 from dataclasses import replace
@@ -10,7 +10,6 @@ import pytest
 from fintok import InputError
 from fintok.panel import Panel
 from fintok_dashboard.app import _news
-from fintok_dashboard.archive import open_reading, save_reading
 from fintok_dashboard.ledger import alert_table
 from fintok_dashboard.likeness import peers_of
 from fintok_dashboard.selection import day_of, row_of, select
@@ -19,62 +18,6 @@ from fintok_dashboard.tables import read_groups, read_regimes, read_scores
 from fintok_dashboard.view import View
 from tests.apps.dashboard.fake_desk import make_desk, market
 from tests.fintok.fake_bundle import make_panel
-
-
-def test_a_reading_kept_is_the_reading(reading, tmp_path):
-    save_reading(reading, tmp_path, "one")
-    again = open_reading(tmp_path, "one", reading.panel, {})
-    for name in ("score", "p_value", "reason_codes", "expected"):
-        np.testing.assert_array_equal(getattr(again.scores, name), getattr(reading.scores, name))
-    date, symbol = reading.panel.dates[-1], reading.panel.assets[0]
-    for name in ("statistics", "days"):
-        one, other = (getattr(scores.attribution(date, symbol), name) for scores in (again.scores, reading.scores))
-        assert one.equals(other)
-    assert list(again.regimes) == list(reading.regimes)
-    np.testing.assert_array_equal(again.regimes[3].labels, reading.regimes[3].labels)
-    assert again.regimes[3].names == reading.regimes[3].names
-    np.testing.assert_array_equal(again.tokens.codes, reading.tokens.codes)
-    assert again.findings.equals(reading.findings)
-
-
-@pytest.mark.parametrize("damage", [b"", b"\0" * 500, b"\x80\x04pickle", b"PK\x03\x04", b"[]", b'{"regimes": {}}'])
-@pytest.mark.parametrize("kind", ["*.npy", "*.parquet", "*.json"])
-def test_a_damaged_reading_counts_as_none(reading, tmp_path, kind, damage):
-    save_reading(reading, tmp_path, "one")
-    for file in (tmp_path / "one").glob(kind):
-        file.write_bytes(damage)
-    assert open_reading(tmp_path, "one", reading.panel, {}) is None
-    assert open_reading(tmp_path, "two", reading.panel, {}) is None
-
-
-def test_a_damaged_cache_is_read_anew(tmp_path, capsys):
-    panel = market(500, 4)
-    make_desk(tmp_path, panel).read()
-    for file in (tmp_path / "cache").rglob("*.*"):
-        file.write_bytes(b"")
-    second = make_desk(tmp_path, panel)
-    second.read()
-    assert second.reading is not None, second.problem
-    assert "reading all dates anew" in capsys.readouterr().err
-    third = make_desk(tmp_path, panel)
-    third.read()
-    assert third.fake is None
-
-
-def test_what_is_kept_is_on_the_disk_before_it_has_its_name(reading, tmp_path, monkeypatch):
-    synced = []
-    monkeypatch.setattr("os.fsync", lambda number: synced.append(os.fstat(number).st_ino))
-    save_reading(reading, tmp_path, "one")
-    assert sorted(synced) == sorted(path.stat().st_ino for path in (tmp_path / "one").iterdir())
-
-
-def test_the_second_start_needs_no_model(tmp_path):
-    panel = market(500, 4)
-    make_desk(tmp_path, panel).read()
-    second = make_desk(tmp_path, panel)
-    second.read()
-    assert second.reading is not None
-    assert second.fake is None
 
 
 def test_new_data_and_marked_errors_are_noticed_and_read(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 import fintok
-from fintok.files import write_table
 from fintok.readings import open_readings
 from fintok.tokenizer import Tokens
 from fintok_dashboard.alerts import AlarmBook
@@ -133,7 +133,7 @@ def read_market(
             if kept is not None:
                 try:
                     _write(scorer.readings.to_polars(), kept)
-                except (fintok.InputError, OSError) as error:
+                except (OSError, pl.exceptions.PolarsError) as error:  # as polars tells of a full disk
                     say(f"what the network read is not kept: {error}")
     say(f"reading regimes of {panel.num_days:,} dates")
     by_number = {regimes.num_regimes: regimes} if regimes is not None else _all_regimes(bundle, panel)
@@ -170,10 +170,15 @@ def _cells(errors: pl.DataFrame | None, panel: Panel) -> NDArray[np.bool_]:
 
 
 def _write(table: pl.DataFrame, path: Path) -> None:
-    """Whole or not at all, whoever else writes it at the same moment. Raises InputError and OSError."""
+    """Whole or not at all, whoever else writes it at the same moment. Raises OSError and PolarsError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-        write_table(table, Path(folder) / path.name).replace(path)
+        temporary = Path(folder) / path.name
+        with temporary.open("wb") as file:
+            table.write_parquet(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
 
 
 def _all_regimes(bundle: Bundle, panel: Panel) -> dict[int, Regimes]:

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from fintok import InputError
-from fintok.files import read_table
 from fintok.regime_result import Regimes
 from fintok.score_result import Scores
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from fintok import Panel
 
 _SCORES = ("date", "symbol", "score", "p_value", "alert", "reason")
+_TEXTS = ("symbol", "group", "reason", "name")  # no numbers, whatever they look like: 000001
 
 
 def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
@@ -86,7 +86,11 @@ def read_groups(path: Path, panel: Panel) -> dict[str, str]:
 
 
 def _read(path: Path, needed: tuple[str, ...], writer: str) -> pl.DataFrame:
-    table = read_table(path, text=("symbol", "group", "reason", "name"))
+    try:
+        is_csv, texts = path.suffix.lower() == ".csv", dict.fromkeys(_TEXTS, pl.String)
+        table = pl.read_csv(path, try_parse_dates=True, schema_overrides=texts) if is_csv else pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
     missing = [name for name in needed if name not in table.columns]
     if missing:
         expected = f"give a table with {', '.join(needed)}, from {writer}"

@@ -76,12 +76,16 @@ def regime_on(regimes: Regimes, row: int) -> RegimeNow | None:
 
 
 def alert_counts(reading: Reading, row: int, alarms_per_1000: float) -> list[AlertCount]:
-    """Alerts of the last day, week and month up to a row, beside the number that the alarm rate leads to expect."""
-    per_year = reading.panel.periods_per_year
+    """Alerts of the last day, week and month up to a row, beside the number that the alarm rate leads to expect.
+
+    The day is the calendar's: of an hourly panel, the rows since midnight.
+    """
+    dates, per_year = reading.panel.dates, reading.panel.periods_per_year
     alerts = reading.alarms.at(alarms_per_1000)
     found = []
-    for name, share in (("day", 0.0), ("week", 1 / 52), ("month", 1 / 12)):
-        rows = slice(max(row + 1 - max(round(per_year * share), 1), 0), row + 1)
+    today = row + 1 - int(np.searchsorted(dates, dates[row].astype("datetime64[D]")))
+    for name, count in (("day", today), ("week", round(per_year / 52)), ("month", round(per_year / 12))):
+        rows = slice(max(row + 1 - max(count, today), 0), row + 1)
         calibrated = int(np.isfinite(reading.scores.p_value[rows]).sum())
         part = alerts.within(rows)
         alarms = int(part.is_alarm.sum())

@@ -184,6 +184,17 @@ def test_expected_alerts_are_the_rate_times_the_asset_days(reading):
     assert month.alarms >= week.alarms >= day.alarms
 
 
+def test_the_last_day_of_an_hourly_panel_is_all_its_hours(reading):
+    hours = np.datetime64("2020-01-01", "ns") + np.arange(reading.panel.num_days) * np.timedelta64(1, "h")
+    panel = replace(reading.panel, dates=hours)
+    hourly = replace(reading, panel=panel, scores=replace(reading.scores, panel=panel))
+    row = 24 * 40 + 15  # four in the afternoon, with its own hour
+    counts = alert_counts(hourly, row, 10.0)
+    assert [count.rows.stop - count.rows.start for count in counts] == [16, 169, 730]
+    assert counts[0].expected == pytest.approx(16 * panel.num_assets * 0.01)
+    assert alert_counts(hourly, 0, 10.0)[2].rows == slice(0, 1)
+
+
 def test_late_missing_and_present_assets_are_told_apart():
     returns = np.full((100, 3), 0.01)
     prices = np.ones((100, 3))

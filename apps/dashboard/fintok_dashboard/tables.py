@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fintok import Panel
 
 _SCORES = ("date", "symbol", "score", "p_value", "alert", "reason")
-_TEXTS = ("symbol", "group", "reason", "name")  # no numbers, whatever they look like: 000001
+_TEXTS: tuple[str, ...] = ("symbol", "group", "reason", "name")  # no numbers, whatever they look like: 000001
 
 
 def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:

@@ -11,6 +11,7 @@ _STYLES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d
            "%d.%m.%Y %H:%M:%S%.f", "%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.f%z",
            "%Y-%m-%dT%H:%M:%S%.fZ")  # fmt: skip
 _MONTH_OR_DAY_FIRST = tuple((f"%m/%d/%Y{time}", f"%d/%m/%Y{time}") for time in ("", " %H:%M", " %H:%M:%S%.f"))
+_ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?)?$"
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 
 
@@ -62,7 +63,7 @@ def _from_text(column: pl.Series, source: str) -> pl.Series:
     texts = column.unique()
     if texts.str.contains(r"^\d{1,19}$").all() and not (texts.str.len_chars() == 8).all():
         return _from_integers(column.cast(pl.Int64), source)
-    bare = texts.str.replace(_MIDNIGHT, "") if texts.str.contains(_MIDNIGHT).all() else texts
+    bare = texts.str.replace(_MIDNIGHT, "") if texts.str.contains(_MIDNIGHT).all() else _in_full(texts)
     best = None
     for style in (*_unambiguous(bare, column.name, source), *_STYLES):
         dates = _parse(bare, style)
@@ -78,6 +79,14 @@ def _from_text(column: pl.Series, source: str) -> pl.Series:
             "write dates as 2020-12-31"
         )
     return column.replace_strict(texts, best, return_dtype=best.dtype)
+
+
+def _in_full(texts: pl.Series) -> pl.Series:
+    """ISO texts of several lengths (days beside minutes and seconds) in the longest; others as they are."""
+    parts = texts.str.extract_groups(_ISO).struct.unnest()
+    if parts["1"].null_count() or texts.str.len_chars().n_unique() == 1:
+        return texts
+    return parts["1"] + " " + parts["2"].fill_null("00:00") + parts["3"].fill_null(":00")
 
 
 def _unambiguous(texts: pl.Series, name: str, source: str) -> list[str]:

@@ -31,6 +31,14 @@ def test_hours_are_kept():
     assert parsed(["2020-03-31 10:30:00-04:00", "2020-03-31 16:30:00+01:00"]) == expected
 
 
+def test_days_beside_minutes_and_seconds_are_read():
+    texts = ["2020-03-31", "2020-03-31 14:30", "2020-03-31 15:59:59", "2020-04-01T23:59:59.999"]
+    expected = ["2020-03-31T00:00", "2020-03-31T14:30", "2020-03-31T15:59", "2020-04-01T23:59"]
+    assert parsed(texts) == expected
+    with pytest.raises(InputError, match="'2020-03-31 late' in column 'date', row 2, is not a date"):
+        parsed(["2020-03-31", "2020-03-31 late"])
+
+
 @pytest.mark.parametrize(
     ("number", "expected"),
     [(20200331, "2020-03-31T00:00"), (1585612800, "2020-03-31T00:00"), (1585612800_000, "2020-03-31T00:00"),

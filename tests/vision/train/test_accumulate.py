@@ -5,6 +5,11 @@ import dataclasses
 import pytest
 import torch
 
+from vision.config import SimMIMConfig, ViTConfig
+from vision.data.views import SingleView
+from vision.masks import RandomMask
+from vision.methods.base import Method
+from vision.methods.simmim import SimMIM
 from vision.nn.block import DropPath
 from vision.train.fit import fit
 
@@ -27,3 +32,47 @@ def test_centres_and_codebook_move_once_a_step_by_all_its_passes(build, dataset,
         torch.testing.assert_close(found[1][key], value, msg=key)
         is_statistic = "center" in key or key.startswith("tokenizer.codebook")
         assert is_statistic != torch.equal(value, moved[key]), key
+
+
+def test_accumulated_passes_are_averaged_into_one_step(dataset, config, tmp_path):
+    class Mean(Method):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(9))
+
+        def targets(self, batch):
+            return batch.views[0][:, 0].mean(1)
+
+        def predict(self, batch):
+            return self.weight
+
+        def loss(self, predictions, targets, batch):
+            return {"square": (predictions - targets).square().mean()}
+
+    weights = []
+    for batch_size, accumulate in ((8, 1), (2, 4)):
+        method, part = Mean(), dataclasses.replace(config, batch_size=batch_size, accumulate=accumulate)
+        fit(method, dataset, SingleView((4, 9), (2, 3)), part, seed=1, out=tmp_path, name="m", progress=False)
+        weights.append(method.weight.detach())
+    assert weights[0].abs().min() > 0
+    torch.testing.assert_close(*weights)
+
+
+def test_a_step_of_several_batches_counts_places_alike_however_many_each_observed(dataset, config, tmp_path):
+    """Half of the images are observed in two patches of six alone: a plain mean of means would favour them."""
+
+    class Sparse(type(dataset)):
+        def __getitem__(self, index):
+            image, observed = super().__getitem__(index)
+            return image, observed & (torch.arange(9) < 3) if index % 2 else observed
+
+    encoder = ViTConfig(patch_size=(2, 3), in_channels=1, dim=16, depth=2, heads=2)
+    weights = {}
+    for batch_size, accumulate in ((8, 1), (1, 8)):
+        torch.manual_seed(0)
+        method = SimMIM(encoder, SimMIMConfig())
+        part = dataclasses.replace(config, steps=4, batch_size=batch_size, accumulate=accumulate)
+        views = SingleView((4, 9), (2, 3), RandomMask(0.5))
+        fit(method, Sparse(), views, part, seed=1, out=tmp_path, name="m", progress=False, accelerator="cpu")
+        weights[accumulate] = method.encoder.blocks[0].mlp[0].weight.detach()
+    torch.testing.assert_close(weights[8], weights[1], rtol=0, atol=2e-5)

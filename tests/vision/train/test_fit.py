@@ -7,11 +7,8 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from vision.config import SimMIMConfig, ViTConfig
 from vision.data.views import SingleView
-from vision.masks import RandomMask
 from vision.methods.base import Method
-from vision.methods.simmim import SimMIM
 from vision.train.checkpoint import CheckpointError
 from vision.train.fit import fit
 from vision.train.guard import DivergedError
@@ -103,30 +100,6 @@ def test_resume_is_exact_after_a_kill_that_saved_nothing(run):
     check_equal(whole, run("ibot", "cut", resume=True))
 
 
-def test_accumulated_passes_are_averaged_into_one_step(dataset, config, tmp_path):
-    class Mean(Method):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(9))
-
-        def targets(self, batch):
-            return batch.views[0][:, 0].mean(1)
-
-        def predict(self, batch):
-            return self.weight
-
-        def loss(self, predictions, targets, batch):
-            return {"square": (predictions - targets).square().mean()}
-
-    weights = []
-    for batch_size, accumulate in ((8, 1), (2, 4)):
-        method, part = Mean(), dataclasses.replace(config, batch_size=batch_size, accumulate=accumulate)
-        fit(method, dataset, SingleView((4, 9), (2, 3)), part, seed=1, out=tmp_path, name="m", progress=False)
-        weights.append(method.weight.detach())
-    assert weights[0].abs().min() > 0
-    torch.testing.assert_close(*weights)
-
-
 def test_a_step_has_its_order(dataset, config, tmp_path):
     """Schedules, targets, predictions, loss, gradients clipped, a last look, the update, and then the teacher."""
     calls = []
@@ -160,26 +133,6 @@ def test_a_step_has_its_order(dataset, config, tmp_path):
     fit(Recorder(), dataset, SingleView((4, 9), (2, 3)), two, seed=1, out=tmp_path, name="m", progress=False)
     step = [("targets", False), ("predict", True), ("loss", None), ("look", pytest.approx(1.0)), ("end", True)]
     assert calls == [("begin", 0.0), *step, ("begin", 0.5), *step]
-
-
-def test_a_step_of_several_batches_counts_places_alike_however_many_each_observed(dataset, config, tmp_path):
-    """Half of the images are observed in two patches of six alone: a plain mean of means would favour them."""
-
-    class Sparse(type(dataset)):
-        def __getitem__(self, index):
-            image, observed = super().__getitem__(index)
-            return image, observed & (torch.arange(9) < 3) if index % 2 else observed
-
-    encoder = ViTConfig(patch_size=(2, 3), in_channels=1, dim=16, depth=2, heads=2)
-    weights = {}
-    for batch_size, accumulate in ((8, 1), (1, 8)):
-        torch.manual_seed(0)
-        method = SimMIM(encoder, SimMIMConfig())
-        part = dataclasses.replace(config, steps=4, batch_size=batch_size, accumulate=accumulate)
-        views = SingleView((4, 9), (2, 3), RandomMask(0.5))
-        fit(method, Sparse(), views, part, seed=1, out=tmp_path, name="m", progress=False, accelerator="cpu")
-        weights[accumulate] = method.encoder.blocks[0].mlp[0].weight.detach()
-    torch.testing.assert_close(weights[8], weights[1], rtol=0, atol=2e-5)
 
 
 def test_ctrl_c_twice_stops_at_once(run, tmp_path):

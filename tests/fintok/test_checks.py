@@ -133,6 +133,14 @@ def test_a_duplicate_is_found_on_the_tenth_day_though_others_tie_with_it():
     assert np.flatnonzero(whole[:, 5])[0] == moves[9]
 
 
+def test_of_three_copies_none_is_flagged_before_its_tenth_move():
+    returns = quiet_returns()
+    returns[:, [3, 4]] = returns[:, [2, 2]]
+    flags = is_duplicate(make_panel(returns))
+    assert not flags[:9].any()
+    assert flags[9:, [2, 3, 4]].all()
+
+
 def test_a_day_missing_for_one_of_two_copies_starts_the_run_anew():
     returns = quiet_returns()
     returns[200:, 5] = returns[200:, 1]

@@ -88,3 +88,11 @@ def test_runs_and_volumes_by_hand():
     panel = make_panel(returns, fields={"volume": volume})
     assert volume_z(panel)[:, 0].argmax() == 50
     assert np.isnan(ewma_z(panel)[:20]).all()
+
+
+def test_assets_that_list_after_the_training_rows_do_not_weigh_ten_times():
+    returns, _ = simulate_returns(1200, 8)
+    late = returns.copy()
+    late[:800, :3] = np.nan
+    whole, part = (RIVALS["turbulence"].fit(make_panel(x[:700]))(make_panel(x))[1000:, 4] for x in (returns, late))
+    assert 0.5 * whole.mean() < part.mean() < 2.0 * whole.mean()

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from fintok.hints import TrainingHints
+from fintok.hints import HINTS, PARTITIONS
 from fintok.imaging import ReturnImages
 from vision.data.loader import View
 from vision.masks import MaskGenerator
@@ -23,10 +24,11 @@ _SIZES = ("return", "market", "residual", "gap", "expected")  # asinh of somethi
 _LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range")  # log of something over the scale
 
 
-class WindowDataset:
+class WindowDataset(Dataset[tuple[Tensor, Tensor | None]]):
     """Windows of an image, one for each last row in ``end_rows``: (C, A, W) values and (A, W) observed.
 
-    Both are views: nothing is copied. With hints the image has their channels, 2 R of them, after its own.
+    Both are views of one array: a window costs no copy. With hints, (R, 3, A, T), the image has their channels after
+    its own. An image of fewer than ``num_assets`` has others after them that are never observed.
     """
 
     def __init__(
@@ -34,12 +36,16 @@ class WindowDataset:
         images: ReturnImages,
         days: int,
         end_rows: NDArray[np.integer],
-        hints: TrainingHints | None = None,
+        hints: NDArray[np.float32] | None = None,
+        num_assets: int = 0,
     ) -> None:
-        values = images.values
+        values, observed = images.values, images.observed
         if hints is not None:
-            values = np.concatenate([values, hints.values.reshape(-1, *values.shape[1:])])
-        self.values, self.observed = torch.from_numpy(values), torch.from_numpy(images.observed)
+            values = np.concatenate([values, hints.reshape(-1, *values.shape[1:])])
+        if images.num_assets < num_assets:
+            spare = ((0, num_assets - images.num_assets), (0, 0))
+            values, observed = np.pad(values, ((0, 0), *spare)), np.pad(observed, spare)
+        self.values, self.observed = torch.from_numpy(values), torch.from_numpy(observed)
         self.days, self.end_rows = days, end_rows
 
     def __len__(self) -> int:
@@ -88,7 +94,7 @@ class MaskedWindow:
     days, patch_days : columns of the view, and of a patch.
     jitter : of the level.
     mask : what hides patches; None = nothing is hidden.
-    hints : the windows have the channels of these hints, of which the view keeps two, see `_choose_hidden`.
+    has_hints : the windows have the channels of hints, of which the view keeps two, see `_choose_hidden`.
     """
 
     def __init__(
@@ -98,10 +104,9 @@ class MaskedWindow:
         patch_days: int,
         jitter: LevelJitter,
         mask: MaskGenerator | None = None,
-        hints: TrainingHints | None = None,
+        has_hints: bool = False,
     ) -> None:
-        self.num_assets, self.days, self.jitter, self.mask = num_assets, days, jitter, mask
-        self.group_of = None if hints is None else hints.group_of
+        self.num_assets, self.days, self.jitter, self.mask, self.has_hints = num_assets, days, jitter, mask, has_hints
         self.grid = PatchGrid.of(num_assets, days, (1, patch_days))
         self.num_masked = (0 if mask is None else mask.count(self.grid),)
 
@@ -110,11 +115,11 @@ class MaskedWindow:
     ) -> Sequence[Sequence[View]]:
         assert observed is not None
         hidden = None if self.mask is None else self.mask(self.grid, rng)
-        if hidden is None or self.group_of is None:
+        if hidden is None or not self.has_hints:
             chosen = draw_assets(observed, self.num_assets, rng)
             image = image[:, chosen]
         else:
-            image, chosen = self._choose_hidden(image, observed, hidden, self.group_of, rng)
+            image, chosen = self._choose_hidden(image, observed, hidden, rng)
         observed = observed[chosen]
         return [[(self.jitter(image, observed, rng), observed, hidden)]]
 
@@ -123,32 +128,30 @@ class MaskedWindow:
         image: Tensor,
         observed: Tensor,
         hidden: NDArray[np.bool_],
-        group_of: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Image (C + 2 R, A, W) -> the view's (C + 2, num_assets, W), and the places of its assets.
+        """Image (C + 3 R, A, W) -> the view's (C + 2, num_assets, W), and the places of its assets.
 
         Where the same rows are hidden in every column that hides any, but not all rows are, they take assets of one
         group, and the hint that is told of an asset rests on assets outside the group. Elsewhere hints are 0.
         """
         order = draw_assets(observed, len(observed), rng)
-        partition = int(rng.integers(len(group_of)))
-        own = len(image) - 2 * len(group_of)
+        partition = int(rng.integers(PARTITIONS))
+        own = len(image) - PARTITIONS * (len(HINTS) + 1)
         rows, columns = hidden.any(axis=1), hidden.any(axis=0)
         if rows.all() or not hidden[np.ix_(rows, columns)].all():
             chosen = order[: self.num_assets]
             return torch.nn.functional.pad(image[:own, chosen], (0, 0, 0, 0, 0, 2)), chosen
-        group = group_of[partition, int(order[0])]
-        is_member = torch.from_numpy(group_of[partition] == group)[order] & observed[order].any(dim=1)
+        *hints, group_of = image[own:].unflatten(0, (PARTITIONS, -1))[partition]
+        is_member = (group_of[order, 0] == group_of[order[0], 0]) & observed[order].any(dim=1)
         count, is_hidden = int(rows.sum()), torch.from_numpy(rows)
         ranked = torch.cat([order[is_member], order[~is_member]])  # members first
         shown = torch.cat([order[~is_member], order[is_member]])
         shown = shown[~torch.isin(shown, ranked[:count])]
         chosen = torch.empty(self.num_assets, dtype=torch.long)
         chosen[is_hidden], chosen[~is_hidden] = ranked[:count], shown[: self.num_assets - count]
-        hints = image[own + 2 * partition : own + 2 * partition + 2, chosen]
-        hints = hints * torch.isin(chosen, order[is_member])[:, None]
-        return torch.cat([image[:own, chosen], hints]), chosen
+        told = torch.stack(hints)[:, chosen] * torch.isin(chosen, order[is_member])[:, None]
+        return torch.cat([image[:own, chosen], told]), chosen
 
 
 class ReturnMultiCrop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 HEADER, ARRAYS = "bundle.json", "arrays.safetensors"
-_HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panel", "figures", "config"}
+_HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +57,10 @@ class Bundle:
     vocabulary: Vocabulary
     train_end: np.datetime64
     """Last date of the training rows."""
-    training_panel: dict[str, Any]
-    """What it was trained on: source, sha256 of the returns, rows, assets."""
+    training_panels: Sequence[dict[str, Any]]
+    """What it was trained on, of each panel: source, sha256 of the returns, rows, assets."""
     training_dates: NDArray[np.datetime64]
-    """Training dates with a forecast, (D,)."""
+    """Training dates of the first panel with a forecast, (D,)."""
     training_forecast: NDArray[np.float32]
     """Their predicted distributions over codes, (D, K)."""
     training_returns_market: NDArray[np.float32]
@@ -147,10 +148,10 @@ class Bundle:
         return codes, surprise
 
     def __repr__(self) -> str:
-        return (
-            f"Bundle({self.codebook_size} codes, trained on {self.training_panel['num_assets']} assets "
-            f"to {np.datetime_as_string(self.train_end, unit='D')})"
-        )
+        num_assets = sum(panel["num_assets"] for panel in self.training_panels)
+        where = f" of {len(self.training_panels)} panels" if len(self.training_panels) > 1 else ""
+        until = np.datetime_as_string(self.train_end, unit="D")
+        return f"Bundle({self.codebook_size} codes, trained on {num_assets} assets{where} to {until})"
 
     def summary(self) -> pd.DataFrame:
         """What it holds, a row a fact."""
@@ -158,7 +159,12 @@ class Bundle:
 
         facts: dict[str, Any] = {
             "train_end": np.datetime_as_string(self.train_end, unit="D"),
-            **{f"training {key}": value for key, value in self.training_panel.items() if key != "assets"},
+            **{
+                f"training {key}{'' if number == 0 else f' ({number + 1})'}": value
+                for number, panel in enumerate(self.training_panels)
+                for key, value in panel.items()
+                if key != "assets"
+            },
             "codes": self.codebook_size,
             "words": int(self.word_of_code.max()) + 1,
             "patch": f"1 asset x {self.config.imaging.patch_days} days",
@@ -205,7 +211,7 @@ class Bundle:
             "format_version": FORMAT_VERSION,
             "fintok_version": __version__,
             "train_end": str(np.datetime_as_string(self.train_end)),
-            "training_panel": self.training_panel,
+            "training_panels": list(self.training_panels),
             "figures": self.figures,
             "config": to_dict(self.config),
         }
@@ -230,7 +236,7 @@ def load(folder: str | Path) -> Bundle:
         predictor=load_masked_model(folder / "predictor"),
         vocabulary=vocabulary,
         train_end=np.datetime64(header["train_end"], "ns"),
-        training_panel=header["training_panel"],
+        training_panels=header["training_panels"],
         training_dates=dates,
         training_forecast=forecast,
         training_returns_market=market,

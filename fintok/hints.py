@@ -17,7 +17,7 @@ from fintok.imaging import ReturnImages
 from fintok.progress import track
 
 HINTS = ("expected", "left_open")  # the channels
-_PARTITIONS = 4  # ways of hiding the assets in groups that a predictor learns from
+PARTITIONS = 4  # ways of hiding the assets in groups that a predictor learns from
 _HALF_LIFE = 250.0  # rows, of the correlations
 _BLOCK = 21  # rows between two estimates of the correlations, when a whole panel is read
 _MOST = 8.0  # slow scales that one return may tell of the correlations
@@ -119,21 +119,18 @@ def group_hints(
     return hints[:, :, :num_days]
 
 
-class TrainingHints(NamedTuple):
-    """Hints for several partitions of the assets into groups that are hidden together."""
-
-    values: NDArray[np.float32]  # (R, 2, A, T)
-    group_of: NDArray[np.int64]  # (R, A) the group of each asset
-
-
-def draw_hints(images: ReturnImages, num_groups: int, window_days: int, rng: np.random.Generator) -> TrainingHints:
-    """Hints for random partitions into groups of equal size, one asset more or less."""
-    group_of = np.stack([rng.permutation(images.num_assets) % num_groups for _ in range(_PARTITIONS)])
-    values = []
-    for partition in group_of:
+def draw_hints(
+    images: ReturnImages, num_groups: int, window_days: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Hints to learn from, (R, 3, A, T): for each of R random partitions of the assets into groups of equal size, one
+    asset more or less, its hints, and as a third channel the number of each asset's group."""
+    told = np.empty((PARTITIONS, len(HINTS) + 1, images.num_assets, images.num_days), np.float32)
+    group_of = [rng.permutation(images.num_assets) % num_groups for _ in range(PARTITIONS)]
+    for channels, partition in zip(told, group_of, strict=True):
         groups = [np.flatnonzero(partition == group) for group in range(num_groups)]
-        values.append(group_hints(images, groups, window_days))
-    return TrainingHints(np.stack(values), group_of)
+        channels[:-1] = group_hints(images, groups, window_days)
+        channels[-1] = partition[:, None]
+    return told
 
 
 def _tell(hints: NDArray[np.float32], returns: Array, days: slice, regression: _Regression) -> None:

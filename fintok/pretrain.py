@@ -11,28 +11,32 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
+from torch.utils.data import ConcatDataset
 
 from fintok import inference
 from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDataset
-from fintok.bundle import ARRAYS, HEADER, Bundle, describe_panel, imager
-from fintok.config import PretrainConfig
+from fintok.bundle import ARRAYS, HEADER, Bundle, describe_panel, load
+from fintok.config import EncoderConfig, PretrainConfig
 from fintok.errors import InputError
-from fintok.hints import HINTS, TrainingHints, draw_hints
-from fintok.imaging import CROSS_SECTIONAL, ReturnImages
+from fintok.hints import HINTS, draw_hints
+from fintok.imaging import CROSS_SECTIONAL
 from fintok.moves import moves_of
 from fintok.panel import DateLike, Panel, require_panel
 from fintok.recipes import recipe_path
-from fintok.split import cutoff_split
+from fintok.training import training_panels
 from fintok.vocabulary import learn_vocabulary
 from fintok.yardstick import measure
-from vision.config import from_dict, load_yaml, to_dict
+from vision.config import OptimConfig, ViTConfig, load_yaml, to_dict
+from vision.data.loader import ViewMaker
 from vision.masks import AxisMask, BlockMask, ForecastMask, MaskGenerator, MixedMask
 from vision.methods.base import Method
 from vision.methods.beit2 import BEiT2, MaskedCodeModel
@@ -43,13 +47,14 @@ from vision.nn.vit import VisionTransformer
 from vision.train.checkpoint import save_encoder, write_atomically
 from vision.train.fit import fit
 
-TRAINING_SHARE = 0.8  # of the rows, where no train_end is given
 STAGES = ("teacher", "tokenizer", "predictor")
 CONFIG_FILE = "config.yaml"
 
+M = TypeVar("M", bound=Method)
+
 
 def pretrain(
-    panel: Panel,
+    panel: Panel | Sequence[Panel],
     *,
     train_end: DateLike | None = None,
     out: str | Path | None = None,
@@ -59,12 +64,13 @@ def pretrain(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Bundle:
-    """Learn a vocabulary from a panel.
+    """Learn a vocabulary from a panel, or one from several: other markets, other frequencies.
 
     Parameters
     ----------
-    panel : rows after ``train_end`` are used for the closing figures only.
-    train_end : last date to learn from; None = the first 80 % of the rows.
+    panel : rows after ``train_end`` are used for the closing figures only. Of several the training windows are
+        drawn alike, and a window has assets of one of them; ``RegimeLabeler.fit()`` learns from the first.
+    train_end : last date to learn from, of all panels; None = the first 80 % of the rows.
     out : folder of the run; None = ``runs/`` and the source's name. It ends with the bundle, ``config.yaml``
         (a valid ``-c``) and the stages' metrics.
     config : None = the recipe ``preset``.
@@ -79,9 +85,13 @@ def pretrain(
         ``overwrite``.
     KeyboardInterrupt : after saving; call again with ``resume``.
     """
-    require_panel(panel)
+    panels = [panel] if isinstance(panel, Panel) or not isinstance(panel, Sequence) else list(panel)
+    for one in panels:
+        require_panel(one)
+    if not panels:
+        raise InputError("there is no panel to learn from")
     config = config or load_yaml(PretrainConfig, recipe_path(f"fintok/{preset}"))
-    run = _Run(panel, train_end, Path(out or Path("runs") / Path(panel.source).stem), config, progress)
+    run = _Run(panels, train_end, Path(out or Path("runs") / Path(panels[0].source).stem), config, progress)
     return run.go(resume=resume, overwrite=overwrite)
 
 
@@ -89,40 +99,18 @@ class _Run:
     """One run: its images, its folder, its stages."""
 
     def __init__(
-        self, panel: Panel, train_end: DateLike | None, out: Path, config: PretrainConfig, progress: bool
+        self, panels: Sequence[Panel], train_end: DateLike | None, out: Path, config: PretrainConfig, progress: bool
     ) -> None:
-        self.panel, self.out, self.config, self.progress = panel, out, config, progress
-        if panel.num_days == 0:
-            raise InputError(f"{panel.source}: the panel has no rows")
-        if panel.num_assets < 2:
-            raise InputError(
-                f"{panel.source}: the panel has one asset, {panel.assets[0]!r}; a cross-section needs two or more"
-            )
-        last: DateLike = panel.dates[int(TRAINING_SHARE * (panel.num_days - 1))] if train_end is None else train_end
-        training = panel[cutoff_split(panel.dates, last).train]
-        self.train_end = training.dates[-1]
-        window = config.imaging
-        needed = window.window_days + window.min_observations
-        if training.num_days <= needed:
-            raise InputError(
-                f"{panel.source}: {training.num_days} rows up to {np.datetime_as_string(self.train_end, unit='D')} "
-                f"are too few; a window of {window.window_days} days and {window.min_observations} to know the scale "
-                f"need more than {needed}"
-            )
-        self.training = training
-        self.images: ReturnImages = imager(config).fit(training).transform(training)
-        self.num_assets = min(config.max_assets, panel.num_assets)
-        self.ends = np.arange(needed - 1, training.num_days)  # last rows of the windows to learn from
-        self.jitter = LevelJitter(window.channels, config.level_jitter)
-        self.identity: dict[str, Any] = {
-            **describe_panel(panel),
-            "train_end": str(np.datetime_as_string(self.train_end)),
-        }
+        self.out, self.config, self.progress = out, config, progress
+        self.train_end, self.sources = training_panels(panels, train_end, config)
+        self.num_assets = min(config.max_assets, max(panel.num_assets for panel in panels))
+        self.jitter = LevelJitter(config.imaging.channels, config.level_jitter)
+        described = [describe_panel(panel) for panel in panels]
+        identity = {"panels": described, "train_end": str(np.datetime_as_string(self.train_end))}
+        self.identity = yaml.safe_dump(identity, sort_keys=False).encode()
 
     def go(self, *, resume: bool, overwrite: bool) -> Bundle:
         if self._open(resume=resume, overwrite=overwrite):
-            from fintok.bundle import load
-
             return load(self.out)
         began = time.monotonic()
         teacher = self._teach(resume)
@@ -153,7 +141,7 @@ class _Run:
                 raise InputError(f"{self.out} was not made by fintok pretrain and is left alone; name another --out")
             self._clear()
         write_atomically(path, yaml.safe_dump(to_dict(self.config), sort_keys=False).encode())
-        write_atomically(identity_file, yaml.safe_dump(self.identity, sort_keys=False).encode())
+        write_atomically(identity_file, self.identity)
         return False
 
     def _clear(self) -> None:
@@ -164,12 +152,12 @@ class _Run:
             shutil.rmtree(self.out / name, ignore_errors=True)
 
     def _check_same(self, identity_file: Path, config_file: Path) -> None:
-        if yaml.safe_load(identity_file.read_text()) != self.identity:
+        if identity_file.read_bytes() != self.identity:
             raise InputError(
                 f"the run in {self.out} has another panel or train_end ({identity_file}); resume it with the same, "
                 "or give --overwrite"
             )
-        if from_dict(PretrainConfig, yaml.safe_load(config_file.read_text()), str(config_file)) != self.config:
+        if load_yaml(PretrainConfig, config_file) != self.config:
             raise InputError(f"the run in {self.out} has another configuration; resume it with -c {config_file}")
 
     def _teach(self, resume: bool) -> VisionTransformer:
@@ -208,30 +196,44 @@ class _Run:
             ForecastMask(1),
             BlockMask(0.3, min_patches=4),
         )
-        steps, shares = config.schedule(len(self.ends), self.panel.num_assets / self.num_assets)
+        num_windows = [len(source.ends) for source in self.sources]
+        draws_to_see_all = [max(source.panel.num_assets / self.num_assets, 1.0) for source in self.sources]
+        steps, shares = config.schedule(sum(num_windows), float(np.average(draws_to_see_all, weights=num_windows)))
         mask = MixedMask(masks, shares)
-        num_groups = len(inference.asset_groups(self.panel.assets))
         rng = np.random.default_rng((self.config.seed, len(STAGES)))
-        hints = draw_hints(self.images, num_groups, window.window_days, rng)
+        hints = [
+            draw_hints(source.images, len(inference.asset_groups(source.panel.assets)), window.window_days, rng)
+            for source in self.sources
+        ]
         jitter = LevelJitter((*window.channels, *HINTS), self.config.level_jitter)
-        view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, jitter, mask, hints)
+        view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, jitter, mask, has_hints=True)
         optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps // 10))
         figures = self._fit(method, view, optim, "predictor", resume, hints)
         return method.artifact().eval(), figures
 
-    def _window_encoder(self, encoder: Any, *, has_cls: bool) -> Any:
+    def _window_encoder(self, encoder: EncoderConfig, *, has_cls: bool) -> ViTConfig:
         return encoder.window(self.config.imaging, len(self.config.imaging.channels), has_cls=has_cls)
 
-    def _build(self, stage: int, build: Any) -> Any:
+    def _build(self, stage: int, build: Callable[[], M]) -> M:
         """A method with weights that are a function of the seed and the stage."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed * len(STAGES) + stage)
             return build()
 
     def _fit(
-        self, method: Method, views: Any, optim: Any, name: str, resume: bool, hints: TrainingHints | None = None
+        self,
+        method: Method,
+        views: ViewMaker,
+        optim: OptimConfig,
+        name: str,
+        resume: bool,
+        hints: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> dict[str, float]:
-        dataset = WindowDataset(self.images, self.config.imaging.window_days, self.ends, hints)
+        days = self.config.imaging.window_days
+        dataset: ConcatDataset[tuple[torch.Tensor, torch.Tensor | None]] = ConcatDataset(
+            WindowDataset(source.images, days, source.ends, told, self.num_assets)
+            for source, told in zip(self.sources, hints or [None] * len(self.sources), strict=True)
+        )
         number = STAGES.index(name) + 1
         if self.progress:
             print(f"stage {number} of {len(STAGES)}: {name}", file=sys.stderr, flush=True)
@@ -251,15 +253,17 @@ class _Run:
 
     def _bundle(self, tokenizer: Tokenizer, predictor: MaskedCodeModel, figures: dict[str, float]) -> Bundle:
         """Put everything together, and measure it."""
-        window = self.config.imaging
-        codes = inference.read_codes(tokenizer, self.images, window.patch_days)
-        num_codes = predictor.num_codes
+        window, first = self.config.imaging, self.sources[0]
+        read = [
+            (source.images, inference.read_codes(tokenizer, source.images, window.patch_days))
+            for source in self.sources
+        ]
         vocabulary = learn_vocabulary(
-            self.images, codes, window.patch_days, num_codes, self.config.tokenizer.num_words
+            read, window.patch_days, predictor.num_codes, self.config.tokenizer.num_words
         )
-        forecast = inference.read_forecast(predictor, self.images, window.window_days, window.patch_days)
+        forecast = inference.read_forecast(predictor, first.images, window.window_days, window.patch_days)
         rows = np.flatnonzero(np.isfinite(forecast[:, 0]))
-        market = moves_of(self.training).market
+        market = moves_of(first.training).market
         share = vocabulary.counts[vocabulary.counts > 0] / vocabulary.counts.sum()
         bundle = Bundle(
             config=self.config,
@@ -267,8 +271,8 @@ class _Run:
             predictor=predictor,
             vocabulary=vocabulary,
             train_end=self.train_end,
-            training_panel=describe_panel(self.training),
-            training_dates=self.training.dates[rows],
+            training_panels=[describe_panel(source.training) for source in self.sources],
+            training_dates=first.training.dates[rows],
             training_forecast=forecast[rows].astype(np.float16).astype(np.float32),  # as it will be read back
             training_returns_market=market[rows].astype(np.float32),
             figures={
@@ -277,10 +281,13 @@ class _Run:
                 "codebook perplexity": float(np.exp(-(share * np.log(share)).sum())),
             },
         )
-        yardstick = measure(bundle, self.panel, self.config.seed)
-        for name, value in yardstick._asdict().items():
-            if np.isfinite(value):
-                bundle.figures[f"masked NLL {name.replace('_', ' ')}"] = round(value, 4)
-        if self.progress:
-            print(yardstick.summary(), file=sys.stderr, flush=True)
+        for number, source in enumerate(self.sources):
+            yardstick = measure(bundle, source.panel, self.config.seed)
+            of_panel = "" if number == 0 else f" ({number + 1})"
+            for name, value in yardstick._asdict().items():
+                if np.isfinite(value):
+                    bundle.figures[f"masked NLL {name.replace('_', ' ')}{of_panel}"] = round(value, 4)
+            if self.progress:
+                name = f"{Path(source.panel.source).name}: " if len(self.sources) > 1 else ""
+                print(f"{name}{yardstick.summary()}", file=sys.stderr, flush=True)
         return bundle

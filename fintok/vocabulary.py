@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,26 +14,26 @@ MIN_VARIANCE = 1e-3  # of asinh(return / scale): a code seen once has no spread 
 
 
 def learn_vocabulary(
-    images: ReturnImages, codes: NDArray[np.int32], patch_days: int, num_codes: int, num_words: int
+    panels: Sequence[tuple[ReturnImages, NDArray[np.int32]]], patch_days: int, num_codes: int, num_words: int
 ) -> Vocabulary:
     """Mean and variance of the channel "return" over the patches of each code, and words by Ward's method.
 
     Parameters
     ----------
-    images : of the training rows.
-    codes : (T, A) of the same rows, -1 = none.
+    panels : of each its images of the training rows, and the codes (T, A) of the same rows, -1 = none.
     patch_days : P.
     num_codes, num_words : K, and how many words K codes are merged into.
     """
-    patches = np.lib.stride_tricks.sliding_window_view(images.channel("return"), patch_days, axis=1)  # (A, T-P+1, P)
-    code = codes[patch_days - 1 :].T
-    counts = np.bincount(code[code >= 0], minlength=num_codes)
-    mean = np.empty((num_codes, patch_days))
-    square = np.empty((num_codes, patch_days))
-    for day in range(patch_days):  # a patch is a few days: this copies one of them at a time
-        values = patches[..., day][code >= 0].astype(np.float64)
-        mean[:, day] = np.bincount(code[code >= 0], values, num_codes)
-        square[:, day] = np.bincount(code[code >= 0], values**2, num_codes)
+    counts = np.zeros(num_codes, dtype=np.int64)
+    mean, square = np.zeros((2, num_codes, patch_days))
+    for images, codes in panels:
+        patches = np.lib.stride_tricks.sliding_window_view(images.channel("return"), patch_days, axis=1)  # (A, ., P)
+        code = codes[patch_days - 1 :].T
+        counts += np.bincount(code[code >= 0], minlength=num_codes)
+        for day in range(patch_days):  # a patch is a few days: this copies one of them at a time
+            values = patches[..., day][code >= 0].astype(np.float64)
+            mean[:, day] += np.bincount(code[code >= 0], values, num_codes)
+            square[:, day] += np.bincount(code[code >= 0], values**2, num_codes)
     seen = np.maximum(counts, 1)[:, None]
     mean, square = mean / seen, square / seen
     spread = np.maximum(square - mean**2, 0.0)

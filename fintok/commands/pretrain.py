@@ -12,7 +12,6 @@ from fintok.commands.options import (
     ConfigFiles,
     ConfigFlags,
     Overwrite,
-    PanelPath,
     PanelReader,
     Preset,
     PrintConfig,
@@ -26,10 +25,19 @@ from fintok.commands.options import (
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
 
+Panels = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        help="Prices: a Parquet, CSV or Arrow file, or a folder of them. Several give one vocabulary.",
+        consume_multiple=True,
+        show_default=False,
+    ),
+]
+
 
 def pretrain(
     *,
-    panel: PanelPath | None = None,
+    panel: Panels = (),
     out: Annotated[Path | None, Parameter(help="Folder of the run.", show_default=False)] = None,
     train_end: Annotated[str | None, Parameter(help="Last date to learn from, as 2015-12-31.")] = None,
     resume: Resume = False,
@@ -40,7 +48,7 @@ def pretrain(
     reader: ReaderOptions = PanelReader(),
     config: ConfigFlags = PretrainConfig(),
 ) -> None:
-    """Learn a vocabulary from a panel of prices; leaves a model folder.
+    """Learn a vocabulary from panels of prices; leaves a model folder.
 
     Three stages, each resumable: a teacher by self-distillation (iBOT), a tokenizer with its codebook
     (VQ-KD), and a masked model of the tokens (BEiT v2). Nothing is learned from rows after --train-end; the figures at
@@ -49,14 +57,15 @@ def pretrain(
     if print_config:
         print(config_as_yaml(config), end="")
         return
-    if panel is None:
+    if not panel:
         raise InputError("pretrain needs --panel, a file or folder of prices (fintok sample writes one)")
     from fintok.pretrain import pretrain as train
 
     began = time.monotonic()
-    out = out or Path("runs") / panel.stem
-    bundle = train(reader.read(panel), train_end=train_end, out=out, config=config, resume=resume, overwrite=overwrite)
+    out = out or Path("runs") / panel[0].stem
+    panels = [reader.read(path) for path in panel]
+    bundle = train(panels, train_end=train_end, out=out, config=config, resume=resume, overwrite=overwrite)
     say_table(bundle.summary())
     say_wrote(out)
     print(f"took  {time.monotonic() - began:.0f} s")
-    say_next("label", "--model", out, "--panel", panel, *reader.words(), "--out", "regimes.parquet")
+    say_next("label", "--model", out, "--panel", panel[0], *reader.words(), "--out", "regimes.parquet")

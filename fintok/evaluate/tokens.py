@@ -121,13 +121,13 @@ def _transfer_table(
             ratio = float(np.exp(unseen - seen))
             rows.append({"unseen": what, "nll_unseen": unseen, "nll_seen": seen, "perplexity_ratio": ratio})
 
-    is_own = describe_panel(panel[:cut])["sha256"] == bundle.training_panel["sha256"]
+    is_own = describe_panel(panel[:cut])["sha256"] in {seen["sha256"] for seen in bundle.training_panels}
     if is_own:
         compare("days after train end, beside days before it", _mean(surprise[cut:]), _mean(surprise[:cut]))
     else:
         seen = float(bundle.figures.get("masked NLL asset", np.nan))
         compare("this panel, beside the training panel, both after train end", found.asset, seen)
-        known = np.isin(panel.assets, bundle.training_panel.get("assets", ()))
+        known = np.isin(panel.assets, [name for seen in bundle.training_panels for name in seen["assets"]])
         if known.any() and not known.all():
             unseen, seen = _mean(surprise[cut:, ~known]), _mean(surprise[cut:, known])
             compare("assets that were not in training, beside those that were", unseen, seen)

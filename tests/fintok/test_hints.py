@@ -123,7 +123,7 @@ def drawn(images):
 def view(images, drawn, mask, seed):
     """The view (C + 2, 4, W), hidden (4, columns), and the places of its assets."""
     dataset = WindowDataset(images, WINDOW, np.array([380]), drawn)
-    make = MaskedWindow(4, WINDOW, PATCH, LevelJitter((*CHANNELS, *hints.HINTS), 0.0), mask, drawn)
+    make = MaskedWindow(4, WINDOW, PATCH, LevelJitter((*CHANNELS, *hints.HINTS), 0.0), mask, has_hints=True)
     [[(image, _, hidden)]] = make(*dataset[0], np.random.default_rng(seed))
     whole = torch.from_numpy(images.values[:, :, 356:381])
     places = [int((whole[CHANNEL] == row).all(dim=1).nonzero()[0, 0]) for row in image[CHANNEL]]
@@ -131,9 +131,11 @@ def view(images, drawn, mask, seed):
 
 
 def test_partitions_have_groups_of_one_size(drawn):
-    assert drawn.values.shape == (len(drawn.group_of), 2, len(NAMES), NUM_DAYS)
-    assert all(np.array_equal(np.bincount(partition), [2, 2, 2]) for partition in drawn.group_of)
-    assert len({tuple(partition) for partition in drawn.group_of}) > 1
+    assert drawn.shape == (hints.PARTITIONS, 3, len(NAMES), NUM_DAYS)
+    groups = drawn[:, -1].astype(int)
+    assert (groups == groups[:, :, :1]).all()  # of an asset, on all days
+    assert all(np.array_equal(np.bincount(partition), [2, 2, 2]) for partition in groups[:, :, 0])
+    assert len({tuple(partition) for partition in groups[:, :, 0]}) > 1
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -143,9 +145,9 @@ def test_rows_hidden_together_are_of_a_group_and_are_told_of_by_the_others(image
     assert len(set(places)) == 4
     found = [
         number
-        for number, partition in enumerate(drawn.group_of)
+        for number, partition in enumerate(drawn[:, -1, :, 0])
         if len(set(partition[places[rows]])) == 1
-        and np.array_equal(image[-2:, rows], drawn.values[number][:, places[rows], 356:381])
+        and np.array_equal(image[-2:, rows], drawn[number, :-1][:, places[rows], 356:381])
     ]
     assert found
 

@@ -130,6 +130,59 @@ def test_overwriting_a_run_leaves_other_files_in_its_folder_alone(small_run, sma
     assert not set(fingerprint(out).values()) & set(fingerprint(small_run).values())
 
 
+@pytest.fixture(scope="module")
+def hourly() -> Panel:
+    """Six assets, fewer than a window's eight, of which the last row is of 2015-02."""
+    whole = simulate_panel(10, 300, num_faults=0, seed=12).panel
+    panel = whole.select(whole.assets[:6])
+    dates = np.datetime64("2015-02-20T00", "h") - np.arange(300)[::-1]
+    return replace(panel, dates=dates.astype("datetime64[ns]"), source="hourly.parquet")
+
+
+@pytest.fixture(scope="module")
+def joint_run(small_panel, hourly, small_config, train_end, tmp_path_factory):
+    out = tmp_path_factory.mktemp("joint") / "run"
+    pretrain([small_panel, hourly], train_end=train_end, out=out, config=small_config(), progress=False)
+    return out
+
+
+def test_several_panels_give_one_vocabulary(joint_run, small_bundle, small_panel, hourly):
+    """Codes of all panels are counted; regimes and the first panel's figures come from the first."""
+    bundle = load(joint_run)
+    assert [panel["num_assets"] for panel in bundle.training_panels] == [12, 6]
+    until = [int((panel.dates <= bundle.train_end).sum()) for panel in (small_panel, hourly)]
+    assert until[1] == hourly.num_days  # a panel that ends before is learned from as a whole
+    tokens = [(bundle.codes(panel)[:rows] >= 0).sum() for panel, rows in zip((small_panel, hourly), until, strict=True)]
+    assert bundle.vocabulary.counts.sum() == sum(tokens)
+    np.testing.assert_array_equal(bundle.training_dates, small_bundle.training_dates)
+    assert "18 assets of 2 panels" in repr(bundle)
+    assert bundle.summary().loc["training source (2)", "value"] == "hourly.parquet"
+    assert np.isfinite(bundle.figures["masked NLL asset"])
+
+
+def test_windows_of_all_panels_are_drawn(joint_run, small_run):
+    assert not set(fingerprint(joint_run).values()) & set(fingerprint(small_run).values())
+
+
+def test_what_follows_train_end_teaches_nothing_in_any_panel(
+    joint_run, small_panel, hourly, noise_after, tmp_path, small_config, train_end
+):
+    cut = int((small_panel.dates <= np.datetime64(train_end)).sum())
+    panels = [hourly, noise_after(small_panel, cut)]
+    with pytest.raises(InputError, match="another panel or train_end"):  # in their order
+        pretrain(panels, train_end=train_end, out=joint_run, config=small_config(), resume=True, progress=False)
+    pretrain(panels[::-1], train_end=train_end, out=tmp_path / "run", config=small_config(), progress=False)
+    assert fingerprint(tmp_path / "run") == fingerprint(joint_run)
+
+
+def test_each_of_several_panels_needs_rows_to_learn_from(small_panel, hourly, tmp_path, small_config):
+    with pytest.raises(InputError, match=r"hourly\.parquet: 0 rows up to 2014"):
+        pretrain([small_panel, hourly], train_end="2014-12-31", out=tmp_path / "run", config=small_config())
+    with pytest.raises(InputError, match="no panel to learn from"):
+        pretrain([], out=tmp_path / "run", config=small_config())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_bundle_reads_another_panel_with_other_symbols_and_another_number(small_bundle):
     other = simulate_panel(30, 400, num_faults=0, seed=11).panel
     tokens = small_bundle.tokenize(other)

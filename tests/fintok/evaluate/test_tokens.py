@@ -40,7 +40,8 @@ def test_the_own_panel_compares_days_another_one_panels(found, small_bundle, sma
     fewer = small_panel.select(small_panel.assets[:8])
     (other,) = evaluate_tokens(small_bundle, fewer).tables["transfer"].to_dict("records")
     assert other["nll_seen"] == small_bundle.figures["masked NLL asset"]
-    named = replace(small_bundle, training_panel={**small_bundle.training_panel, "assets": list(fewer.assets[:6])})
+    (trained_on,) = small_bundle.training_panels
+    named = replace(small_bundle, training_panels=[trained_on | {"assets": list(fewer.assets[:6])}])
     rows = evaluate_tokens(named, fewer).tables["transfer"].to_dict("records")
     assert [row["unseen"].split()[0] for row in rows] == ["this", "assets"]
 

@@ -22,6 +22,7 @@ from fintok.inference import Surprise, Vocabulary
 from fintok.panel import DateLike, Panel, require_panel
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
+from vision.files import write_bytes
 from vision.methods.beit2 import MaskedCodeModel
 from vision.nn.tokenizer import Tokenizer
 from vision.train.checkpoint import (
@@ -31,7 +32,6 @@ from vision.train.checkpoint import (
     read_tensors,
     save_masked_model,
     save_tokenizer,
-    write_atomically,
 )
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Bundle:
             "training_forecast": self.training_forecast.astype(np.float16),
             "training_returns_market": self.training_returns_market,
         }
-        write_atomically(folder / ARRAYS, to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+        write_bytes(to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}), folder / ARRAYS)
         header = {
             "format_version": FORMAT_VERSION,
             "fintok_version": __version__,
@@ -215,7 +215,7 @@ class Bundle:
             "figures": self.figures,
             "config": to_dict(self.config),
         }
-        write_atomically(folder / HEADER, (json.dumps(header, indent=2) + "\n").encode())
+        write_bytes((json.dumps(header, indent=2) + "\n").encode(), folder / HEADER)
 
 
 def load(folder: str | Path) -> Bundle:

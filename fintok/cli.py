@@ -38,7 +38,7 @@ _COMMANDS = {
     "report": (READ, "One self-contained HTML page: regimes, anomalies, tokens."),
 }
 _RESUMABLE = ("pretrain", "demo", "vision pretrain")
-_BY_PARTS = ("evaluate",)  # written as each part ends
+_BY_PARTS = ("evaluate", "vision evaluate")  # written as each part ends
 _SAVED = (("vision.train.interrupt", "Interrupted"),)
 _INPUT_ERRORS = (  # by name: importing them here would import torch
     ("vision.errors", "InputError"),
@@ -56,7 +56,7 @@ app = App(
     help="A vocabulary for markets: tokens, regimes and anomaly scores from a panel of prices.",
     help_epilogue="The first ten minutes: fintok demo, then fintok check YOUR_PRICES.parquet. "
     "Add --debug to any command for the traceback of an error.",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), consume_multiple=True),
     config=ConfigLayers(),
     result_action="return_value",
     suppress_keyboard_interrupt=False,

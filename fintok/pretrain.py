@@ -37,6 +37,7 @@ from fintok.vocabulary import learn_vocabulary
 from fintok.yardstick import measure
 from vision.config import OptimConfig, ViTConfig, load_yaml, to_dict
 from vision.data.loader import ViewMaker
+from vision.files import write_bytes
 from vision.masks import AxisMask, BlockMask, ForecastMask, MaskGenerator, MixedMask
 from vision.methods.base import Method
 from vision.methods.beit2 import BEiT2, MaskedCodeModel
@@ -44,7 +45,7 @@ from vision.methods.ibot import IBOT
 from vision.methods.vqkd import VQKD
 from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
-from vision.train.checkpoint import save_encoder, write_atomically
+from vision.train.checkpoint import save_encoder
 from vision.train.fit import fit
 
 STAGES = ("teacher", "tokenizer", "predictor")
@@ -140,8 +141,8 @@ class _Run:
             if not identity_file.is_file():
                 raise InputError(f"{self.out} was not made by fintok pretrain and is left alone; name another --out")
             self._clear()
-        write_atomically(path, yaml.safe_dump(to_dict(self.config), sort_keys=False).encode())
-        write_atomically(identity_file, self.identity)
+        write_bytes(yaml.safe_dump(to_dict(self.config), sort_keys=False).encode(), path)
+        write_bytes(self.identity, identity_file)
         return False
 
     def _clear(self) -> None:

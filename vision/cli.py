@@ -20,7 +20,7 @@ app = App(
     name="vision",
     help="Masked image modelling and self-distillation on images, or arrays of any number of channels.",
     help_epilogue=f"Methods: {', '.join(NEEDS)}.",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), consume_multiple=True),
     config=PretrainLayers(),
     result_action="return_value",
 )

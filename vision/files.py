@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from vision.errors import InputError
@@ -52,9 +54,13 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def write_bytes(content: bytes | memoryview, path: Path) -> Path:
-    """Fill a temporary file, then rename it: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Fill a temporary file, then rename it: a reader sees the old file or the whole new one, whoever else writes.
+
+    Makes the folder. Raises :class:`InputError` for a full disk, a folder that cannot be written to and the like.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
@@ -63,5 +69,6 @@ def write_bytes(content: bytes | memoryview, path: Path) -> Path:
     except OSError as error:
         raise explain_write_error(error, path) or error from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path

@@ -55,7 +55,7 @@ def evaluate(
 ) -> None:
     """Regimes, anomaly scores and tokens beside the usual rivals, on the rows after train_end only.
 
-    The rivals learn from the panel's rows up to the model's train_end. Most need `pip install "fintok[peers]"`;
+    The rivals learn from the panel's rows up to the model's train_end. Some need `pip install "fintok[peers]"`;
     those that are not there are named and left out. The part simulation, on request, has markets whose true states
     are known.
     """

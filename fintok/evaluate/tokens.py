@@ -59,7 +59,11 @@ def evaluate_tokens(
     from fintok.plots.vocabulary import codebook_usage
 
     bars = {
-        row["hidden"]: {name: row[name] for name in ("model", "factor_model", "marginal") if np.isfinite(row[name])}
+        row["hidden"]: {
+            name.replace("_", " "): row[name]
+            for name in ("model", "factor_model", "marginal")
+            if np.isfinite(row[name])
+        }
         for row in tables["masked nll"].to_dict("records")
     }
     figures = {

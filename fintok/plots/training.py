@@ -11,7 +11,7 @@ from fintok.plots.theme import BLUE, CYCLE, GREY, ORANGE, new_figure, style, thi
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_BAR_COLOURS = {"model": BLUE, "factor": ORANGE, "factor model": ORANGE, "marginal": GREY}
+_BAR_COLOURS = {"model": BLUE, "factor model": ORANGE, "marginal": GREY}
 
 
 def training_curves(curves: Mapping[str, Mapping[str, ArrayLike]]) -> "go.Figure":

@@ -108,11 +108,12 @@ class Table:
         return round(60 * self.minutes * TRIAL_STEPS / (seconds(method, 1 + TRIAL_STEPS, *words) - start))
 
     def _evaluate(self, run: Path, name: str, tasks: Sequence[str], *words: str | Path) -> None:
-        if (run / name / "results.json").is_file():
+        results = run / name / "results.json"
+        if results.is_file() and json.loads(results.read_text()).keys() >= set(tasks):
             return
         train, test = self.judged
         flags = flags_of("", self.evaluate_flags)
-        words = ("--out", run / name, "--task", *tasks, *words, *flags)
+        words = ("--out", run / name, "--overwrite", "--task", *tasks, *words, *flags)
         fintok("evaluate", "--model", run, "--data", train, "--test", test, *words)
 
     def _folder(self, method: str, seed: int) -> Path:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from vision.commands.options import Overwrite, say_next, say_wrote
 from vision.config import to_dict
 from vision.errors import InputError
+
+if TYPE_CHECKING:
+    from vision.train.inputs import Inputs
 
 Form = Literal["dino", "ibot", "dinov2", "mae", "beit", "beit2", "vqkd", "timm", "huggingface", "program", "onnx"]
 
@@ -34,10 +37,9 @@ def convert(
     heads: Annotated[int | None, Parameter(help="Attention heads, where the file does not tell.")] = None,
     grid: Annotated[tuple[int, int] | None, Parameter(help="Rows and columns of patches, likewise.")] = None,
     mean: Annotated[
-        tuple[float, ...] | None,
-        Parameter(help="Of each channel, of pixels in [0, 1]; else as the source says.", consume_multiple=True),
+        tuple[float, ...] | None, Parameter(help="Of each channel, of pixels in [0, 1]; else as the source says.")
     ] = None,
-    std: Annotated[tuple[float, ...] | None, Parameter(help="Likewise.", consume_multiple=True)] = None,
+    std: Annotated[tuple[float, ...] | None, Parameter(help="Likewise.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Checkpoints of other libraries to ours and back; ONNX and torch.export.
@@ -71,15 +73,18 @@ def _write(source: Path, out: Path, to: Form) -> None:
     from vision.train.foreign import tensors_beside
 
     if to == "vqkd":
-        tokenizer, _ = open_tokenizer(source)
+        tokenizer, extra = open_tokenizer(source)
         if not isinstance(tokenizer, Tokenizer):
             raise InputError(f"{source} holds a {type(tokenizer).__name__}, the official form is of vqkd's tokenizer")
         write_tokenizer(tokenizer, out)
+        _say_scale(inputs_of(source, extra), source)
         return
     encoder, extra = open_encoder(source)
     if to in ("program", "onnx"):
         export = export_program if to == "program" else export_onnx
-        export(encoder, out, inputs_of(source, extra).image_size)
+        inputs = inputs_of(source, extra)
+        export(encoder, out, inputs.image_size)
+        _say_scale(inputs, source)
     else:
         try:
             beside = tensors_beside(source, to)
@@ -89,9 +94,15 @@ def _write(source: Path, out: Path, to: Form) -> None:
         inputs = inputs_of(source, extra) if "inputs" in extra else None
         scale = None if inputs is None else Scale(inputs.mean, inputs.std, f"of {source}")
         write_encoder(encoder, out, to, beside, scale)
-        if scale is not None:
-            kept = "written along" if to == "huggingface" else "for which the file has no place: give it when reading"
-            print(f"scale: {scale.summary()}, {kept}")
+        if inputs is not None:
+            _say_scale(inputs, source, is_written=to == "huggingface")
+
+
+def _say_scale(inputs: Inputs, source: Path, *, is_written: bool = False) -> None:
+    from vision.convert.scale import Scale
+
+    kept = "written along" if is_written else "for which the file has no place: give images scaled so"
+    print(f"scale: {Scale(inputs.mean, inputs.std, f'of {source}').summary()}, {kept}")
 
 
 def _read(
@@ -109,11 +120,13 @@ def _read(
     from vision.convert.scale import make_scale, read_scale
     from vision.convert.tokenizer import ConvertedTokenizer, read_tokenizer
     from vision.train.artifacts import save_artifacts
-    from vision.train.folder import check_replaceable, clear_folder
+    from vision.train.folder import RUN_FILE, check_replaceable, clear_folder
     from vision.train.foreign import save_converted
     from vision.train.inputs import Inputs
 
     check_replaceable(out)
+    if (source / RUN_FILE).is_file():
+        raise InputError(f"{source} is a run: say with --to in which form to write it")
     if is_tokenizer:
         read = read_tokenizer(source, entry=entry, heads=heads, grid=grid)
         config, title = read.tokenizer.encoder.config, "BEiT v2 tokenizer"

@@ -15,6 +15,7 @@ from vision.commands.reading import BatchSize, Device, inputs_of, observed_part,
 from vision.config import ImagesConfig
 from vision.errors import InputError
 from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig, finetune_pooling
+from vision.files import write_bytes
 
 Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
 PROTOCOLS = Group("Protocols", sort_key=20)
@@ -72,7 +73,6 @@ def evaluate(
     from vision.commands.tasks import TASKS
     from vision.nn.vit import VisionTransformer
     from vision.train.artifacts import open_encoder
-    from vision.train.checkpoint import write_atomically
     from vision.train.inputs import decide_inputs, open_data
 
     place, trained, extra = pick_device(device), None, {}
@@ -96,13 +96,14 @@ def evaluate(
                 "sees; without, bring them to one size first"
             )
         inputs = decide_inputs(images, ImagesConfig())
-    train = observed_part(open_shown(data, inputs, label_column))
+    is_reduced = "segment" not in task  # its masks have the images' own size
+    train = observed_part(open_shown(data, inputs, label_column, is_reduced=is_reduced))
     if test is None:
         places = torch.arange(len(train))
         held_out = train.part(places[EVERY - 1 :: EVERY])
         train = train.part(places[places % EVERY != EVERY - 1])
     else:
-        held_out = observed_part(open_shown(test, inputs, label_column))
+        held_out = observed_part(open_shown(test, inputs, label_column, is_reduced=is_reduced))
     has_cls = trained is not None and trained[1].config.has_cls
     method = extra.get("method")
     on = Evaluation(
@@ -128,12 +129,10 @@ def evaluate(
         "training_images": len(train),
         "test_images": len(held_out),
     }
-    try:
-        for name in task:
+    for name in task:
+        try:
             figures[name] = TASKS[name](on)
-    except FloatingPointError:
-        raise
-    except ValueError as error:
-        raise error if isinstance(error, InputError) else InputError(str(error)) from None
-    write_atomically(results, (json.dumps(figures, indent=2) + "\n").encode())
+        except ValueError as error:
+            raise error if isinstance(error, InputError) else InputError(str(error)) from None
+        write_bytes((json.dumps(figures, indent=2) + "\n").encode(), results)  # what was done stays, whatever follows
     say_wrote(results, *on.written)

@@ -86,7 +86,8 @@ class Evaluation:
         strange = [name for name in names if name not in known]
         if strange:
             raise InputError(
-                f"{self.test.images.name} has the class {strange[0]!r}, which {self.train.images.name} has not"
+                f"{self.test.images.name} has the class {strange[0]!r}, which {self.train.images.name} has not; "
+                "the same names are needed in both (--label-column names the column)"
             )
         return train, torch.tensor([known.index(name) for name in names])[test]
 

@@ -34,7 +34,8 @@ def pretrain(
         str | None, Parameter(help="Of the network: tiny, small, base, large, huge, giant.", show_default=False)
     ] = None,
     teacher: Annotated[
-        Path | None, Parameter(help="Run of dino, ibot or dinov2 that vqkd learns from.", show_default=False)
+        Path | None,
+        Parameter(help="Run that vqkd learns from: dino, ibot or dinov2, or another encoder.", show_default=False),
     ] = None,
     tokenizer: Annotated[
         Path | None, Parameter(help="Run of dvae, vqkd or online_tokenizer for beit and beit2.", show_default=False)

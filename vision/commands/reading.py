@@ -32,15 +32,20 @@ def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:
     return from_dict(Inputs, extra["inputs"], str(model))
 
 
-def open_shown(data: Path, inputs: Inputs, label_column: str | None = None) -> ShownImages:
-    """The images at ``data`` that can be read, as the model sees them. Raises InputError."""
+def open_shown(
+    data: Path, inputs: Inputs, label_column: str | None = None, *, is_reduced: bool = True
+) -> ShownImages:
+    """The images at ``data`` that can be read, as the model sees them; those beneath may be reduced to what that takes.
+
+    Raises InputError.
+    """
     from vision.config import ImagesConfig
     from vision.data.images import EncodedImages
     from vision.data.shown import ShownImages
     from vision.train.inputs import open_data
     from vision.train.progress import track
 
-    images = open_data(data, ImagesConfig(size=inputs.image_size, label_column=label_column))
+    images = open_data(data, ImagesConfig(size=inputs.image_size if is_reduced else None, label_column=label_column))
     if images.channels != inputs.channels:
         raise InputError(f"{data} has {images.channels} channels, the model was trained on {inputs.channels}")
     if isinstance(images, EncodedImages):

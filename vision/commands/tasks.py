@@ -118,7 +118,7 @@ def run_codebook(on: Evaluation) -> dict[str, float]:
 def run_attention(on: Evaluation) -> dict[str, float]:
     """What the last block looks at, as a picture."""
     mean, std = _scale(on.inputs)
-    picture = attention_picture(on.encoder.cpu(), on.shown(), mean=mean, std=std)
+    picture = attention_picture(on.encoder, on.shown(), mean=mean, std=std)
     on.save(picture, "attention.png", on.encoder.config.heads + 2)
     return {}
 
@@ -186,7 +186,7 @@ class RandomCrops:
 
     def __call__(self, images: Tensor) -> Tensor:
         size = (images.shape[-2], images.shape[-1])
-        drawn = [draw_crop(size, self.scale, (3 / 4, 4 / 3), self.rng) for _ in images]
+        drawn = [draw_crop(size, size, self.scale, (3 / 4, 4 / 3), self.rng) for _ in images]
         boxes = torch.tensor(drawn, dtype=torch.float32, device=images.device)
         flips = torch.from_numpy(self.rng.random(len(images)) < 0.5).to(images.device)
         return crop(images, None, boxes, flips, size)[0]

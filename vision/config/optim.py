@@ -15,7 +15,8 @@ class OptimConfig:
 
     A step of several passes (``accumulate``) is that of one batch as large: gradients, centres and codebooks move by
     the sums over all passes and processes. What looks at a pass by itself does not add up: Sinkhorn-Knopp, a
-    codebook's start, codes brought back to life, and, in each process by itself too, KoLeo and stochastic depth.
+    codebook's start, codes brought back to life, the online tokenizer's use of codes, and, in each process by itself
+    too, KoLeo, stochastic depth and the dVAE's noise.
     """
 
     steps: int = 10_000
@@ -25,6 +26,7 @@ class OptimConfig:
     scaling: Literal["linear", "sqrt"] = "linear"  # of the rate with the samples per step; DINOv2: sqrt
     min_learning_rate: float = 1e-6  # never scaled
     warmup_steps: int = 500
+    decay_share: float = 1.0  # of the run, over which the rate falls to the minimum, where it stays; DALL-E's dVAE 0.4
     drop_at: tuple[float, ...] = ()  # shares of the run at which the rate falls to a tenth; () = cosine; SimMIM 7/8
     layer_decay: float = 1.0  # factor per block below the last; DINOv2 0.9
     embed_rate: float = 1.0  # factor of the patch embedding's rate; DINOv2 0.2
@@ -44,6 +46,7 @@ class OptimConfig:
             require(getattr(self, name) >= 0, self, name, "0 or more")
         require(self.reference_batch is None or self.reference_batch >= 1, self, "reference_batch", "at least 1")
         require(all(0 < share < 1 for share in self.drop_at), self, "drop_at", "shares of the run in (0, 1)")
+        require(0 < self.decay_share <= 1, self, "decay_share", "a share in (0, 1]")
         require(0 < self.layer_decay <= 1, self, "layer_decay", "a number in (0, 1]")
         require(all(0 <= beta < 1 for beta in self.betas), self, "betas", "two numbers in [0, 1)")
         require(self.clip_norm is None or self.clip_norm > 0, self, "clip_norm", "a positive number or null")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,7 @@ class ArrayImages:
         if labels is not None and len(labels) != len(array):
             raise InputError(f"{path} has {len(labels)} labels for {len(array)} images")
         self._array = array
-        self.labels = None if labels is None else name_labels(labels.tolist())
+        self.labels = None if labels is None else name_labels(labels.tolist(), self.name)
         self.channels: int = array.shape[1]
         self.size: tuple[int, int] | None = (array.shape[2], array.shape[3])
         self.is_encoded = array.dtype == np.uint8 and self.channels == 3
@@ -84,5 +86,5 @@ def _load_arrays(path: Path, label_key: str | None) -> tuple[NDArray, NDArray | 
             return loaded[key], None if found is None else loaded[found]
     except InputError:
         raise
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} cannot be read as a NumPy array: {' '.join(str(error).split())}") from None

@@ -101,8 +101,8 @@ class ImageViews:
     def _plan(
         self, number: int, image_size: tuple[int, ...], is_colored: bool, rng: np.random.Generator
     ) -> PlannedCrops:
-        _, count, scale = self.sizes[number]
-        boxes = [draw_crop(image_size, scale, self.config.aspect, rng) for _ in range(count)]
+        size, count, scale = self.sizes[number]
+        boxes = [draw_crop(image_size, size, scale, self.config.aspect, rng) for _ in range(count)]
         colors = hidden = None
         if is_colored:
             places = [2 if number else min(view, 1) for view in range(count)]

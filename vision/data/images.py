@@ -138,7 +138,15 @@ class EncodedImages:
         content = None if read is None else read(self._places[index])
         if content is None:
             return None
-        return torch.from_numpy(np.array(Image.open(io.BytesIO(content)))).long()
+        try:
+            label_map = np.array(Image.open(io.BytesIO(content)))
+        except (UnidentifiedImageError, OSError) as error:
+            where = self.source.where(self._places[index])
+            raise InputError(f"{where}: the label map in column mask cannot be read ({error})") from None
+        if label_map.ndim != 2:
+            where = self.source.where(self._places[index])
+            raise InputError(f"{where}: the label map has colours; it needs one number a pixel, its class")
+        return torch.from_numpy(label_map).long()
 
     def leave_out_unreadable(self, track: Track | None = None) -> None:
         """Read every image that is not kept, name those that cannot be read, and leave them out with their labels."""

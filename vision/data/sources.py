@@ -52,7 +52,7 @@ class FolderSource:
         if not self.paths:
             raise InputError(f"{folder} holds no images ({', '.join(IMAGE_ENDINGS)}), Parquet files, tars or arrays")
         classes = [path.relative_to(folder).parts[0] for path in self.paths if path.parent != folder]
-        self.labels = name_labels(classes) if len(classes) == len(self.paths) else None
+        self.labels = name_labels(classes, str(folder)) if len(classes) == len(self.paths) else None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -106,7 +106,7 @@ class ParquetSource:
                 return None
             known = ", ".join(table.column_names)
             raise InputError(f"{self.name} has no column {label_column!r}; its columns: {known}")
-        return name_labels(table[name].to_pylist())
+        return name_labels(table[name].to_pylist(), self.name)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -148,7 +148,7 @@ class TarSource:
             raise InputError(f"{self.where(is_known.index(False))} has no label though others have")
         if label_column is not None and not all(is_known):
             raise InputError(f"{name}: no sample has a .cls or a .json with {label_column!r}")
-        self.labels = name_labels(labels) if all(is_known) else None
+        self.labels = name_labels(labels, name) if all(is_known) else None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -164,11 +164,20 @@ class TarSource:
         return f"{path}, {member}"
 
 
-def name_labels(values: Iterable[Any]) -> Labels:
-    """Labels of any kind -> numbers in the order of their names (of their values, where they are numbers)."""
+def name_labels(values: Iterable[Any], source: str) -> Labels:
+    """Labels of any kind -> numbers in the order of their names (of their values, where they are numbers).
+
+    Raises InputError, which names the source and the row, for a row without one class.
+    """
     given = list(values)
-    if any(value is None for value in given):
-        raise InputError(f"row {given.index(None)} has no label; leave it out, or name another column")
+    for row, value in enumerate(given):
+        if value is None or value != value:  # NaN
+            raise InputError(f"{source}: row {row} has no label; leave it out, or name another column")
+        if not isinstance(value, str | int | float | bytes):
+            kind = type(value).__name__
+            raise InputError(f"{source}: the label of row {row} is a {kind}; give each image a name or a number")
+    if len({isinstance(value, str | bytes) for value in given}) > 1:
+        raise InputError(f"{source}: some labels are names and some are numbers; give one kind")
     names = sorted(set(given))
     number = {name: place for place, name in enumerate(names)}
     return Labels(np.array([number[value] for value in given], dtype=np.int64), tuple(str(name) for name in names))
@@ -187,13 +196,19 @@ def _tar_samples(path: Path, label_key: str) -> Iterable[tuple[tarfile.TarInfo, 
                 if f".{ending.rpartition('.')[2].lower()}" in IMAGE_ENDINGS:
                     images.setdefault(key, member)
                 elif ending == "cls" and (file := tar.extractfile(member)) is not None:
-                    labels[key] = int(file.read())
+                    labels[key] = _class_of(file.read())
                 elif ending == "json" and (file := tar.extractfile(member)) is not None:
                     labels.setdefault(key, json.loads(file.read()).get(label_key))
     except (tarfile.TarError, OSError, ValueError, AttributeError) as error:
         hint = "; tars must not be compressed" if path.read_bytes()[:2] in (b"\x1f\x8b", b"BZ") else ""
         raise InputError(f"{path} cannot be read as a tar of images ({error}){hint}") from None
     return [(image, labels.get(key)) for key, image in images.items()]
+
+
+def _class_of(content: bytes) -> int | str:
+    """What a ``.cls`` member holds: a number, or a name."""
+    text = content.decode().strip()
+    return int(text) if text.removeprefix("-").isdigit() else text
 
 
 def _is_bytes(kind: Any) -> bool:

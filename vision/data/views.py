@@ -14,9 +14,10 @@ from vision.data.loader import View
 from vision.masks import MaskGenerator
 from vision.nn.grid import PatchGrid
 
+_ATTEMPTS = 10  # of drawing a crop that fits, as in torchvision
 
 class SingleView:
-    """The whole image, once, with a mask if asked for: what VQ-KD (no mask) and BEiT v2 need.
+    """The whole image, once, with a mask if asked for.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class MultiCrop:
     global_size, local_size : (H, W) pixels after resizing.
     num_global, num_local : crops of each kind; DINO and iBOT 2 and 10. No local ones: a single crop size.
     global_scale, local_scale : range of a crop's share of the image's area; iBOT (.25, 1) and (.05, .25).
-    aspect : range of width over height of a crop relative to the image's, log-uniform.
+    aspect : range of width over height of a crop relative to its size after resizing, log-uniform.
     flip : probability of a horizontal flip.
     mask : for the global crops; None = nothing is hidden.
     """
@@ -94,7 +95,7 @@ class MultiCrop:
         mask: MaskGenerator | None,
         rng: np.random.Generator,
     ) -> View:
-        top, left, height, width = draw_crop(tuple(image.shape[-2:]), scale, self.aspect, rng)
+        top, left, height, width = draw_crop(tuple(image.shape[-2:]), size, scale, self.aspect, rng)
         part = image[..., top : top + height, left : left + width]
         seen = None if observed is None else observed[top : top + height, left : left + width]
         part, seen = resize(part, seen, size)
@@ -105,25 +106,28 @@ class MultiCrop:
 
 def draw_crop(
     image_size: tuple[int, ...],
+    view_size: tuple[int, int],
     scale: tuple[float, float],
     aspect: tuple[float, float],
     rng: np.random.Generator,
-    attempts: int = 10,
 ) -> tuple[int, int, int, int]:
     """A rectangle (top, left, height, width) of a random share of the area and a random aspect.
 
-    As torchvision's RandomResizedCrop, but with aspects relative to the image's own, so that rectangular
-    images are not squeezed; after ``attempts`` draws that do not fit it is the whole image.
+    As torchvision's RandomResizedCrop, but with aspects relative to the view's: a square view has its, a view as wide
+    as a panel is not squeezed. After ten draws that do not fit it is the largest rectangle in the middle that does.
     """
     rows, columns = image_size
-    for _ in range(attempts):
+    own = view_size[1] / view_size[0]
+    for _ in range(_ATTEMPTS):
         area = rng.uniform(*scale) * rows * columns
-        ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1]))) * columns / rows
+        ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1]))) * own
         height, width = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
         if 0 < height <= rows and 0 < width <= columns:
             top, left = rng.integers(rows - height + 1), rng.integers(columns - width + 1)
             return int(top), int(left), height, width
-    return 0, 0, rows, columns
+    ratio = min(max(columns / rows, aspect[0] * own), aspect[1] * own)
+    height, width = min(rows, round(columns / ratio)), min(columns, round(rows * ratio))
+    return (rows - height) // 2, (columns - width) // 2, height, width
 
 
 def resize(image: Tensor, observed: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:

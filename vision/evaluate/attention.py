@@ -69,7 +69,7 @@ def attention_picture(
 
     ``mean`` and ``std`` undo the normalisation, see :func:`~vision.evaluate.pictures.to_pictures`.
     """
-    maps = attention_maps(encoder, images, block)
+    maps = attention_maps(encoder, images.to(encoder.patch_embed.projection.weight.device), block).cpu()
     size = (images.shape[-2], images.shape[-1])
     shown = to_pictures(images, mean, std)
     return montage(

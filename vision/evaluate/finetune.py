@@ -16,6 +16,7 @@ from vision.evaluate.config import FinetuneConfig
 from vision.evaluate.features import check_pooling
 from vision.evaluate.gaps import mean_patch, nan_if_unseen, split_gaps
 from vision.evaluate.tables import check_labels, table
+from vision.nn.relative import with_a_table_per_block
 from vision.nn.vit import VisionTransformer
 from vision.schedule import CosineSchedule
 
@@ -43,7 +44,8 @@ class Classifier(nn.Module):
 
     Parameters
     ----------
-    encoder : copied, with ``drop_path`` in place of its own rate.
+    encoder : copied, with ``drop_path`` in place of its own rate; a table of relative positions that its blocks share
+        becomes one in each (BEiT's and SimMIM's fine-tuning).
     """
 
     def __init__(self, encoder: VisionTransformer, num_classes: int, config: FinetuneConfig) -> None:
@@ -53,8 +55,11 @@ class Classifier(nn.Module):
         self.is_mean = pooling == "mean"
         has_norm = encoder.config.final_norm and not self.is_mean
         own = replace(encoder.config, drop_path=config.drop_path, final_norm=has_norm)
-        self.encoder = VisionTransformer(own)
         whole = encoder.state_dict()
+        if own.relative_position == "shared":
+            own = replace(own, relative_position="block")
+            whole = with_a_table_per_block(whole, own.depth)
+        self.encoder = VisionTransformer(own)
         state = {name: tensor for name, tensor in whole.items() if has_norm or not name.startswith("norm.")}
         self.encoder.load_state_dict(state)
         self.norm = nn.LayerNorm(own.dim, eps=own.norm_eps) if self.is_mean else nn.Identity()

@@ -128,8 +128,8 @@ def train_heads(
 ) -> LinearHeads:
     """SGD with momentum; each head has its own learning rate, all have the same batches and half-cosine."""
     heads = LinearHeads(len(config.learning_rates), features.shape[1], num_classes, generator).to(features.device)
-    rates = torch.tensor(config.learning_rates, device=features.device) * config.batch_size / 256
     batch_size = min(config.batch_size, len(features))
+    rates = torch.tensor(config.learning_rates, device=features.device) * batch_size / 256
     steps_per_epoch = len(features) // batch_size
     schedule = CosineSchedule(start=1.0, end=0.0)
     parameters = (heads.weight, heads.bias)

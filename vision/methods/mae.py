@@ -152,7 +152,7 @@ def _check_encoder(encoder: ViTConfig) -> None:
     wanted = {"attention": "joint", "scope": "window", "relative_position": "none"}
     wrong = [f"{name} {value!r}" for name, value in wanted.items() if getattr(encoder, name) != value]
     axes = ("row_position", "column_position")
-    wrong += [f"{name} 'sincos' or 'learned'" for name in axes if getattr(encoder, name) in ("none", "rotary")]
+    wrong += [f"{name} 'sincos', 'learned' or 'table'" for name in axes if getattr(encoder, name) in ("none", "rotary")]
     if wrong:
         raise ConfigError(
             f"MAE drops the hidden patches, so its encoder must know a patch's place from its position alone: "

@@ -11,9 +11,9 @@ sg the stopped gradient (eq. 1 and 2)::
 The decoder reads ℓ₂(v_{z_i}) and its gradient passes straight through to ℓ₂(h_i). The second term, which would move
 the codebook, is no loss here, as in the official code: its rows follow exponential averages of their vectors, which
 lower it. So the loss is mean(1 − cos) + β · mean of the third term over its elements, β = 1. Differences: the target
-may be the patch itself (mean squared error over observed pixels), or both; the decoder has the encoder's attention,
-scope and positions, so that codes of scope "patch" are decoded one by one; a patch that was not observed moves no
-code and has no loss.
+may be the patch itself (mean squared error over observed pixels), or both; the decoder has no CLS token, and the
+encoder's attention, scope and positions, so that codes of scope "patch" are decoded one by one; a patch that was not
+observed moves no code and has no loss.
 """
 
 from typing import NamedTuple

@@ -58,10 +58,8 @@ def with_a_table_per_block(state: Mapping[str, Tensor], depth: int) -> dict[str,
     """Tensors of an encoder whose blocks share a table -> those of one with a copy in each of ``depth`` blocks.
 
     BEiT is pre-trained with one table and fine-tuned with one per block (``run_class_finetuning.py``); an
-    encoder with fresh tables would not know where its patches are. Without a shared table: as it was.
+    encoder with fresh tables would not know where its patches are.
     """
-    table = state.get("relative.table")
+    table = state["relative.table"]
     rest = {name: tensor for name, tensor in state.items() if name != "relative.table"}
-    if table is None:
-        return rest
     return rest | {f"blocks.{index}.attention.relative.table": table.clone() for index in range(depth)}

@@ -7,8 +7,6 @@ new one, never half of one.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from vision import __version__
 from vision.config import CodebookConfig, DVAEConfig, ViTConfig, from_dict, to_dict
+from vision.files import write_bytes
 from vision.methods.base import MaskedCodeModel
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.nearest_code import NearestCodeTokenizer
@@ -37,24 +36,6 @@ CONFIG_KEYS = {"format_version", "kind", "vision_version", "config", "extra"}
 
 class CheckpointError(ValueError):
     """A file that cannot be read as what it should be; one sentence that names the file and the fault."""
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that at every moment it is either the old one or the new one, complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp gives 600: an artefact is as readable as any new file
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def save_module(
@@ -84,8 +65,8 @@ def save_module(
         "config": dict(config),
         "extra": dict(extra or {}),
     }
-    write_atomically(folder / WEIGHTS_FILE, save(tensors))
-    write_atomically(folder / CONFIG_FILE, (json.dumps(header, indent=2) + "\n").encode())
+    write_bytes(save(tensors), folder / WEIGHTS_FILE)
+    write_bytes((json.dumps(header, indent=2) + "\n").encode(), folder / CONFIG_FILE)
 
 
 def read_header(folder: Path, *kinds: str) -> dict[str, Any]:

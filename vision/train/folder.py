@@ -11,9 +11,10 @@ import yaml
 
 from vision.config import PretrainConfig, from_dict, read_yaml, to_dict
 from vision.errors import InputError
+from vision.files import write_bytes
 from vision.train.artifacts import ENCODER, FOLDERS
 from vision.train.checkpoint import CONFIG_FILE as HEADER
-from vision.train.checkpoint import WEIGHTS_FILE, CheckpointError, read_header, write_atomically
+from vision.train.checkpoint import WEIGHTS_FILE, CheckpointError, read_header
 from vision.train.inputs import Inputs
 
 CONFIG_FILE, RUN_FILE, STATE = "config.yaml", "run.yaml", "pretrain"
@@ -80,8 +81,8 @@ def open_folder(out: Path, config: PretrainConfig, facts: RunFacts, *, resume: b
             raise InputError(f"the run in {out} was trained on other images ({known.data}): it cannot go on")
         return
     clear_folder(out)
-    write_atomically(out / CONFIG_FILE, yaml.safe_dump(config.values(), sort_keys=False).encode())
-    write_atomically(out / RUN_FILE, yaml.safe_dump(to_dict(facts), sort_keys=False).encode())
+    write_bytes(yaml.safe_dump(config.values(), sort_keys=False).encode(), out / CONFIG_FILE)
+    write_bytes(yaml.safe_dump(to_dict(facts), sort_keys=False).encode(), out / RUN_FILE)
 
 
 def _is_run(out: Path) -> bool:

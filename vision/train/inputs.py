@@ -78,8 +78,10 @@ def measure_scale(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...
         count += values.shape[1]
         total += values.sum(1)
         squares += values.square().sum(1)
-    if count == 0 or not bool(torch.isfinite(squares).all()):
-        raise InputError(f"{images.name} holds no finite values to measure a scale on")
+    if count == 0:
+        raise InputError(f"{images.name} holds no observed values to measure a scale on")
+    if not bool(torch.isfinite(squares).all()):
+        raise InputError(f"{images.name} holds infinite values; put NaN where nothing was observed")
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
     std = torch.where(std > 1e-8, std, 1.0)  # a constant channel stays a constant

@@ -5,7 +5,8 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from vision.train.checkpoint import CheckpointError, write_atomically
+from vision.files import write_bytes
+from vision.train.checkpoint import CheckpointError
 
 
 class MetricsFile:
@@ -22,7 +23,7 @@ class MetricsFile:
         self.path = path
         rows = [row for row in read_metrics(path) if row["step"] <= keep_until] if keep_until else []
         self._columns = list(rows[0]) if rows else []
-        write_atomically(path, self._format(rows, with_header=True).encode())
+        write_bytes(self._format(rows, with_header=True).encode(), path)
 
     def append(self, row: Mapping[str, float]) -> None:
         """Write one row and flush it. Raises ValueError when its columns are not those of the rows before."""

@@ -58,7 +58,7 @@ class PretrainModule(pl.LightningModule):
         self.is_between_steps = (
             True  # False while parameters, centres and teacher may belong to different steps
         )
-        self.terms: dict[str, Tensor] = {}  # of the last micro-batch, not yet read from the device
+        self.terms: dict[str, Tensor] = {}  # means over the passes of the step so far, not yet read from the device
         self.guard = LossGuard()
         self._places: Tensor | None = None  # that the batches of the step so far were a mean over
         for part in method.modules():
@@ -88,8 +88,11 @@ class PretrainModule(pl.LightningModule):
         with torch.no_grad():
             targets = self.method.targets(batch)
         terms = self.method.loss(self.method.predict(batch), targets, batch)
-        self.terms = {name: term.detach() for name, term in terms.items()}
-        self.guard.watch(self.step + 1, self.terms)
+        found = {name: term.detach() for name, term in terms.items()}
+        self.guard.watch(self.step + 1, found)
+        number = batch_idx % self.config.accumulate  # of the pass
+        before = self.terms if number else found
+        self.terms = {name: before[name] + (term - before[name]) / (number + 1) for name, term in found.items()}
         loss = torch.stack(list(terms.values())).sum()
         places = self.method.num_places(targets, batch) if self.config.accumulate > 1 else None
         if places is None:

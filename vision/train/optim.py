@@ -15,6 +15,7 @@ EMBEDDING = ("patch_embed", "cls_token", "registers", "positions", "mask_token")
 def learning_rate_at(step: int, config: OptimConfig) -> float:
     """Learning rate of one step: linear warm-up to the peak, then half a cosine down to the minimum.
 
+    With ``config.decay_share`` the minimum is reached after that share of the run.
     With ``config.drop_at`` it stays at the peak and falls to a tenth at each of these shares of the run.
 
     Parameters
@@ -26,7 +27,7 @@ def learning_rate_at(step: int, config: OptimConfig) -> float:
     if config.drop_at:
         drops = sum(step >= share * config.steps for share in config.drop_at)
         return config.learning_rate * 0.1**drops
-    length = max(config.steps - 1 - config.warmup_steps, 1)
+    length = max(round(config.decay_share * config.steps) - 1 - config.warmup_steps, 1)
     share = min((step - config.warmup_steps) / length, 1.0)
     return _between(config.learning_rate, config.min_learning_rate, share)
 

@@ -170,7 +170,8 @@ def _open_parent(config: PretrainConfig, parent: Path | None) -> tuple[nn.Module
             raise InputError(f"{config.method} builds on no other run: leave out {parent}")
         return None, None
     if parent is None:
-        makers = "dino, ibot or dinov2" if wanted == "teacher" else "dvae, vqkd or online_tokenizer"
+        is_teacher = wanted == "teacher"
+        makers = "dino, ibot or dinov2 (or another encoder)" if is_teacher else "dvae, vqkd or online_tokenizer"
         raise InputError(f"{config.method} builds on a {wanted}: name the folder of a run of {makers} as --{wanted}")
     if wanted == "teacher":
         module, extra = open_encoder(parent)

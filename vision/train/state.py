@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from vision.train.checkpoint import FORMAT_VERSION, CheckpointError, write_atomically
+from vision.files import write_bytes
+from vision.train.checkpoint import FORMAT_VERSION, CheckpointError
 
 STATE_KEYS = {"format_version", "run", "step", "method", "optimizer"}
 
@@ -22,7 +23,7 @@ def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write the checkpoint of a run: tensors, numbers, strings, and lists and dicts of them."""
     file = io.BytesIO()
     torch.save({"format_version": FORMAT_VERSION, **state}, file)
-    write_atomically(path, file.getbuffer())
+    write_bytes(file.getbuffer(), path)
 
 
 def load_training_state(path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def correlations(returns: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _cluster(closeness: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Order of the leaves and cluster of each asset, by average linkage."""
+    """Order of the leaves and cluster of each asset, by Ward's method."""
     from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
     from scipy.spatial.distance import squareform
 

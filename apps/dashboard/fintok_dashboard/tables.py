@@ -45,7 +45,7 @@ def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
         panel=panel,
         score=score,
         p_value=p_value,
-        levels=np.full(panel.num_days, np.nan),
+        levels=np.full(panel.returns.shape, np.nan),
         is_alarm=np.zeros(panel.returns.shape, dtype=bool),
         reason_codes=codes,
         reasons=reasons,

@@ -125,3 +125,11 @@ def test_an_image_that_a_worker_cannot_read_is_one_sentence(data, tmp_path, monk
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("fintok: 1 of the 16 images of")
     assert len(lines) == 1
+
+
+def test_numbers_of_a_list_follow_one_another(data, tmp_path, capsys):
+    words = "pretrain --method mae --print-config --images.mean .1 .2 .3 --images.std 1 1 2 --optim.drop-at .5 .75"
+    assert run(["vision", *words.split(), "--data", str(data), "--out", str(tmp_path / "r")]) == 0
+    printed = capsys.readouterr().out
+    assert "mean: [0.1, 0.2, 0.3]" in printed
+    assert "drop_at: [0.5, 0.75]" in printed

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from fintok.cli import run
+from tests.vision.commands.conftest import encoded
 from vision.commands.reading import inputs_of, open_shown
 from vision.train.artifacts import open_encoder
 
@@ -154,6 +155,9 @@ def test_what_has_no_place_in_the_other_form_is_told(train, tmp_path, capsys, re
     line = refuse("convert", train("vqkd"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
     assert "has no place for" in line
     assert "holds no tokenizer" in refuse("convert", train("dino"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
+    assert "is a run: say with --to" in refuse("convert", train("dino"), "--out", tmp_path / "again")
+    call("convert", train("dino"), "--to", "program", "--out", tmp_path / "dino.pt2")
+    assert "for which the file has no place: give images scaled so" in capsys.readouterr().out
 
 
 def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
@@ -174,6 +178,35 @@ def test_masking_is_measured_without_a_model(tmp_path, refuse):
     assert 0 < results["masking"]["best_ratio"] < 1
     assert "--patch-size 4 4" in refuse(*words, "--out", tmp_path / "f")
     assert "needs --model" in refuse(*words, "knn", "--out", tmp_path / "f")
+
+
+def test_images_larger_than_the_network_saw_are_segmented_whole(train, data, tmp_path):
+    rng, table = np.random.default_rng(0), {}
+    table["image"] = [encoded(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for _ in range(10)]
+    table["mask"] = [encoded(rng.integers(0, 3, (48, 64), dtype=np.uint8)) for _ in range(10)]
+    pq.write_table(pa.table(table), tmp_path / "large.parquet")
+    words = ("--data", tmp_path / "large.parquet", "--out", tmp_path / "e", "--task", "segment")
+    call("evaluate", "--model", train("dvae"), *words, "--segment.steps", "1", "--device", "cpu")
+    assert 0 <= json.loads((tmp_path / "e" / "results.json").read_text())["segment"]["mean_iou"] <= 1
+
+
+def test_what_was_done_before_a_task_that_is_refused_stays(train, data, tmp_path, capsys):
+    words = ["evaluate", "--model", train("dino"), "--data", data / "images.parquet", "--out", tmp_path / "e"]
+    words += ["--task", "pixels", "reconstruction", "--device", "cpu"]
+    assert run(["vision", *map(str, words)]) == 2
+    assert "rebuilds no pixels" in capsys.readouterr().err
+    assert "k = 10" in json.loads((tmp_path / "e" / "results.json").read_text())["pixels"]
+
+
+def test_a_label_map_that_is_none_is_named(train, data, tmp_path, refuse):
+    table = pq.read_table(data / "images.parquet")
+    masks = table["mask"].to_pylist()
+    words = ("evaluate", "--model", train("dvae"), "--out", tmp_path / "e", "--task", "segment", "--device", "cpu")
+    for content, said in ((b"no picture", "row 3: the label map in column mask cannot be read"),
+                          (encoded(np.zeros((16, 16, 3), np.uint8)), "row 3: the label map has colours")):  # fmt: skip
+        damaged = tmp_path / "damaged.parquet"
+        pq.write_table(table.set_column(2, "mask", pa.array([*masks[:3], content, *masks[4:]])), damaged)
+        assert said in refuse(*words, "--data", damaged)
 
 
 def test_an_image_without_its_label_map_is_named(train, data, tmp_path, capsys):

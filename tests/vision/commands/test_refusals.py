@@ -61,6 +61,12 @@ def cases(data, tmp_path):
         file.addfile(info, io.BytesIO(b"x" * 5000))
     tar.write_bytes(content.getvalue()[:2000])
     np.save(mixed, np.zeros((4, 3, 16, 16)))
+    np.savez(tmp_path / "whole.npz", images=np.zeros((40, 1, 8, 8), np.float32))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:3000])
+    lists, nowhere, infinite = (tmp_path / f"{name}.npz" for name in ("lists", "nowhere", "infinite"))
+    np.savez(lists, images=np.zeros((3, 1, 8, 8), np.float32), labels=np.eye(3))
+    np.savez(nowhere, images=np.zeros((3, 1, 8, 8), np.float32), labels=np.array([1.0, np.nan, 2.0]))
+    np.savez(infinite, images=np.array([1.0, np.inf], np.float32).repeat(64).reshape(2, 1, 8, 8))
     large = "--views.num-local 1 --views.local-size 16 20"
     large += " --encoder.row-position learned --encoder.column-position learned"
     return {
@@ -79,6 +85,10 @@ def cases(data, tmp_path):
         ),
         "a corrupted image": (["--data", broken], "a.png (not an image)"),
         "a corrupted tar": (["--data", tar], "x.tar cannot be read as a tar of images"),
+        "a damaged archive": (["--data", tmp_path / "cut.npz"], "cut.npz cannot be read as a NumPy array: File is not"),
+        "labels of several classes": (["--data", lists], "lists.npz: the label of row 0 is a list; give each image"),
+        "a label that is NaN": (["--data", nowhere], "nowhere.npz: row 1 has no label"),
+        "an infinite value": (["--data", infinite], "infinite.npz holds infinite values; put NaN where nothing was"),
         "an empty folder": (["--data", empty], "holds no images"),
         "nothing there": (["--data", tmp_path / "none"], "does not exist"),
         "no label column": (["--data", images, "--images.label-column", "kind"], "no column 'kind'; its columns: "),
@@ -109,6 +119,10 @@ CASES = (
     "local crops of broken patches",
     "a corrupted image",
     "a corrupted tar",
+    "a damaged archive",
+    "labels of several classes",
+    "a label that is NaN",
+    "an infinite value",
     "an empty folder",
     "nothing there",
     "no label column",

@@ -90,6 +90,14 @@ def test_tars_are_read_in_any_order(tmp_path):
     assert images.labels.names == ("3", "7")
 
 
+def test_classes_in_tars_may_be_names_but_not_names_and_numbers(tmp_path):
+    write_tar(tmp_path / "x.tar", [("a.png", picture(1)), ("a.cls", b"dog"), ("b.cls", b"cat"), ("b.png", picture(2))])
+    assert open_images(tmp_path / "x.tar").labels.names == ("cat", "dog")
+    write_tar(tmp_path / "y.tar", [("a.png", picture(1)), ("a.cls", b"7"), ("b.cls", b"cat"), ("b.png", picture(2))])
+    with pytest.raises(InputError, match="some labels are names and some are numbers"):
+        open_images(tmp_path / "y.tar")
+
+
 def test_arrays_keep_their_channels_and_nan_is_not_observed(tmp_path):
     values = np.random.default_rng(0).standard_normal((3, 5, 2, 7))
     values[1, 4, 0, 6] = np.nan

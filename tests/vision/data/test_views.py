@@ -47,12 +47,26 @@ def test_crop_that_patches_do_not_fill_is_refused():
 def test_crops_have_the_asked_share_of_the_area_and_lie_inside():
     rng = np.random.default_rng(0)
     for _ in range(200):
-        top, left, height, width = draw_crop((40, 100), (0.2, 0.4), (0.75, 1.34), rng)
+        top, left, height, width = draw_crop((40, 100), (20, 50), (0.2, 0.4), (0.75, 1.34), rng)
         assert top >= 0
         assert left >= 0
         assert top + height <= 40
         assert left + width <= 100
         assert 0.18 < height * width / 4000 < 0.42
+
+
+@pytest.mark.parametrize("view", [(16, 16), (8, 32)])
+def test_a_crop_has_the_aspect_of_its_view_not_of_its_image(view):
+    """torchvision's rule: within 3/4 and 4/3 of it; where nothing fits, the largest in the middle that does."""
+    rng, own = np.random.default_rng(0), view[1] / view[0]
+    drawn = [draw_crop((256, 341), view, (0.05, 0.25), (3 / 4, 4 / 3), rng) for _ in range(400)]
+    aspects = np.array([width / height for _, _, height, width in drawn]) / own
+    assert 0.73 < aspects.min() < 0.85
+    assert 1.2 < aspects.max() < 1.37
+    assert abs(np.log(aspects).mean()) < 0.03
+    top, left, height, width = draw_crop((100, 300), (16, 16), (1.0, 1.0), (3 / 4, 4 / 3), rng)
+    assert (top, left, height, width) == (0, 83, 100, 133)
+    assert draw_crop((40, 100), (20, 50), (1.0, 1.0), (1.0, 1.0), rng) == (0, 0, 40, 100)
 
 
 def test_flip_is_the_mirror_image_and_observed_flips_with_it():

@@ -41,6 +41,16 @@ def test_the_whole_encoder_learns_and_the_original_does_not_move(pooling, make_e
     assert "accuracy" in result.summary()
 
 
+def test_a_shared_table_becomes_one_in_each_block_with_the_same_features(make_encoder, striped):
+    encoder = make_encoder(depth=2, relative_position="shared")
+    torch.nn.init.normal_(encoder.relative.table)
+    classifier = Classifier(encoder, 2, FinetuneConfig(pooling="cls", drop_path=0.0)).eval()
+    images = striped[0][:4]
+    torch.testing.assert_close(classifier.encoder(images).cls, encoder.eval()(images).cls)
+    tables = [block.attention.relative.table for block in classifier.encoder.blocks]
+    assert len({id(table) for table in tables}) == 2
+
+
 def test_layers_have_the_rates_of_beit(make_encoder):
     encoder = make_encoder(depth=3, row_position="table", column_position="table", relative_position="shared")
     classifier = Classifier(encoder, 2, FinetuneConfig(layer_decay=0.5, drop_path=0.3))
@@ -56,7 +66,7 @@ def test_layers_have_the_rates_of_beit(make_encoder):
     assert rates["encoder.cls_token"] == (0.5**4, False)
     assert rates["encoder.blocks.0.mlp.0.weight"] == (0.5**3, True)
     assert rates["encoder.blocks.2.attention.qkv.bias"] == (0.5, False)
-    assert rates["encoder.relative.table"] == (1.0, True)
+    assert rates["encoder.blocks.1.attention.relative.table"] == (0.5**2, True)
     assert rates["norm.weight"] == (1.0, False)
     assert rates["head.weight"] == (1.0, True)
     assert classifier.encoder.blocks[2].drop2.rate == 0.3

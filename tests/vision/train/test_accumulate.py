@@ -49,13 +49,16 @@ def test_accumulated_passes_are_averaged_into_one_step(dataset, config, tmp_path
         def loss(self, predictions, targets, batch):
             return {"square": (predictions - targets).square().mean()}
 
-    weights = []
+    weights, losses = [], []
     for batch_size, accumulate in ((8, 1), (2, 4)):
         method, part = Mean(), dataclasses.replace(config, batch_size=batch_size, accumulate=accumulate)
-        fit(method, dataset, SingleView((4, 9), (2, 3)), part, seed=1, out=tmp_path, name="m", progress=False)
+        views = SingleView((4, 9), (2, 3))
+        result = fit(method, dataset, views, part, seed=1, out=tmp_path, name="m", progress=False, log_every=1)
         weights.append(method.weight.detach())
+        losses.append(result.metrics["loss"])
     assert weights[0].abs().min() > 0
     torch.testing.assert_close(*weights)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)  # what is told is the mean over the passes
 
 
 def test_a_step_of_several_batches_counts_places_alike_however_many_each_observed(dataset, config, tmp_path):

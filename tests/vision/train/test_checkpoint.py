@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vision.config import CodebookConfig, DVAEConfig, ViTConfig
+from vision.files import write_bytes
 from vision.methods.base import MaskedCodeModel
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.nearest_code import NearestCodeTokenizer
@@ -19,7 +20,6 @@ from vision.train.checkpoint import (
     save_encoder,
     save_masked_model,
     save_tokenizer,
-    write_atomically,
 )
 from vision.train.state import load_training_state, save_training_state
 
@@ -149,9 +149,9 @@ def test_every_tensor_is_accounted_for(folder):
 
 def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
-    write_atomically(path, b"old")
+    write_bytes(b"old", path)
     with pytest.raises(TypeError):
-        write_atomically(path, "not bytes")
+        write_bytes("not bytes", path)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 

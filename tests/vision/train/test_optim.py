@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -22,6 +24,13 @@ def test_learning_rate_warms_up_to_the_peak_and_ends_at_the_minimum():
     assert learning_rate_at(100, CONFIG) == pytest.approx(0.1)
     rates = [learning_rate_at(step, CONFIG) for step in range(10, 101)]
     assert rates == sorted(rates, reverse=True)
+
+
+def test_the_minimum_can_be_reached_before_the_end():
+    config = replace(CONFIG, steps=200, decay_share=0.5)
+    assert learning_rate_at(9, config) == pytest.approx(1.0)
+    assert learning_rate_at(98, config) > 0.1001
+    assert [learning_rate_at(step, config) for step in (99, 150, 199)] == pytest.approx([0.1] * 3)
 
 
 def test_run_of_one_step_and_warmup_as_long_as_the_run():

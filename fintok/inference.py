@@ -152,7 +152,7 @@ def read_surprise(
     answer = np.full((len(Surprise._fields), *shape), np.nan, np.float32)
     if images.num_days < window_days:
         return Surprise(*answer)
-    groups = asset_groups(images.assets)
+    groups = asset_groups(images, window_days)
     hints = panel_hints(model, images, window_days, max(since - HIDDEN_COLUMNS * patch_days + 1, 0))
     windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
     mean, variance = torch.from_numpy(vocabulary.patch_mean), torch.from_numpy(vocabulary.patch_variance)
@@ -182,7 +182,7 @@ def read_expectation(
     hints = panel_hints(model, images, window_days, since=row - HIDDEN_COLUMNS * patch_days + 1)
     windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
     values, observed = windows.cut(torch.tensor([row - int(windows.ends[0])]))
-    group = next(group for group in asset_groups(images.assets) if column in group)
+    group = next(group for group in asset_groups(images, window_days) if column in group)
     question = Question(_hide(group, images.num_assets), torch.tensor([column]))
     with reading(model):
         return _last_column(model, values, observed, [question])[0][0, 0].softmax(-1).numpy()
@@ -192,14 +192,21 @@ def panel_hints(model: MaskedCodeModel, images: ReturnImages, window_days: int, 
     """Hints (2, A, T) of each of the `asset_groups` by the assets outside it; None for a model that takes none."""
     if not model.hint_channels:
         return None
-    return group_hints(images, [group.numpy() for group in asset_groups(images.assets)], window_days, since)
+    return group_hints(images, [group.numpy() for group in asset_groups(images, window_days)], window_days, since)
 
 
-def asset_groups(assets: tuple[str, ...]) -> list[Tensor]:
-    """Places of the assets hidden together: by rank of their names, so that the order of columns plays no part."""
-    ranked = torch.from_numpy(np.argsort(np.asarray(assets), kind="stable"))
-    num_groups = min(NUM_GROUPS if len(assets) <= LARGE_UNIVERSE else NUM_GROUPS // 2, len(assets))
-    return [ranked[group::num_groups] for group in range(num_groups)]
+def asset_groups(images: ReturnImages, window_days: int) -> list[Tensor]:
+    """Places of the assets hidden together: by rank of their first rows, and of their names among those of one row.
+
+    The order of columns plays no part, and those that list later change nothing for the others: whether the universe is
+    large is told by those of the first window.
+    """
+    is_listed = images.observed.any(axis=1)
+    first = np.where(is_listed, images.observed.argmax(axis=1), images.num_days)
+    ranked = torch.from_numpy(np.lexsort((np.asarray(images.assets), first)))
+    is_large = int((first < window_days).sum()) > LARGE_UNIVERSE
+    num_groups = NUM_GROUPS // 2 if is_large else NUM_GROUPS
+    return [ranked[group::num_groups] for group in range(min(num_groups, images.num_assets))]
 
 
 def _judge(logits: Tensor, code: Tensor, patch: Tensor, seen: Tensor, mean: Tensor, variance: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ _PRIOR_ROWS, _PRIOR_CORRELATION = 60.0, 0.3  # what a pair is taken for before i
 _SHRINKAGE = 0.1  # of the correlations towards none
 _LEAST_LEVEL = 0.1  # of the day's level, so that a day on which nobody moves is not infinitely strict
 _SWAP_ROWS = 15
+_SWAP_LEAST = -15.0  # nats, where nobody else is there
 _SWAP_DOUBT = -1.0  # nats that one asset of a pair may tell against its swap
 _PAIRS = 65_536  # of assets judged at a time: memory stays small in large universes
 _FAR = 1e12  # usual sizes: the square of nothing farther is taken
@@ -93,7 +94,8 @@ def peer_view(returns: NDArray[np.floating], earlier: PeerRows | None = None) ->
         inside = slice(rows.start, min(rows.stop, len(returns)))
         told = tally.add(filled[rows], sizes[rows], deviations[rows], precision)
         swapped[inside] = told[: inside.stop - inside.start]
-    swapped = np.where(known, swapped, np.nan)
+    num_others = np.maximum.accumulate(known, axis=0).sum(axis=1, keepdims=True) - 1  # listed so far
+    swapped = np.where(known, swapped - np.log(np.maximum(num_others, 1)), np.nan)  # of many, one fits by chance
     swapped[:num_earlier] = earlier.swapped
     return PeerView(scaled, expected, size, deviation, _others_level(scaled), swapped)
 
@@ -186,7 +188,7 @@ class _SwapTally:
         self.before = [np.zeros((2, _SWAP_ROWS - 1, len(part)), dtype=np.float32) for part, _ in self.parts]
 
     def add(self, scaled: Array, size: Array, deviation: Array, precision: Array) -> Array:
-        """The largest sum over all others, (days, A), for the next block of days."""
+        """The largest sum over all others that are there, (days, A), for the next block of days."""
         z = np.clip(scaled, -_MOST, _MOST)
         spread = deviation**2 * np.diag(precision)
         known = tuple(x.astype(np.float32) for x in (z, z @ precision, size, spread, precision))
@@ -200,7 +202,8 @@ class _SwapTally:
             lesser = sums.min(axis=0)
             counts = np.where(lesser > _SWAP_DOUBT, sums.mean(axis=0), lesser)
             table[:, one, other] = table[:, other, one] = counts
-        return table.max(axis=2).astype(np.float64) - np.log(max(self.num_assets - 1, 1))  # of many, one fits by chance
+        table += np.where(np.isfinite(size), np.float32(0.0), np.float32(-np.inf))[:, None, :]
+        return np.maximum(table.max(axis=2), _SWAP_LEAST).astype(np.float64)
 
 
 def _told_by_pairs(

@@ -203,7 +203,12 @@ class _Run:
         mask = MixedMask(masks, shares)
         rng = np.random.default_rng((self.config.seed, len(STAGES)))
         hints = [
-            draw_hints(source.images, len(inference.asset_groups(source.panel.assets)), window.window_days, rng)
+            draw_hints(
+                source.images,
+                len(inference.asset_groups(source.images, window.window_days)),
+                window.window_days,
+                rng,
+            )
             for source in self.sources
         ]
         jitter = LevelJitter((*window.channels, *HINTS), self.config.level_jitter)

@@ -6,6 +6,7 @@ marginal has learned nothing. The rivals learn from the rows up to ``train_end``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,8 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
     ends = ends[np.linspace(0, len(ends) - 1, min(keep, len(ends))).astype(int)]
     marginal = torch.from_numpy(_marginal(bundle)).log()
     grid = PatchGrid.of(panel.num_assets, window.window_days, (1, window.patch_days))
-    masks = _masks(grid, panel.assets, len(ends), seed)
+    groups = asset_groups(images, window.window_days)
+    masks = _masks(grid, groups, len(ends), seed)
     places = torch.arange(grid.columns - 1, -1, -1) * window.patch_days  # days back of each column's last day
     model: dict[str, list[torch.Tensor]] = {kind: [] for kind in masks}
     plain: dict[str, list[torch.Tensor]] = {kind: [] for kind in masks}
@@ -101,9 +103,10 @@ def _marginal(bundle: Bundle) -> NDArray[np.float64]:
     return counts / counts.sum()
 
 
-def _masks(grid: PatchGrid, assets: tuple[str, ...], num_windows: int, seed: int) -> dict[str, torch.Tensor]:
+def _masks(
+    grid: PatchGrid, groups: Sequence[torch.Tensor], num_windows: int, seed: int
+) -> dict[str, torch.Tensor]:
     """Hidden patches of each kind: (masks, N), the same for every window, or (windows, 1, N)."""
-    groups = asset_groups(assets)
     asset = torch.zeros(len(groups), grid.rows, grid.columns, dtype=torch.bool)
     for number, group in enumerate(groups):
         asset[number, group, -HIDDEN_COLUMNS:] = True
@@ -134,7 +137,7 @@ def _factor_model(
     channels = bundle.config.tokenizer.channels
     sources = torch.from_numpy(images.values[[images.channel_names.index(name) for name in channels]])
     total, count = 0.0, 0
-    for group in asset_groups(images.assets):
+    for group in asset_groups(images, window.window_days):
         hidden = group.numpy()
         visible = np.setdiff1d(np.arange(images.num_assets), hidden)
         known = x[:num_training, visible]

@@ -53,6 +53,26 @@ def test_noise_after_a_date_changes_nothing_before_it(small_bundle, small_panel,
         np.testing.assert_array_equal(values[:row], whole[name][:row], err_msg=name)
 
 
+@pytest.mark.parametrize("row", CUTS)
+def test_assets_that_list_later_and_columns_without_a_value_change_nothing_before(
+    small_bundle, small_panel, row
+):
+    """To rounding: another number of columns gives other batches."""
+    more = np.full((small_panel.num_days, 2), np.nan)
+    more[row:, 0] = np.random.default_rng(row).normal(0, 0.02, small_panel.num_days - row)
+    assets = ("AAA listed later", "AAB never", *small_panel.assets)
+    wider = replace(small_panel, returns=np.hstack([more, small_panel.returns]), assets=assets, prices=None)
+    again = readings(small_bundle, wider)
+    one = readings(small_bundle, replace(small_panel, prices=None))
+    for name in ("codes", "surprise", "scores", "p-values", "alerts"):
+        known, found = one[name][:row], again[name][:row, 2:]
+        np.testing.assert_array_equal(np.isnan(known), np.isnan(found), err_msg=name)
+        close = np.isclose(known, found, rtol=2e-3, atol=2e-3, equal_nan=True)
+        assert close.mean() > 0.9999, name  # a tie may fall the other way
+    np.testing.assert_allclose(again["forecast"][:row], one["forecast"][:row], atol=1e-5)
+    np.testing.assert_array_equal(again["labels"][:row], one["labels"][:row])
+
+
 def test_the_readings_compared_are_not_empty(whole):
     assert (whole["codes"] >= 0).mean() > 0.8
     for name in ("surprise", "forecast", "labels", "probabilities", "scores"):

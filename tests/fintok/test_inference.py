@@ -71,7 +71,7 @@ def test_the_other_assets_tell_nothing_of_what_is_hidden(model, small_panel, mon
     if not is_short:
         monkeypatch.setattr(inference, "can_read_last_column", lambda config: False)
     panel = small_panel[:160]
-    group = inference.asset_groups(panel.assets)[0]
+    group = inference.asset_groups(ReturnImager(ImagingConfig().channels).transform(panel), WINDOW)[0]
     returns = panel.returns.copy()
     returns[-PATCH:, group.numpy()] *= 3.0
     question = inference.Question(inference._hide(group, panel.num_assets), None)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Self, overload
 
 import numpy as np
@@ -47,8 +48,8 @@ class AnomalyScorer(Estimator):
     days
         Dates in the trailing calibration window.
     groups
-        Class of each symbol, a mapping or a pandas Series (`fintok.groups.read_groups` reads a file): p-values and
-        level of an asset come from its own class, so that each keeps to the budget. Symbols without one form the
+        Class of each symbol, a mapping, a pandas Series or a file with columns symbol and group: p-values and level of
+        an asset come from its own class, so that each keeps to the budget. Symbols without one form the
         class "other". None: all assets together.
 
     Attributes learned by `fit`
@@ -62,7 +63,7 @@ class AnomalyScorer(Estimator):
         bundle: SurpriseSource | None = None,
         alarms_per_1000: float = 1.0,
         days: int = 750,
-        groups: Mapping[str, object] | None = None,
+        groups: Mapping[str, object] | str | Path | None = None,
     ) -> None:
         self.bundle = bundle
         self.alarms_per_1000 = alarms_per_1000
@@ -201,7 +202,7 @@ class AnomalyScorer(Estimator):
         return cached[2]
 
     def _check_parameters(self) -> None:
-        if not 0.0 < self.alarms_per_1000 <= 500.0:
+        if not isinstance(self.alarms_per_1000, Real) or not 0.0 < self.alarms_per_1000 <= 500.0:
             raise InputError(
                 f"alarms_per_1000 must be above 0 and at most 500 alarms per 1,000 asset-days, "
                 f"got {self.alarms_per_1000!r}"

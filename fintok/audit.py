@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fintok.anomaly import AnomalyScorer
 from fintok.audit_result import Audit, Finding, LookAheadError
 from fintok.errors import InputError
-from fintok.panel import Panel
+from fintok.panel import Panel, require_panel
 from fintok.regimes import RegimeLabeler
 from vision.train.progress import LineReporter
 
@@ -55,6 +55,7 @@ def audit(
 
     Raises InputError for fewer than one cut, and when the panel has no row after `train_end` to change.
     """
+    require_panel(panel)
     rng = np.random.default_rng(seed)
     rows = _rows_to_cut(panel, bundle.train_end, cuts, rng)
     estimators = (labeler or RegimeLabeler(bundle), scorer or AnomalyScorer(bundle))
@@ -168,6 +169,8 @@ def _rows_to_cut(panel: Panel, train_end: np.datetime64, cuts: int, rng: np.rand
     """Last row to keep at each cut: one at random from each of as many equal stretches."""
     if cuts < 1:
         raise InputError(f"cuts is {cuts}, expected at least 1 date to try")
+    if panel.num_days == 0:
+        raise InputError(f"{panel.source}: the panel has no rows")
     first = max(int((panel.dates <= train_end).sum()) - 1, 0)
     if first >= panel.num_days - 1:
         raise InputError(

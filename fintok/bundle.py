@@ -115,6 +115,7 @@ class Bundle:
 
         One window is read. Raises InputError for a date or symbol that the panel lacks, and where there is no token.
         """
+        require_panel(panel)
         row, column = locate(panel.dates, panel.assets, date, symbol)
         window = self.config.imaging
         images = self.images(panel[: row + 1])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
+from fintok.panel import date_unit
 
 if TYPE_CHECKING:
     from fintok.panel import DateLike, Panel
@@ -23,7 +24,8 @@ def locate(dates: NDArray[np.datetime64], assets: tuple[str, ...], date: "DateLi
         raise InputError(f"{date!r} is not a date; write it as 2015-12-31") from None
     row = int(np.searchsorted(dates, moment))
     if row == len(dates) or dates[row] != moment:
-        span = f"they run from {dates[0]} to {dates[-1]}" if len(dates) else "there are none"
+        ends = [str(np.datetime_as_string(day, unit=date_unit(dates))) for day in dates[[0, -1]]] if len(dates) else []
+        span = f"they run from {' to '.join(ends)}" if ends else "there are none"
         raise InputError(f"there is no date {date} among these {len(dates)}; {span}")
     return row, assets.index(symbol)
 
@@ -53,7 +55,7 @@ def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
         dates = parse_dates(table["date"], source.name).astype("datetime64[ns]")
         row = np.searchsorted(panel.dates, dates).clip(max=panel.num_days - 1)
         place = {name: column for column, name in enumerate(panel.assets)}
-        column = np.array([place.get(symbol, -1) for symbol in table["symbol"].cast(pl.String)])
+        column = np.array([place.get(symbol, -1) for symbol in table["symbol"].cast(pl.String).str.strip_chars()])
         is_there = (panel.dates[row] == dates) & (column >= 0)
         cells[row[is_there], column[is_there]] = True
     return cells

@@ -53,11 +53,11 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
             near = get_close_matches(given, names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {listed(names)}"
             raise InputError(f"{source}: there is no column {given!r} to take as the {option}; {hint}")
-    date = date or _find_date(schema, names, source)
+    date = date or _find_date(table.frame, schema, names, source)
     rest = [name for name in names if name != date]
     prices = _RETURNS if values == "returns" else _PRICES
     found_price = price or _first_of(prices, rest)
-    symbol = symbol or _find_symbol(table.frame, rest, has_price=found_price is not None)
+    symbol = symbol or _find_symbol(table.frame, rest, date, has_price=found_price is not None)
     is_counter = plain(names[0]) in _COUNTERS
     inside = [name for name in rest if name not in table.partitions and not (is_counter and name == names[0])]
     if symbol is None and _is_of_one_asset({plain(name) for name in inside}):
@@ -97,25 +97,43 @@ def _first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:
     return next((by_plain[name] for name in wanted if name in by_plain), None)
 
 
-def _find_date(schema: pl.Schema, names: Sequence[str], source: str) -> str:
+def _find_date(frame: pl.LazyFrame, schema: pl.Schema, names: Sequence[str], source: str) -> str:
+    """A column named as dates are, and not an asset of that name (DAY is Dayforce): it holds no decimals."""
     temporal = [name for name in names if isinstance(schema[name], pl.Datetime | pl.Date)]
-    found = _first_of(_DATES, names) or (temporal[0] if temporal else None) or _first_of(_INDEXES, names[:1])
+    named = [name for name in names if plain(name) in _DATES and not _has_decimals(_sample(frame, name))]
+    found = _first_of(_DATES, named) or (temporal[0] if temporal else None) or _first_of(_INDEXES, names[:1])
     if found is None:
         raise InputError(f"{source}: no date column among {listed(names)}; name it with --date")
     return found
 
 
-def _find_symbol(frame: pl.LazyFrame, names: Sequence[str], *, has_price: bool) -> str | None:
-    """A column named as symbols are, and not an asset of that name: it holds text or whole numbers.
+def _find_symbol(frame: pl.LazyFrame, names: Sequence[str], date: str, *, has_price: bool) -> str | None:
+    """A column named as symbols are, and not an asset of that name (COIN is Coinbase): it holds text or whole numbers.
 
-    Without a price beside it, whole numbers must be written without a decimal point.
+    Without a price beside it, whole numbers must be written without a decimal point, and dates must repeat.
     """
     found = _first_of(_SYMBOLS, names)
     if found is None:
         return None
-    text = pl.col(found).cast(pl.String)
-    first = frame.select(text.filter(~text.is_in(MISSING)).head(100)).collect().to_series()
+    first = _sample(frame, found)
     numbers = first.cast(pl.Float64, strict=False)
-    is_text = numbers.null_count() > 0
-    is_whole = (numbers == numbers.floor()).all() if has_price else first.cast(pl.Int64, strict=False).null_count() == 0
-    return found if is_text or is_whole else None
+    if numbers.null_count() > 0:
+        return found
+    if has_price:
+        return found if (numbers == numbers.floor()).all() else None
+    if _has_decimals(first):
+        return None
+    repeats = frame.select((pl.len() < 2) | pl.col(date).is_duplicated().any()).collect().item()
+    return found if repeats else None
+
+
+def _sample(frame: pl.LazyFrame, name: str) -> pl.Series:
+    """The first hundred values of a column that are there, as text."""
+    text = pl.col(name).cast(pl.String)
+    return frame.select(text.filter(~text.is_in(MISSING)).head(100)).collect().to_series()
+
+
+def _has_decimals(sample: pl.Series) -> bool:
+    """Whether these are numbers of which some are not written as whole ones."""
+    is_number = len(sample) > 0 and sample.cast(pl.Float64, strict=False).null_count() == 0
+    return is_number and sample.cast(pl.Int64, strict=False).null_count() > 0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.panel import date_unit
+
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
@@ -40,22 +42,32 @@ class Counterfactual:
         return (self.seen - self.expected) / self.deviation
 
     def __repr__(self) -> str:
-        day = np.datetime_as_string(self.dates[-1], unit="D")
+        day = np.datetime_as_string(self.dates[-1], unit=date_unit(self.dates))
         form = "+.2%" if self.values == "prices" else "+.4g"
-        seen, expected = format(np.nansum(self.seen), form), format(self.expected.sum(), form)
+        seen, expected = (format(float(self.as_moves(total)), form) for total in self._totals)
         return (
             f"Counterfactual({self.symbol} to {day}: {seen} seen, {expected} expected; "
             f"surprise {self.surprise:.2f} nats, {self.usual:.2f} usual)"
         )
 
+    def as_moves(self, returns: NDArray[np.floating] | float) -> NDArray[np.floating]:
+        """Log returns as shares of the price, which read as per cent; those of a panel of returns as they are."""
+        return np.expm1(returns) if self.values == "prices" else np.asarray(returns)
+
+    @property
+    def _totals(self) -> tuple[float, float]:
+        """Return seen and expected, over the days that were observed."""
+        return float(np.nansum(self.seen)), float(self.expected[np.isfinite(self.seen)].sum())
+
     def summary(self) -> pd.DataFrame:
-        """The same facts, a row a fact."""
+        """The same facts, a row a fact; returns are log returns, or as the panel has them."""
         import pandas as pd
 
+        seen, expected = self._totals
         facts = {
             "symbol": self.symbol,
-            "return seen": float(np.nansum(self.seen)),
-            "return expected": float(self.expected.sum()),
+            "return seen": seen,
+            "return expected": expected,
             "code": self.code,
             "surprise": self.surprise,
             "usual surprise": self.usual,

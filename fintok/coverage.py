@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def asset_table(panel: "Panel") -> "pd.DataFrame":
     """One row per asset: first, last, returns, missing, longest_gap, volatility, worst, best.
 
-    `missing` is the share of listed rows without a value, `longest_gap` in rows, `volatility` annualised, worst
-    and best single returns. NaT and NaN for an asset without values.
+    `missing` is the share of listed rows without a value, `longest_gap` in rows, `volatility` annualised by the
+    asset's own returns a year, worst and best single returns. NaT and NaN for an asset without values.
     """
     import pandas as pd
 
@@ -40,7 +40,8 @@ def asset_table(panel: "Panel") -> "pd.DataFrame":
     mean = filled.sum(axis=0) / np.maximum(count, 1)
     squares = np.where(observed, (filled - mean) ** 2, 0.0).sum(axis=0)
     deviation = np.sqrt(squares / np.maximum(count - 1, 1))
-    table["volatility"] = np.where(count > 1, deviation * np.sqrt(panel.periods_per_year), np.nan)
+    own_rate = panel.periods_per_year * np.minimum(count / np.maximum(listed.sum(axis=0) - 1, 1), 1.0)
+    table["volatility"] = np.where(count > 1, deviation * np.sqrt(own_rate), np.nan)
     for name, extreme, empty in (("worst", np.min, np.inf), ("best", np.max, -np.inf)):
         found = extreme(np.where(observed, panel.returns, empty), axis=0, initial=empty)
         table[name] = np.where(count > 0, found, np.nan)

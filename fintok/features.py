@@ -16,7 +16,7 @@ class Features(NamedTuple):
 
 
 def read_features(estimator: object, table: Any, *, is_fit: bool) -> Features:
-    """Check a table (N, F) as scikit-learn's estimators do; rows without a date index are exchange days.
+    """Check a table (N, F) as scikit-learn's estimators do; rows without an index of dates are exchange days.
 
     `is_fit` remembers the number and names of the columns on the estimator, later tables are held against them.
     Raises InputError where scikit-learn is not installed, ValueError in its own words for what is not such a table,
@@ -33,8 +33,10 @@ def read_features(estimator: object, table: Any, *, is_fit: bool) -> Features:
     if not is_fit:
         check_is_fitted(estimator)
     values: Any = validate_data(estimator, table, reset=is_fit, dtype=np.float64)
-    index = getattr(table, "index", None)
-    if index is not None and np.issubdtype(getattr(index, "dtype", None), np.datetime64):
+    index: Any = getattr(table, "index", None)
+    if getattr(getattr(index, "dtype", None), "kind", "") == "M":
+        if getattr(index, "tz", None) is not None:
+            index = index.tz_convert(None)  # UTC, without saying so
         dates = np.asarray(index, dtype="datetime64[ns]")
         if (np.diff(dates) <= np.timedelta64(0)).any():
             raise InputError("the dates of the features must strictly increase: sort the table by its index")

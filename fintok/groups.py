@@ -1,6 +1,7 @@
 """Classes of assets, calibrated apart: a currency's strange day is an ordinary one for a small stock."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,18 @@ def read_groups(source: object) -> dict[str, str]:
     for name in ("symbol", "group"):
         if name not in names:
             raise InputError(f"{opened.name}: there is no column {name!r} among {listed(names)}; give symbol and group")
-    table = opened.frame.select(pl.col("symbol", "group").cast(pl.String)).drop_nulls().unique().collect()
+    texts = opened.frame.select(pl.col("symbol", "group").cast(pl.String).str.strip_chars())
+    table = texts.drop_nulls().unique().collect()
     twice = table.filter(pl.col("symbol").is_duplicated())["symbol"].sort()
     if len(twice):
         raise InputError(f"{opened.name}: {twice[0]!r} is in more than one group; give every symbol one")
     return dict(table.iter_rows())
 
 
-def group_names(groups: Mapping[str, object] | None, assets: tuple[str, ...]) -> NDArray[np.str_]:
-    """Class of each asset, (A,), "other" for those that `groups` (a mapping or a pandas Series) does not name."""
+def group_names(groups: Mapping[str, object] | str | Path | None, assets: tuple[str, ...]) -> NDArray[np.str_]:
+    """Class of each asset, (A,), "other" for those that `groups` (mapping, pandas Series or file) does not name."""
+    if isinstance(groups, str | Path):
+        groups = read_groups(groups)
     named = {} if groups is None else dict(groups.items())
     classes = [named.get(asset, OTHER) for asset in assets]
     return np.array([OTHER if name is None or name != name else str(name) for name in classes], dtype=np.str_)  # NaN

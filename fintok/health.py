@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fintok.checks import run_checks
 from fintok.coverage import known_values, runs_of
-from fintok.panel import MAX_GAP_ROWS, Panel, date_unit
+from fintok.panel import MAX_GAP_ROWS, Panel, date_unit, require_panel
 from fintok.trailing import trailing_moments
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def check_panel(panel: Panel) -> PanelHealth:
     quarter is left); gaps of more than 5 rows, after which returns start anew; dates on which fewer than half
     of the listed assets have a value; assets without any value.
     """
+    require_panel(panel)
     flags = dict(run_checks(panel))
     flags[_SPIKE] = reverting_spikes(panel.returns)
     parts = [(kind, *runs_of(table)) for kind, table in flags.items()]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.channels import scaled_returns
+from fintok.panel import require_panel
 from fintok.signature import market_return, rows_per_year
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def moves_of(panel: "Panel") -> Moves:
     loudest contract. Each is divided by the asset's own usual size up to the day before (`deviations`) and by
     the root of the rows per year: an asset's own volatility is then about 1 a year.
     """
+    require_panel(panel)
     if panel.values == "prices":
         return Moves(panel.returns, market_return(panel.returns), "log returns", True)
     returns = deviations(panel) / np.sqrt(rows_per_year(panel.dates))

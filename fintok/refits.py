@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.panel import DateLike, Panel, rows_until
+from fintok.panel import DateLike, Panel, require_panel, rows_until
 from fintok.progress import track
 from fintok.regime_match import match_regimes
 from fintok.regime_result import Regimes
@@ -87,6 +87,7 @@ def walk_forward(
     """
     import pandas as pd
 
+    require_panel(panel)
     worker = copy.copy(labeler)
     first = rows_until(panel.dates, worker.source().train_end if start is None else start)
     if not 0 < first < panel.num_days:
@@ -138,7 +139,7 @@ class _Fit(NamedTuple):
 
 
 def _years(refit: str) -> float:
-    found = re.fullmatch(r"\s*(\d+)\s*([DWMY])\s*", refit.upper())
+    found = re.fullmatch(r"\s*(\d+)\s*([DWMY])\s*", str(refit).upper())
     if found is None or int(found[1]) == 0:
         raise InputError(f"refit is {refit!r}, expected a number of days, weeks, months or years, as 90D, 6W, 3M or 1Y")
     return int(found[1]) * _YEARS[found[2]]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -94,8 +95,10 @@ def choose_regimes(
     num_rows = len(training.roots)
     half = num_rows // 2 - _PURGE_ROWS
     most = max(half, 0) // ROWS_PER_REGIME
+    if isinstance(candidates, Integral):
+        raise InputError(f"candidates is {candidates}, expected several numbers of regimes, as [2, 3, 4]")
     numbers = sorted(set(candidates)) if candidates is not None else [n for n in CANDIDATES if n <= max(most, 2)]
-    if not numbers or numbers[0] < 2:
+    if not numbers or not all(isinstance(number, Integral) for number in numbers) or numbers[0] < 2:
         raise InputError(f"candidates are {numbers}, expected numbers of regimes from 2 on")
     if numbers[-1] > most:
         raise InputError(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -58,5 +60,8 @@ def carry_names(registry: "pd.DataFrame", signature: "pd.DataFrame") -> tuple[st
 
 
 def _coordinates(signature: "pd.DataFrame") -> NDArray[np.float64]:
+    missing = [name for name in (*_LOGARITHMS, *_LEVELS) if name not in getattr(signature, "columns", ())]
+    if missing:
+        raise InputError(f"a signature has a column {missing[0]!r}; give a labeler's signature_, or Regimes.summary()")
     logs = np.log(np.maximum(signature[list(_LOGARITHMS)].to_numpy(np.float64), 1e-12))
     return np.concatenate([logs, signature[list(_LEVELS)].to_numpy(np.float64)], axis=1)

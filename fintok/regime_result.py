@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.moves import moves_of
-from fintok.panel import DateLike, rows_until
+from fintok.panel import DateLike, date_unit, rows_until
 from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Regimes:
     def switches_per_year(self) -> float:
         """Switches per calendar year, over the labelled dates."""
         labelled = self.labels >= 0
-        regimes, _ = spell_lengths(self.labels[labelled])
+        regimes, _ = spell_lengths(self.labels)
         return max(len(regimes) - 1, 0) / years_spanned(self.dates[labelled])
 
     def __repr__(self) -> str:
@@ -64,7 +65,7 @@ class Regimes:
         return (
             f"Regimes({len(labelled):,} of {len(self.labels):,} dates in {self.num_regimes} regimes, "
             f"{self.switches_per_year:.1f} switches a year; "
-            f"{np.datetime_as_string(self.dates[last], 'D')}: {self.names[self.labels[last]]})"
+            f"{np.datetime_as_string(self.dates[last], date_unit(self.dates))}: {self.names[self.labels[last]]})"
         )
 
     def summary(self) -> "pd.DataFrame":
@@ -95,10 +96,13 @@ class Regimes:
         horizon in rows, "usual" (its share of the labelled dates) and its annual volatility and mean so far.
 
         Probabilities go on from those of the last date by the transition matrix, which assumes that how long a spell
-        has lasted tells nothing. NaN where no date has a label.
+        has lasted tells nothing. NaN where no date has a label. Raises InputError for a horizon that is no whole
+        number from 0 on.
         """
         import pandas as pd
 
+        if isinstance(horizons, int) or not all(isinstance(rows, Integral) and rows >= 0 for rows in horizons):
+            raise InputError(f"horizons are {horizons!r}, expected whole numbers of rows, as (1, 5, 20)")
         labelled = np.flatnonzero(self.labels >= 0)
         now = self.probabilities[labelled[-1]] if len(labelled) else np.full(self.num_regimes, np.nan)
         after = {f"after {rows}": now @ np.linalg.matrix_power(self.transition_matrix, rows) for rows in horizons}

@@ -232,10 +232,13 @@ class RegimeLabeler(Estimator):
     def _training(self, panel: Panel | None, until: DateLike | None) -> tuple[Training, str]:
         bundle = self.source()
         if panel is not None:
+            require_panel(panel)
             count = rows_until(panel.dates, bundle.train_end if until is None else until)
             found = self._rows_of(panel, count) if count >= _ROWS_TO_FIT else None
             if found is not None and len(found.roots) >= _ROWS_TO_FIT:
                 return found, "panel"
+        if until is not None and panel is None:
+            raise InputError("`until` is a date of a panel's: fit(panel, until=…)")
         if until is not None:
             raise InputError(
                 f"fewer than {_ROWS_TO_FIT} labelled rows up to {str(until).split('T')[0]} to learn regimes from: "

@@ -10,6 +10,7 @@ from fintok.calibration import adjusted_p_values
 from fintok.cells import locate
 from fintok.errors import InputError
 from fintok.evidence import REASONS
+from fintok.panel import date_unit
 from fintok.tails import TailMap, shares
 
 if TYPE_CHECKING:
@@ -31,9 +32,14 @@ class Attribution(NamedTuple):
     days: "pd.DataFrame"  # the last ten rows: date, return, expected, residual, share of their residual energy
 
     def __repr__(self) -> str:
-        first, day = self.statistics.iloc[0], self.days.iloc[self.days["share"].fillna(0.0).argmax()]
+        dates = self.days["date"].to_numpy()
+        moment = np.datetime_as_string(dates, unit=date_unit(dates))
+        if not np.isfinite(self.statistics["share"]).any():
+            return f"Attribution(no score on {moment[-1]})"
+        first, place = self.statistics.iloc[0], int(self.days["share"].fillna(0.0).argmax())
+        day = self.days.iloc[place]
         return (
-            f"Attribution({first['meaning']!r} carries {first['share']:.0%}; {day['date']:%Y-%m-%d}: "
+            f"Attribution({first['meaning']!r} carries {first['share']:.0%}; {moment[place]}: "
             f"{day['return']:+.4g}, {day['expected']:+.4g} expected)"
         )
 

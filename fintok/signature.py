@@ -41,25 +41,27 @@ def market_return(returns: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def transition_matrix(labels: NDArray[np.integer], num_regimes: int) -> NDArray[np.float64]:
-    """Share of days on which regime i is followed by j: (K, K), rows sum to 1; -1 means no label.
+    """Share of days on which regime i is followed by j: (K, K), rows sum to 1; rows without a label (-1) are left out.
 
     A regime that was never left nor kept (no day before another labelled day) gets the row "stays".
     """
-    from_label, to_label = labels[:-1], labels[1:]
-    known = (from_label >= 0) & (to_label >= 0)
+    labels = labels[labels >= 0]
     counts = np.zeros((num_regimes, num_regimes))
-    np.add.at(counts, (from_label[known], to_label[known]), 1.0)
+    np.add.at(counts, (labels[:-1], labels[1:]), 1.0)
     empty = counts.sum(axis=1) == 0.0
     counts[empty, empty] = 1.0
     return counts / counts.sum(axis=1, keepdims=True)
 
 
 def spell_lengths(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.intp]]:
-    """Run-length code of a label path: (regime of each spell, its number of rows); -1 spells are left out."""
+    """Run-length code of a label path: (regime of each spell, its number of rows).
+
+    Rows without a label (-1), as before the first forecast and on days when nothing is observed, are left out and do
+    not end a spell.
+    """
+    labels = labels[labels >= 0]
     starts = np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))
-    lengths = np.diff(starts, append=len(labels))
-    regimes = labels[starts]
-    return regimes[regimes >= 0], lengths[regimes >= 0]
+    return labels[starts], np.diff(starts, append=len(labels))
 
 
 def mean_durations(labels: NDArray[np.integer], num_regimes: int) -> NDArray[np.float64]:
@@ -116,14 +118,15 @@ def signature_table(
 ) -> "pd.DataFrame":
     """One row per regime, calmest first; the index is the regime number.
 
-    Columns: name; days; share (of labelled days); volatility and mean (annualised, of the market return
-    (T,)); correlation (average pairwise) and dispersion (cross-sectional standard deviation, annualised), NaN
-    when `returns` (T, A) is None; mean_duration in rows; switches_per_year (entries per calendar year).
+    Columns: name; days; share (of labelled days); volatility and mean (annualised, of the market return (T,), by the
+    number of rows with one); correlation (average pairwise) and dispersion (cross-sectional standard deviation,
+    annualised), NaN when `returns` (T, A) is None; mean_duration in labelled rows; switches_per_year (entries per
+    calendar year).
     """
     import pandas as pd
 
     num_regimes = len(names)
-    per_year = rows_per_year(dates)
+    per_year = rows_per_year(dates[np.isfinite(market)])
     regimes, _ = spell_lengths(labels)
     entries = np.bincount(regimes[1:], minlength=num_regimes) / years_spanned(dates)
     durations = mean_durations(labels, num_regimes)

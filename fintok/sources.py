@@ -69,7 +69,8 @@ def _read_wide(frame: pl.LazyFrame, columns: Columns, source: str, values: Value
         asset = _doubled(data, columns.assets, order[repeats[0] : repeats[0] + 2])
         raise InputError(f"{source}: {first} has more than one row{asset}; keep one row per date")
     table = data.select(columns.assets).to_numpy()[order] if columns.assets else np.empty((len(dates), 0))
-    return Panel.from_arrays(table, dates, columns.assets, values=values, source=source)
+    assets = [name.strip() for name in columns.assets]
+    return Panel.from_arrays(table, dates, assets, values=values, source=source)
 
 
 def _read_long(frame: pl.LazyFrame, columns: Columns, source: str, values: Values) -> Panel:
@@ -80,7 +81,7 @@ def _read_long(frame: pl.LazyFrame, columns: Columns, source: str, values: Value
         columns.price: pl.Float64,
     }
     data = _collect(frame, [columns.date, columns.symbol], numbers, source)
-    symbols = data[columns.symbol].cast(pl.String)
+    symbols = data[columns.symbol].cast(pl.String).str.strip_chars().replace("", None)
     if symbols.null_count():
         row = int(symbols.is_null().arg_true()[0]) + 1
         raise InputError(f"{source}: column {columns.symbol!r} is empty in row {row}; every row needs a symbol")

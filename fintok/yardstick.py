@@ -43,6 +43,8 @@ class Yardstick(NamedTuple):
 
     def summary(self) -> str:
         """One line."""
+        if np.isnan(self.asset):
+            return "masked NLL: too few rows after train_end to judge by"
         return (
             f"masked NLL in nats, model / marginal: assets {self.asset:.3f} / {self.asset_marginal:.3f} "
             f"(factor model {self.asset_factor:.3f}), forecast {self.forecast:.3f} / {self.forecast_marginal:.3f}, "

@@ -21,10 +21,11 @@ def seen_and_expected(patch: "Counterfactual") -> "go.Figure":
     is_priced = patch.values == "prices"
     number = ":.2%" if is_priced else ":.4g"
     days = np.datetime_as_string(moments(patch.dates))
+    low, expected, high = (patch.as_moves(patch.expected + far * patch.deviation) for far in (-2.0, 0.0, 2.0))
     figure.add_trace(
         go.Bar(
             x=days,
-            y=patch.seen.astype(np.float32),
+            y=patch.as_moves(patch.seen).astype(np.float32),
             width=0.5,
             marker={"color": [VERMILION if abs(far) > 2.0 else BLUE for far in patch.distance]},
             name="seen",
@@ -35,10 +36,15 @@ def seen_and_expected(patch: "Counterfactual") -> "go.Figure":
     figure.add_trace(
         go.Scatter(
             x=days,
-            y=patch.expected.astype(np.float32),
+            y=expected.astype(np.float32),
             mode="markers",
             marker={"color": GREY, "size": 8, "symbol": "diamond"},
-            error_y={"type": "data", "array": (2.0 * patch.deviation).astype(np.float32), "color": GREY},
+            error_y={
+                "type": "data",
+                "array": (high - expected).astype(np.float32),
+                "arrayminus": (expected - low).astype(np.float32),
+                "color": GREY,
+            },
             name="expected, ± 2 deviations",
             hovertemplate=f"%{{x}}: %{{y{number}}} expected<extra></extra>",
         )

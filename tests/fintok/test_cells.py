@@ -53,6 +53,11 @@ def test_marks_come_in_any_table_and_those_of_other_panels_mark_nothing(kind, tm
     assert np.argwhere(cells).tolist() == [[1, 2], [3, 0]]
 
 
+def test_spaces_around_a_symbol_do_not_count():
+    marks = pl.DataFrame({**MARKS, "symbol": [" A02", "A00 ", "A00", "GONE"]})
+    assert np.argwhere(marked_cells(marks, PANEL)).tolist() == [[1, 2], [3, 0]]
+
+
 def test_of_verdicts_only_data_errors_count():
     verdicts = pl.DataFrame({**MARKS, "verdict": ["news", "Data error", "noise", None]})
     assert np.argwhere(marked_cells(verdicts, PANEL)).tolist() == [[3, 0]]

@@ -34,6 +34,22 @@ def test_a_long_table_prefers_an_adjusted_close_and_keeps_bars_in_order():
     assert list(found.fields) == ["open", "close", "volume"]
 
 
+@pytest.mark.parametrize("name", ["DAY", "DT", "TIME"])
+def test_an_asset_may_be_called_as_a_date_is(name):
+    when = pl.Series(["2020-01-01", "2020-01-02"])
+    assert columns_of(**{"": when, name: [99.63, 98.0]}).date == ""
+    assert columns_of(**{"": when, name: ["99.63", "98"]}).date == ""
+    assert columns_of(**{name: [99.63, 98.0], "__index_level_0__": when.str.to_date()}).date == "__index_level_0__"
+
+
+def test_an_asset_may_be_called_as_a_symbol_is_and_have_no_value_or_whole_ones():
+    dates = ["2020-01-01", "2020-01-02"]
+    assert columns_of(date=dates, COIN=[None, None], A=[1.5, 2.5]).symbol is None
+    assert columns_of(date=dates, COIN=[100, 101], A=[1.5, 2.5]).symbol is None
+    with pytest.raises(InputError, match="no price column"):  # dates repeat: a long table, whose price is unknown
+        columns_of(date=["2020-01-01"] * 2, COIN=[100, 101], A=[1.5, 2.5])
+
+
 def test_a_wide_table_takes_every_other_column_for_an_asset():
     found = columns_of(date=["2020-01-01"], SP500=[1.0], code=[2.5])
     assert (found.symbol, found.assets) == (None, ("SP500", "code"))

@@ -64,6 +64,20 @@ def test_rows_to_come_change_nothing(small_bundle, small_panel, cell, noise_afte
         assert there.surprise == here.surprise
 
 
+def test_per_cent_are_shares_of_the_price_over_the_days_observed(small_bundle, small_panel, cell):
+    from dataclasses import replace
+
+    row, column = cell
+    patch = small_bundle.counterfactual(small_panel, small_panel.dates[row], small_panel.assets[column])
+    seen, expected = np.array([-0.2, np.nan, 0.05, np.nan, -0.1]), np.array([0.01, 0.3, 0.02, 0.3, 0.03])
+    told = repr(replace(patch, seen=seen, expected=expected, values="prices"))
+    assert f"{np.expm1(-0.25):+.2%} seen, {np.expm1(0.06):+.2%} expected" in told
+    assert "-0.25 seen, +0.06 expected" in repr(replace(patch, seen=seen, expected=expected, values="returns"))
+    bars, points = replace(patch, seen=seen, expected=expected, values="prices").plot().data
+    np.testing.assert_allclose(bars.y, np.expm1(seen), rtol=1e-5)
+    np.testing.assert_allclose(points.y, np.expm1(expected), rtol=1e-5)
+
+
 def test_tables_figure_and_repr(small_bundle, small_panel, cell):
     row, column = cell
     patch = small_bundle.counterfactual(small_panel, str(small_panel.dates[row]), small_panel.assets[column])

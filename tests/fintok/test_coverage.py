@@ -27,6 +27,19 @@ def test_asset_table_counts_what_is_missing_while_listed():
     assert table["last"].astype(str).tolist() == ["2020-01-07", "2020-01-06"]
 
 
+def test_rows_on_which_nothing_can_be_observed_change_no_volatility():
+    rng, days = np.random.default_rng(0), np.arange("2001-01-01", "2003-01-01", dtype="datetime64[D]")
+    is_open = np.is_busday(days)
+    prices = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, (int(is_open.sum()), 2)), axis=0))
+    every = np.full((len(days), 2), np.nan)
+    every[is_open] = prices
+    one, other = (
+        asset_table(Panel.from_arrays(table, dates, ["A", "B"]))["volatility"]
+        for table, dates in ((every, days), (prices, days[is_open]))
+    )
+    np.testing.assert_allclose(one, other, rtol=0.02)  # 261 weekdays a year; exchanges open on 252
+
+
 def test_asset_table_of_a_short_or_empty_panel_is_missing_not_wrong():
     table = asset_table(panel_of([[1.0, np.nan]]))
     assert table["first"].isna().tolist() == [False, True]

@@ -1,8 +1,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import fintok
 from fintok.anomaly import AnomalyScorer
 from fintok.errors import InputError
 from fintok.regimes import RegimeLabeler
@@ -71,6 +73,32 @@ def test_a_table_is_not_taken_for_a_panel_nor_a_panel_for_features(bundle, kind)
     with pytest.raises(InputError, match="was fitted on features: fit it on a panel first"):
         getattr(kind().fit(panel.returns), ask)(panel)
     assert len(getattr(kind().fit(panel.returns), ask)(panel.returns)) == panel.num_days
+
+
+def test_dates_of_features_may_have_a_zone_and_other_indexes_are_no_dates():
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("sklearn")
+    values = np.random.default_rng(0).normal(size=(400, 3))
+    days = pd.date_range("2010-01-01", periods=400, freq="B")
+    plain = RegimeLabeler(n_regimes=2).fit(pd.DataFrame(values, index=days)).labels_
+    zoned = RegimeLabeler(n_regimes=2).fit(pd.DataFrame(values, index=days.tz_localize("UTC"))).labels_
+    np.testing.assert_array_equal(plain, zoned)
+    undated = RegimeLabeler(n_regimes=2).fit(values).labels_
+    for index in (days.astype(str), days.to_period("D"), pd.CategoricalIndex(days.astype(str))):
+        found = RegimeLabeler(n_regimes=2).fit(pd.DataFrame(values, index=index)).labels_
+        np.testing.assert_array_equal(found, undated)
+
+
+def test_functions_of_a_panel_refuse_a_table_in_the_same_words(bundle):
+    table, labeler = bundle.training.to_pandas(), RegimeLabeler(bundle, n_regimes=2)
+    for ask in (
+        lambda: fintok.check_panel(table),
+        lambda: fintok.walk_forward(labeler, table),
+        lambda: fintok.choose_regimes(labeler, table),
+        lambda: fintok.audit(bundle, table),
+    ):
+        with pytest.raises(InputError, match=r"expected a Panel, got pandas.*read_panel makes one"):
+            ask()
 
 
 ORDER = "a day's regime follows from the days before it"

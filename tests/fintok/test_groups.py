@@ -14,6 +14,7 @@ def test_classes_are_read_and_those_without_one_are_others(tmp_path):
     groups = read_groups(path)
     assert groups == {"A": "bank", "B": "oil"}
     assert group_names(groups, ("B", "Z", "A")).tolist() == ["oil", "other", "bank"]
+    assert group_names(path, ("B", "A")).tolist() == ["oil", "bank"]
     series = pd.Series({"A": "bank", "B": None, "C": float("nan"), "D": 7})
     assert group_names(series, ("A", "B", "C", "D")).tolist() == ["bank", "other", "other", "7"]
     assert group_names(None, ("A", "B")).tolist() == ["other", "other"]

@@ -87,7 +87,7 @@ def test_regimes_that_trade_places_keep_their_numbers(labeler, panel, monkeypatc
     np.testing.assert_array_equal(p[labels >= 0].argmax(axis=1), labels[labels >= 0])
 
 
-@pytest.mark.parametrize("refit", ["yearly", "0M", "1.5Y"])
+@pytest.mark.parametrize("refit", ["yearly", "0M", "1.5Y", 1, None])
 def test_a_refit_of_another_form_is_refused(labeler, panel, refit):
     with pytest.raises(InputError, match="as 90D, 6W, 3M or 1Y"):
         fintok.walk_forward(labeler, panel, refit=refit)

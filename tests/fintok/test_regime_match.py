@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from fintok import match_regimes
+from fintok.errors import InputError
 from fintok.regime_match import carry_names
 
 
@@ -32,6 +33,11 @@ def test_correlation_tells_apart_what_volatility_does_not():
     np.testing.assert_array_equal(match.regimes, [1, 0, 2])
     without = match_regimes(old, table([0.15, 0.16, 0.4]))
     np.testing.assert_array_equal(without.regimes, [0, 1, 2])
+
+
+def test_a_table_of_something_else_is_refused():
+    with pytest.raises(InputError, match="a signature has a column 'volatility'"):
+        match_regimes(pd.DataFrame({"a": [1.0]}), pd.DataFrame({"a": [1.0]}))
 
 
 def test_a_regime_too_many_has_no_predecessor():

@@ -23,6 +23,26 @@ def test_spells_are_runs_of_one_label_without_the_unlabelled_start():
     np.testing.assert_allclose(mean_durations(LABELS, 4), [2.0, 2.0, 1.0, np.nan])
 
 
+def test_a_day_without_a_label_ends_no_spell():
+    holed = np.array([-1, 0, 0, -1, 0, 1, -1, -1, 1, 0, 2, -1])
+    for one, other in zip(spell_lengths(holed), spell_lengths(LABELS), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(transition_matrix(holed, 4), transition_matrix(LABELS, 4))
+
+
+def test_rows_without_a_market_do_not_count_for_the_year():
+    rng, days = np.random.default_rng(0), np.arange("2001-01-01", "2003-01-01", dtype="datetime64[D]")
+    dates, is_open = days.astype("datetime64[ns]"), np.is_busday(days)
+    returns = np.where(is_open[:, None], rng.normal(0, 0.01, (len(days), 4)), np.nan)
+    labels = np.where(is_open, np.arange(len(days)) // 60 % 2, -1)
+    every, exchange = (
+        signature_table(labels[rows], ("calm", "stressed"), dates[rows], market_return(returns[rows]), returns[rows])
+        for rows in (slice(None), is_open)
+    )
+    columns = ["volatility", "mean", "dispersion", "mean_duration", "share"]
+    np.testing.assert_allclose(every[columns], exchange[columns], rtol=1e-2)
+
+
 def test_transition_matrix_counts_days_and_its_rows_sum_to_one():
     matrix = transition_matrix(LABELS, 4)
     np.testing.assert_allclose(matrix[0], [0.5, 0.25, 0.25, 0.0])

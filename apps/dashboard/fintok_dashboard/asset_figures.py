@@ -107,10 +107,11 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
     days = [moment(day)[5:] for day in found.dates]  # the year stands above
     form = ":.2%" if found.values == "prices" else ":.4g"
     far = np.nan_to_num(np.abs(found.distance)) > 2.0
+    low, expected, high = (found.as_moves(found.expected + size * found.deviation) for size in (-2.0, 0.0, 2.0))
     figure.add_trace(
         go.Bar(
             x=days,
-            y=found.seen.astype(np.float32),
+            y=found.as_moves(found.seen).astype(np.float32),
             width=0.5,
             marker={"color": [VERMILION if is_far else ink.main for is_far in far]},
             name="seen",
@@ -121,10 +122,15 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
     figure.add_trace(
         go.Scatter(
             x=days,
-            y=found.expected.astype(np.float32),
+            y=expected.astype(np.float32),
             mode="markers",
             marker={"color": ink.text, "size": 7, "symbol": "diamond"},
-            error_y={"array": (2.0 * found.deviation).astype(np.float32), "color": ink.soft, "thickness": 1},
+            error_y={
+                "array": (high - expected).astype(np.float32),
+                "arrayminus": (expected - low).astype(np.float32),
+                "color": ink.soft,
+                "thickness": 1,
+            },
             name="expected ± 2 sd",
             hovertemplate=f"%{{x}}: %{{y{form}}} expected<extra></extra>",
         )
@@ -171,7 +177,8 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
         return message_for(title, "nothing is expected of these days: a file of scores holds no peers' returns", ink)
     figure = blank(title, ink, height=SMALL)
     x = [moment(day)[5:] for day in days["date"].to_numpy()]  # the year stands above
-    form = ":.2%" if panel.values == "prices" else ":.4g"
+    is_priced = panel.values == "prices"
+    form = ":.2%" if is_priced else ":.4g"
     share = days["share"].to_numpy(dtype=np.float64)
     shade = np.nan_to_num(share)
     for name, values in (("return", days["return"]), ("expected", days["expected"])):
@@ -179,7 +186,7 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
         figure.add_trace(
             go.Bar(
                 x=x,
-                y=values.to_numpy(dtype=np.float32),
+                y=np.asarray(np.expm1(values) if is_priced else values, dtype=np.float32),
                 name=name,
                 marker={"color": VERMILION if name == "return" else SKY, "opacity": opacity},
                 customdata=share,
@@ -187,7 +194,7 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
             )
         )
     figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False, tickangle=0, dtick=3)
-    figure.update_yaxes(tickformat=".1~%" if panel.values == "prices" else "~g", nticks=6)
+    figure.update_yaxes(tickformat=".1~%" if is_priced else "~g", nticks=6)
     _legend_below(figure, "stronger: carries more of the difference")
     return figure
 

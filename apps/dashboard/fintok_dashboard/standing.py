@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.signature import spell_lengths
+
 if TYPE_CHECKING:
     from fintok import Panel
     from fintok.regime_result import Regimes
@@ -47,27 +49,28 @@ class Silence(NamedTuple):
 
 
 def spells_of(labels: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.integer]]:
-    """First row, number of rows and regime of each spell; -1 = no forecast."""
-    starts = np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))
-    return starts, np.diff(starts, append=len(labels)), labels[starts]
+    """First row, number of labelled rows and regime of each spell; rows without a label (-1) do not end one."""
+    labelled = np.flatnonzero(labels >= 0)
+    spell, lengths = spell_lengths(labels)
+    return labelled[np.cumsum(lengths) - lengths], lengths, spell
 
 
 def regime_on(regimes: Regimes, row: int) -> RegimeNow | None:
-    """The regime of a row; None where there is no forecast yet. Uses rows up to this one only."""
+    """The regime of a row, or of the last one before it on which anything was observed; None where there is no
+    forecast yet. Uses rows up to this one only."""
     labels = regimes.labels[: row + 1]
-    if len(labels) == 0 or labels[-1] < 0:
-        return None
     starts, lengths, spell = spells_of(labels)
+    if len(spell) == 0:
+        return None
     now = int(spell[-1])
     before = np.flatnonzero(spell[:-1] == now)
     next_ones = spell[before + 1]
-    next_ones = next_ones[next_ones >= 0]
     counts = np.bincount(next_ones, minlength=regimes.num_regimes)
     follows = [(int(k), float(counts[k] / len(next_ones))) for k in np.argsort(-counts, kind="stable") if counts[k]]
     return RegimeNow(
         regime=now,
         name=regimes.names[now],
-        probability=float(regimes.probabilities[row, now]),
+        probability=float(regimes.probabilities[np.flatnonzero(labels >= 0)[-1], now]),
         since=regimes.dates[int(starts[-1])],
         days=int(lengths[-1]),
         spells=lengths[before].astype(np.int64),

@@ -145,6 +145,15 @@ def test_symbols_may_be_numbers_or_categories(long, expected):
     assert_is(read_panel(long.with_columns(pl.col("symbol").cast(pl.Categorical))), expected)
 
 
+def test_spaces_around_symbols_do_not_count(tmp_path):
+    (tmp_path / "long.csv").write_text("date, symbol, close\n2020-01-01, A, 1\n2020-01-01,B,2\n2020-01-02,A ,3\n")
+    (tmp_path / "wide.csv").write_text("date, A,B \n2020-01-01,1,2\n2020-01-02,3,\n")
+    for name in ("long.csv", "wide.csv"):
+        panel = read_panel(tmp_path / name)
+        assert panel.assets == ("A", "B")
+        assert np.isfinite(panel.returns).sum() == 1
+
+
 def test_missing_values_of_every_spelling_stay_missing(tmp_path):
     (tmp_path / "p.csv").write_text(
         "date,A,B\n2020-01-01, 1.5 ,2\n2020-01-02,NA,2\n2020-01-03,,nan\n2020-01-04,null,2\n"

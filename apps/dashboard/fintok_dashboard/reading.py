@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 import fintok
+from fintok.files import write_table
 from fintok.readings import open_readings
 from fintok.tokenizer import Tokens
 from fintok_dashboard.alerts import AlarmBook
@@ -132,8 +131,8 @@ def read_market(
             surprise = scorer.readings.surprise
             if kept is not None:
                 try:
-                    _write(scorer.readings.to_polars(), kept)
-                except (OSError, pl.exceptions.PolarsError) as error:  # as polars tells of a full disk
+                    write_table(scorer.readings.to_polars(), kept, overwrite=True)
+                except (fintok.InputError, OSError) as error:
                     say(f"what the network read is not kept: {error}")
     say(f"reading regimes of {panel.num_days:,} dates")
     by_number = {regimes.num_regimes: regimes} if regimes is not None else _all_regimes(bundle, panel)
@@ -159,7 +158,7 @@ def read_market(
 
 
 def _cells(errors: pl.DataFrame | None, panel: Panel) -> NDArray[np.bool_]:
-    """(T, A) the cells of a table of dates and symbols, as far as the panel has them."""
+    """(T, A) the cells of a table of dates and symbols, as far as the panel has them; what is no date has none."""
     cells = np.zeros(panel.returns.shape, dtype=bool)
     place = {name: column for column, name in enumerate(panel.assets)}
     for date, symbol in () if errors is None else errors.select("date", "symbol").iter_rows():
@@ -167,18 +166,6 @@ def _cells(errors: pl.DataFrame | None, panel: Panel) -> NDArray[np.bool_]:
         if row is not None and column is not None:
             cells[row, column] = True
     return cells
-
-
-def _write(table: pl.DataFrame, path: Path) -> None:
-    """Whole or not at all, whoever else writes it at the same moment. Raises OSError and PolarsError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        with temporary.open("wb") as file:
-            table.write_parquet(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
 
 def _all_regimes(bundle: Bundle, panel: Panel) -> dict[int, Regimes]:

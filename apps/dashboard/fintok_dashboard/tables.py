@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from fintok import InputError
+from fintok.files import read_table
+from fintok.groups import read_groups as groups_of
 from fintok.regime_result import Regimes
 from fintok.score_result import Scores
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from fintok import Panel
 
 _SCORES = ("date", "symbol", "score", "p_value", "alert", "reason")
-_TEXTS: tuple[str, ...] = ("symbol", "group", "reason", "name")  # no numbers, whatever they look like: 000001
+_TEXTS = ("symbol", "reason", "name")  # no numbers, whatever they look like: 000001
 
 
 def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
@@ -76,21 +78,16 @@ def read_regimes(path: Path, panel: Panel, train_end: np.datetime64) -> Regimes:
 
 
 def read_groups(path: Path, panel: Panel) -> dict[str, str]:
-    """Group of each symbol, from a table with columns symbol and group. Raises InputError."""
-    table = _read(path, ("symbol", "group"), "you")
-    pairs = table.select(pl.col("symbol", "group").cast(pl.String)).drop_nulls().iter_rows()
-    groups = {symbol: group for symbol, group in pairs if symbol in set(panel.assets)}
+    """Group of each symbol of the panel, from a table with columns symbol and group. Raises InputError."""
+    known = frozenset(panel.assets)
+    groups = {symbol: group for symbol, group in groups_of(path).items() if symbol in known}
     if not groups:
         raise InputError(f"{path}: none of its symbols is in the panel")
     return groups
 
 
 def _read(path: Path, needed: tuple[str, ...], writer: str) -> pl.DataFrame:
-    try:
-        is_csv, texts = path.suffix.lower() == ".csv", dict.fromkeys(_TEXTS, pl.String)
-        table = pl.read_csv(path, try_parse_dates=True, schema_overrides=texts) if is_csv else pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
+    table = read_table(path, text=_TEXTS)
     missing = [name for name in needed if name not in table.columns]
     if missing:
         expected = f"give a table with {', '.join(needed)}, from {writer}"

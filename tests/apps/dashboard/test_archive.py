@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fintok.files import write_table
 from fintok_dashboard.archive import open_reading, save_reading
-from fintok_dashboard.reading import _write
 from tests.apps.dashboard.fake_desk import make_desk, market
 
 
@@ -75,7 +75,7 @@ def test_a_cache_that_cannot_be_written_costs_no_reading(tmp_path, capsys, monke
 def test_two_who_write_readings_at_once_both_succeed(tmp_path):
     tables = [pl.DataFrame({"x": np.full(200_000, k)}) for k in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda table: _write(table, tmp_path / "readings.parquet"), tables * 5))
+        list(pool.map(lambda table: write_table(table, tmp_path / "readings.parquet", overwrite=True), tables * 5))
     assert pl.read_parquet(tmp_path / "readings.parquet")["x"].n_unique() == 1
     assert [path.name for path in tmp_path.iterdir()] == ["readings.parquet"]
 

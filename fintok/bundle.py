@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 HEADER, ARRAYS = "bundle.json", "arrays.safetensors"
+SHIPPED = Path(__file__).parent / "data" / "us20-base"  # how it was made: data/README.md
 _HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config"}
 
 
@@ -77,6 +78,10 @@ class Bundle:
         """(K,) the word of each code."""
         return self.vocabulary.word_of_code
 
+    @property
+    def num_words(self) -> int:
+        return int(self.word_of_code.max()) + 1
+
     def images(self, panel: Panel) -> ReturnImages:
         """The panel as the models see it. Raises InputError for what is no Panel."""
         require_panel(panel)
@@ -90,9 +95,8 @@ class Bundle:
         """Code, word and surprise of every asset and date."""
         codes, surprise = self._codes_and_surprise(panel)
         words = np.where(codes >= 0, self.word_of_code[codes], -1).astype(np.int32)
-        num_words = int(self.word_of_code.max()) + 1
         return Tokens(
-            codes, words, surprise.surprise, panel.dates, panel.assets, self.codebook_size, num_words
+            codes, words, surprise.surprise, panel.dates, panel.assets, self.codebook_size, self.num_words
         )
 
     def forecast(self, panel: Panel) -> NDArray[np.float32]:
@@ -167,7 +171,7 @@ class Bundle:
                 if key != "assets"
             },
             "codes": self.codebook_size,
-            "words": int(self.word_of_code.max()) + 1,
+            "words": self.num_words,
             "patch": f"1 asset x {self.config.imaging.patch_days} days",
             "window": f"{self.config.imaging.window_days} days",
             "channels": ", ".join(self.config.imaging.channels),
@@ -188,7 +192,7 @@ class Bundle:
 
     def words(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Mean patch of each word, (W, P) in units of the asset's slow scale, and its training count (W,)."""
-        vocabulary, num_words = self.vocabulary, int(self.word_of_code.max()) + 1
+        vocabulary, num_words = self.vocabulary, self.num_words
         counts = np.bincount(vocabulary.word_of_code, vocabulary.counts, num_words)
         weighted = np.zeros((num_words, vocabulary.patch_mean.shape[1]))
         np.add.at(weighted, vocabulary.word_of_code, np.sinh(vocabulary.patch_mean) * vocabulary.counts[:, None])
@@ -219,9 +223,12 @@ class Bundle:
         write_bytes((json.dumps(header, indent=2) + "\n").encode(), folder / HEADER)
 
 
-def load(folder: str | Path) -> Bundle:
-    """Read a bundle. Raises InputError (no bundle there) or CheckpointError (damaged, or of another version)."""
-    folder = Path(folder)
+def load(folder: str | Path | None = None) -> Bundle:
+    """Read a bundle; None = the one that comes with fintok, of 20 US stocks and their index up to 2022-12-28.
+
+    Raises InputError (no bundle there) or CheckpointError (damaged, or of another version).
+    """
+    folder = SHIPPED if folder is None else Path(folder)
     header = _read_header(folder)
     arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder / ARRAYS).items()}
     try:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.trailing import trailing_moments
+from fintok.channels import NORMAL_SCALE
+from fintok.trailing import median_of_day, trailing_moments
 
 if TYPE_CHECKING:
     from fintok.panel import Panel
@@ -149,13 +150,10 @@ def _jumps_by(panel: "Panel", ratios: tuple[float, ...]) -> Flags:
     returns = panel.returns
     if panel.values != "prices":
         return np.zeros(returns.shape, dtype=bool)
-    scale = 1.2533 * trailing_moments(np.abs(returns), half_life=63, min_count=20).mean  # sd of a normal
-    observed = np.isfinite(returns)
-    market = np.zeros(len(returns))
-    many = observed.sum(axis=1) >= 5  # a median of fewer says nothing about a market
-    market[many] = np.nanmedian(returns[many], axis=1)
+    scale = NORMAL_SCALE * trailing_moments(np.abs(returns), half_life=63, min_count=20).mean
+    market = np.nan_to_num(median_of_day(returns))
     distance = np.min([np.abs(np.abs(returns) - np.log(ratio)) for ratio in ratios], axis=0)
-    beyond = np.abs(returns - market[:, None]) > _FAR_BEYOND * scale
+    beyond = np.abs(returns - market) > _FAR_BEYOND * scale
     tolerance = np.clip(2.5 * scale, 0.005, 0.05)  # the day's ordinary move rides on top of the jump
     return beyond & (scale > 0.0) & (distance <= tolerance)
 

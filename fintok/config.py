@@ -10,11 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from vision.config import BEiT2Config, CodebookConfig, ConfigError, IBOTConfig, OptimConfig, ViTConfig, VQKDConfig
-
-
-def _require(is_right: bool, owner: object, name: str, expected: str) -> None:
-    if not is_right:
-        raise ConfigError(f"{type(owner).__name__}.{name} is {getattr(owner, name)!r}, expected {expected}")
+from vision.config.model import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +38,10 @@ class ImagingConfig:
     """Returns an asset needs before it is shown."""
 
     def __post_init__(self) -> None:
-        _require(self.patch_days >= 1, self, "patch_days", "at least 1")
+        require(self.patch_days >= 1, self, "patch_days", "at least 1")
         is_whole = self.window_days % self.patch_days == 0 and self.window_days >= 3 * self.patch_days
-        _require(is_whole, self, "window_days", f"a multiple of patch_days = {self.patch_days}, at least three patches")
-        _require("return" in self.channels, self, "channels", "the channel 'return' among them")
+        require(is_whole, self, "window_days", f"a multiple of patch_days = {self.patch_days}, at least three patches")
+        require("return" in self.channels, self, "channels", "the channel 'return' among them")
 
     @property
     def num_columns(self) -> int:
@@ -67,7 +63,7 @@ class EncoderConfig:
     """Width of the hidden layer over dim."""
 
     def __post_init__(self) -> None:
-        _require(self.dim % (2 * self.heads) == 0, self, "dim", f"a multiple of twice heads = {self.heads}")
+        require(self.dim % (2 * self.heads) == 0, self, "dim", f"a multiple of twice heads = {self.heads}")
 
     def window(self, imaging: ImagingConfig, num_channels: int, *, has_cls: bool) -> ViTConfig:
         """Axial attention over the window; assets are a set, time has a learned position."""
@@ -133,9 +129,9 @@ class TokenizerConfig:
     """Coarse codes: the codebook merged by likeness."""
 
     def __post_init__(self) -> None:
-        _require("return" in self.channels, self, "channels", "the channel 'return' among them")
+        require("return" in self.channels, self, "channels", "the channel 'return' among them")
         is_coarser = 2 <= self.num_words <= self.method.codebook.num_codes
-        _require(is_coarser, self, "num_words", "from 2 to the number of codes")
+        require(is_coarser, self, "num_words", "from 2 to the number of codes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,9 +158,9 @@ class PredictorConfig:
     """Share in which blocks of assets x days are hidden."""
 
     def __post_init__(self) -> None:
-        _require(self.max_passes > 0, self, "max_passes", "a positive number")
+        require(self.max_passes > 0, self, "max_passes", "a positive number")
         total = self.asset_share + self.forecast_share + self.block_share
-        _require(abs(total - 1.0) < 1e-6, self, "block_share", f"the three shares to sum to 1, they sum to {total:g}")
+        require(abs(total - 1.0) < 1e-6, self, "block_share", f"the three shares to sum to 1, they sum to {total:g}")
 
     def schedule(self, num_windows: int, draws_to_see_all: float) -> tuple[int, tuple[float, float, float]]:
         """Steps, and the shares of (asset, forecast, block) draws in them.
@@ -200,8 +196,8 @@ class PretrainConfig:
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
 
     def __post_init__(self) -> None:
-        _require(self.max_assets >= 4, self, "max_assets", "at least 4")
-        _require(self.level_jitter >= 0, self, "level_jitter", "0 or more")
+        require(self.max_assets >= 4, self, "max_assets", "at least 4")
+        require(self.level_jitter >= 0, self, "level_jitter", "0 or more")
         unknown = [name for name in self.tokenizer.channels if name not in self.imaging.channels]
         if unknown:
             raise ConfigError(f"tokenizer.channels has {unknown[0]!r}, which is not among imaging.channels")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fintok.peers import PeerRows, PeerView, peer_view
 from fintok.tails import TailMap
-from fintok.trailing import trailing_moments, trailing_sum
+from fintok.trailing import median_of_day, trailing_moments, trailing_sum
 
 Array = NDArray[np.float64]
 
@@ -15,7 +15,6 @@ _DEGREES = 2.0  # of freedom of the Student-t by which days are judged: one wild
 _UNIT = 0.8  # its scale for values of usual size 1
 _RECENT = 60  # rows: half-life of a distance's own past
 _MIN_HISTORY = 60
-_MIN_ASSETS = 5
 _COMES_BACK = 5  # rows within which a wrong print is put right
 _MOST = 2.0  # deviations that one day adds to a drift
 _MOST_SURPRISE = 3.0  # deviations that one code adds to a surprise
@@ -96,7 +95,7 @@ def gather(surprise: Surprises, returns: NDArray[np.floating], earlier: PeerRows
     with np.errstate(divide="ignore", invalid="ignore"):
         code = (surprise.surprise - surprise.expected) / surprise.deviation
         distance = _log(surprise.distance)
-        distance = _standardised(distance - _median_of_day(distance), _RECENT)
+        distance = _standardised(distance - median_of_day(distance), _RECENT)
         found = {
             "jump": np.abs(residual),
             "rebound": _rebound(residual),
@@ -159,15 +158,6 @@ def _log(values: NDArray[np.floating]) -> Array:
     """Logarithm of what is positive; NaN elsewhere."""
     values = np.asarray(values, dtype=np.float64)
     return np.log(np.where(values > 0.0, values, np.nan))
-
-
-def _median_of_day(values: Array) -> Array:
-    """Median over the assets of each date, (T, 1); NaN on dates with fewer than five."""
-    enough = np.isfinite(values).sum(axis=1) >= _MIN_ASSETS
-    median = np.full((len(values), 1), np.nan)
-    if enough.any():
-        median[enough, 0] = np.nanmedian(values[enough], axis=1)
-    return median
 
 
 def standard_tails() -> dict[str, TailMap]:

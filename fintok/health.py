@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.channels import NORMAL_SCALE
 from fintok.checks import run_checks
 from fintok.coverage import known_values, runs_of
 from fintok.panel import MAX_GAP_ROWS, Panel, date_unit, require_panel
-from fintok.trailing import trailing_moments
+from fintok.trailing import median_of_day, trailing_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,13 +149,8 @@ def reverting_spikes(returns: NDArray[np.float64]) -> NDArray[np.bool_]:
 
     Both are taken less the median return of the date, where five assets or more have one.
     """
-    observed = np.isfinite(returns)
-    market = np.zeros((len(returns), 1))
-    many = observed.sum(axis=1) >= 5
-    if many.any():
-        market[many, 0] = np.nanmedian(returns[many], axis=1)
-    own = returns - market
-    scale = 1.2533 * trailing_moments(np.abs(own), half_life=63, min_count=20).mean
+    own = returns - np.nan_to_num(median_of_day(returns))
+    scale = NORMAL_SCALE * trailing_moments(np.abs(own), half_life=63, min_count=20).mean
     flags = np.zeros(returns.shape, dtype=bool)
     now, then = own[:-1], own[1:]  # NaN compares as False
     flags[:-1] = (

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.channels import scaled_returns
-from fintok.panel import require_panel
+from fintok.errors import InputError
 from fintok.signature import market_return, rows_per_year
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def moves_of(panel: "Panel") -> Moves:
     loudest contract. Each is divided by the asset's own usual size up to the day before (`deviations`) and by
     the root of the rows per year: an asset's own volatility is then about 1 a year.
     """
-    require_panel(panel)
+    if not isinstance(getattr(panel, "values", None), str):
+        raise InputError(f"expected a Panel, got {type(panel).__name__}; fintok.read_panel makes one")
     if panel.values == "prices":
         return Moves(panel.returns, market_return(panel.returns), "log returns", True)
     returns = deviations(panel) / np.sqrt(rows_per_year(panel.dates))

@@ -10,17 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.trailing import trailing_moments
+from fintok.channels import NORMAL_SCALE
+from fintok.trailing import median_of_day, trailing_moments
 
 Array = NDArray[np.float64]
 
-_NORMAL = 1.2533  # from a normal's mean size to its standard deviation
 _SIZE_HALF_LIFE = 60  # rows, of an asset's usual size
 _MIN_ROWS = 20
 _LOG_NORMAL = 1.887  # from a normal's geometric mean size to its standard deviation
 _OUTLIER = 5.0  # usual sizes beyond which a value counts as this many: one wrong print must not set the scale
 _MOST = 4.0  # usual sizes, from the middle of the day, that one asset's move may tell the others
-_MIN_ASSETS = 5  # for a middle of the day
 _BLOCK = 21  # rows between two estimates of the correlations
 _HALF_LIFE = 500  # rows, of the correlations
 _PRIOR_ROWS, _PRIOR_CORRELATION = 60.0, 0.3  # what a pair is taken for before it is known
@@ -72,7 +71,7 @@ def peer_view(returns: NDArray[np.floating], earlier: PeerRows | None = None) ->
     known = np.isfinite(scaled)
     num_rows = -(-len(returns) // _BLOCK) * _BLOCK  # whole blocks: a panel cut short gives the same bits up to the cut
     filled = _padded(np.where(known, scaled, 0.0), num_rows, 0.0)
-    middle = _padded(_middle_of_day(scaled), num_rows, 0.0)
+    middle = _padded(np.nan_to_num(median_of_day(scaled)), num_rows, 0.0)
     there = _padded(known, num_rows, False)
     earlier = earlier or PeerRows(expected[:0], expected[:0])
     num_earlier = len(earlier.expected)
@@ -107,17 +106,8 @@ def _usual_size(values: Array) -> Array:
     typical = trailing_moments(logs, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS).mean  # outliers hardly move it
     limit = np.where(np.isfinite(typical), _OUTLIER * _LOG_NORMAL * np.exp(typical), np.inf)
     held = np.where(np.isnan(sizes), np.nan, np.minimum(sizes, limit))
-    size = _NORMAL * trailing_moments(held, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS).mean
+    size = NORMAL_SCALE * trailing_moments(held, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS).mean
     return np.where(size > 0.0, size, np.nan)
-
-
-def _middle_of_day(scaled: Array) -> Array:
-    """Median over the assets of each date, (T, 1): in a crash it is the middle that moves; 0 for fewer than five."""
-    enough = np.isfinite(scaled).sum(axis=1) >= _MIN_ASSETS
-    middle = np.zeros((len(scaled), 1))
-    if enough.any():
-        middle[enough, 0] = np.nanmedian(scaled[enough], axis=1)
-    return middle
 
 
 def _others_level(scaled: Array) -> Array:
@@ -126,7 +116,7 @@ def _others_level(scaled: Array) -> Array:
     sizes = np.where(known, np.minimum(np.abs(scaled), _MOST), 0.0)
     num_others = known.sum(axis=1, keepdims=True) - known
     mean = (sizes.sum(axis=1, keepdims=True) - sizes) / np.maximum(num_others, 1)
-    return np.where(num_others > 0, _LEAST_LEVEL + (1.0 - _LEAST_LEVEL) * _NORMAL * mean, 1.0)
+    return np.where(num_others > 0, _LEAST_LEVEL + (1.0 - _LEAST_LEVEL) * NORMAL_SCALE * mean, 1.0)
 
 
 def _padded(values: NDArray, num_rows: int, value: float) -> NDArray:

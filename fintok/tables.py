@@ -65,6 +65,8 @@ def open_table(source: object) -> Table:
 def first_line(error: Exception) -> str:
     """The gist of a library's error."""
     lines = str(error).strip().splitlines()
+    if lines and "more fields than defined" in lines[0]:
+        return "a row has more fields than the first one, which names the columns"
     return lines[0][:200] if lines else type(error).__name__
 
 
@@ -130,12 +132,13 @@ def _scan_file(path: Path) -> pl.LazyFrame:
             frame = pl.scan_ipc(path, hive_partitioning=False) if is_file else pl.read_ipc_stream(path).lazy()
         else:
             lines = _first_lines(path)
-            separator = max(",;\t|", key=lines[0].count)
+            is_told = re.fullmatch(r"sep=[,;\t|]", lines[0].strip("\r\n").lower()) is not None  # as Excel reads it
+            separator = lines[0][4] if is_told else max(",;\t|", key=lines[0].count)
             if _has_two_headers(lines, separator):
                 table = _pandas().read_csv(path, sep=separator, header=[0, 1], index_col=0, dtype=str)
                 frame = _from_pandas(table)
             else:
-                frame = pl.scan_csv(path, separator=separator, infer_schema=False)
+                frame = pl.scan_csv(path, separator=separator, infer_schema=False, skip_rows=int(is_told))
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
             if separator == ";":  # where a semicolon separates, a comma is a decimal point
                 frame = frame.with_columns(pl.all().str.replace(",", ".", literal=True))

@@ -1,9 +1,11 @@
-"""Statistics of an asset's own past, strictly before each date."""
+"""Statistics of an asset's own past, strictly before each date, and of the other assets' day."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+_FEWEST_ASSETS = 5
 
 
 class TrailingMoments(NamedTuple):
@@ -51,3 +53,12 @@ def trailing_sum(values: NDArray[np.floating], rows: int, min_count: int) -> NDA
         count[lag:] += observed[: len(filled) - lag]
     usable = observed & (count >= min_count)
     return np.where(usable, total / np.sqrt(np.maximum(count, 1.0)), np.nan)
+
+
+def median_of_day(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Median over the assets of each date, (T, A) -> (T, 1); NaN for fewer than five: they tell of no market."""
+    enough = np.isfinite(values).sum(axis=1) >= _FEWEST_ASSETS
+    median = np.full((len(values), 1), np.nan)
+    if enough.any():
+        median[enough, 0] = np.nanmedian(values[enough], axis=1)
+    return median

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fintok.commands.options import ModelPath, say_table
+from fintok.commands.options import AnyModel, say_table
 
 
-def inspect(model: ModelPath, /) -> None:
+def inspect(model: AnyModel = None, /) -> None:
     """What a model holds: what it learned from, train_end, channels, codebook health, figures."""
     from fintok.bundle import load
 

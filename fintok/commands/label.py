@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from fintok.commands.options import (
-    ModelPath,
+    AnyModel,
     Overwrite,
     PanelPath,
     PanelReader,
     ReaderOptions,
     TablePath,
+    model_words,
+    open_model,
     say_next,
     say_table,
     say_wrote,
@@ -27,8 +29,8 @@ NumRegimesOrAuto = Annotated[
 
 def label(
     *,
-    model: ModelPath,
     panel: PanelPath,
+    model: AnyModel = None,
     out: TablePath,
     regimes: NumRegimesOrAuto = 4,
     overwrite: Overwrite = False,
@@ -41,11 +43,10 @@ def label(
     """
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    from fintok.bundle import load
     from fintok.moves import moves_of
     from fintok.regimes import RegimeLabeler
 
-    labeler = RegimeLabeler(load(model))
+    labeler = RegimeLabeler(open_model(model))
     if regimes == "auto":
         from fintok.regime_choice import choose_regimes
 
@@ -58,4 +59,4 @@ def label(
     say_table(labels.summary())
     print(f"volatility, mean and dispersion are annual, in {moves_of(prices).unit}")
     say_wrote(write_table(labels.to_polars(), out, overwrite=overwrite))
-    say_next("score", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_stem("scores"))
+    say_next("score", *model_words(model), "--panel", panel, *reader.words(), "--out", out.with_stem("scores"))

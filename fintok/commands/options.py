@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,11 +15,13 @@ from vision.commands.options import CONFIGURATION, Overwrite, PrintConfig, Resum
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fintok.bundle import Bundle
     from fintok.panel import Panel
 
 __all__ = [
     "CONFIGURATION",
     "Alarms",
+    "AnyModel",
     "ConfigFiles",
     "ConfigFlags",
     "ModelPath",
@@ -32,6 +35,8 @@ __all__ = [
     "Resume",
     "TablePath",
     "config_as_yaml",
+    "model_words",
+    "open_model",
     "say_next",
     "say_table",
     "say_wrote",
@@ -69,6 +74,13 @@ class PanelReader:
 ReaderOptions = Annotated[PanelReader, Parameter(name="*", group=COLUMNS)]
 PanelPath = Annotated[Path, Parameter(help="Prices: a Parquet, CSV or Arrow file, or a folder of them.")]
 ModelPath = Annotated[Path, Parameter(help="The folder that fintok pretrain left.")]
+AnyModel = Annotated[
+    Path | None,
+    Parameter(
+        help="The folder that fintok pretrain left; without it the model that comes with fintok, of 20 US stocks.",
+        show_default=False,
+    ),
+]
 TablePath = Annotated[Path, Parameter(help="Where to write the table: a name that ends in .parquet or .csv.")]
 NumRegimes = Annotated[int, Parameter(help="How many regimes; 0 is the calmest.")]
 Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
@@ -84,6 +96,24 @@ def config_as_yaml(config: PretrainConfig) -> str:
     from vision.config import to_dict
 
     return as_yaml(to_dict(config))
+
+
+def open_model(model: Path | None) -> Bundle:
+    """The model in a folder, or the one that comes with fintok, which is then told on stderr. Raises InputError."""
+    from fintok.bundle import load
+
+    bundle = load(model)
+    if model is None:
+        print(
+            f"read by the model that comes with fintok, {bundle}; fintok pretrain --panel P learns one of your own",
+            file=sys.stderr,
+        )
+    return bundle
+
+
+def model_words(model: Path | None) -> list[str | Path]:
+    """The option as it was given, for the next command to try."""
+    return [] if model is None else ["--model", model]
 
 
 def say_table(table: pd.DataFrame) -> None:

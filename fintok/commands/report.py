@@ -9,12 +9,14 @@ from cyclopts import Parameter
 
 from fintok.commands.options import (
     Alarms,
-    ModelPath,
+    AnyModel,
     NumRegimes,
     Overwrite,
     PanelPath,
     PanelReader,
     ReaderOptions,
+    model_words,
+    open_model,
     say_next,
     say_wrote,
 )
@@ -23,8 +25,8 @@ from vision.files import check_output
 
 def report(
     *,
-    model: ModelPath,
     panel: PanelPath,
+    model: AnyModel = None,
     out: Annotated[Path, Parameter(help="Where to write the page, as report.html.")],
     regimes: NumRegimes = 4,
     alarms: Alarms = 1.0,
@@ -34,12 +36,12 @@ def report(
     """One self-contained HTML page: regimes, anomalies, tokens. It opens in any browser, offline."""
     check_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    from fintok.bundle import load
+    from fintok.bundle import SHIPPED
     from fintok.demo import read_market, write_page
 
-    bundle = load(model)
+    bundle = open_model(model)
     reading = read_market(bundle, prices, n_regimes=regimes, alarms_per_1000=alarms)
     print(reading.regimes)
     print(reading.scores)
-    say_wrote(write_page(out, bundle, prices, reading, model, overwrite=overwrite))
-    say_next("inspect", model)
+    say_wrote(write_page(out, bundle, prices, reading, model or SHIPPED, overwrite=overwrite))
+    say_next("inspect", *model_words(model)[1:])

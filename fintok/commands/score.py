@@ -9,12 +9,14 @@ from cyclopts import Parameter
 
 from fintok.commands.options import (
     Alarms,
-    ModelPath,
+    AnyModel,
     Overwrite,
     PanelPath,
     PanelReader,
     ReaderOptions,
     TablePath,
+    model_words,
+    open_model,
     say_next,
     say_table,
     say_wrote,
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 def score(
     *,
-    model: ModelPath,
     panel: PanelPath,
+    model: AnyModel = None,
     out: TablePath,
     alarms: Alarms = 1.0,
     append: Annotated[bool, Parameter(help="Keep the file's rows; add the dates after its last.")] = False,
@@ -59,12 +61,11 @@ def score(
     earlier = _earlier(out) if append and out.exists() else None
     prices = reader.read(panel)
     from fintok.anomaly import AnomalyScorer
-    from fintok.bundle import load
     from fintok.groups import read_groups
     from fintok.readings import open_readings
 
     classes = None if groups is None else read_groups(groups)
-    scorer = AnomalyScorer(load(model), alarms_per_1000=alarms, groups=classes)
+    scorer = AnomalyScorer(open_model(model), alarms_per_1000=alarms, groups=classes)
     kept = out.with_name(f"{out.stem}.readings.parquet")
     if append and kept.exists():
         scorer.go_on_from(open_readings(kept, prices))
@@ -80,7 +81,7 @@ def score(
     say_wrote(write_table(table, out, overwrite=overwrite or append))
     if append and scorer.readings is not None:
         say_wrote(write_table(scorer.readings.to_polars(), kept, overwrite=True))
-    say_next("report", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_name("report.html"))
+    say_next("report", *model_words(model), "--panel", panel, *reader.words(), "--out", out.with_name("report.html"))
 
 
 def _earlier(out: Path) -> pl.DataFrame:

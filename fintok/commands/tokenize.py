@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fintok.commands.options import (
-    ModelPath,
+    AnyModel,
     Overwrite,
     PanelPath,
     PanelReader,
     ReaderOptions,
     TablePath,
+    model_words,
+    open_model,
     say_next,
     say_wrote,
 )
@@ -17,8 +19,8 @@ from fintok.files import check_table_output, write_table
 
 def tokenize(
     *,
-    model: ModelPath,
     panel: PanelPath,
+    model: AnyModel = None,
     out: TablePath,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
@@ -30,9 +32,8 @@ def tokenize(
     """
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    from fintok.bundle import load
 
-    tokens = load(model).tokenize(prices)
+    tokens = open_model(model).tokenize(prices)
     print(tokens)
     say_wrote(write_table(tokens.to_polars(), out, overwrite=overwrite))
-    say_next("label", "--model", model, "--panel", panel, *reader.words(), "--out", out.with_stem("regimes"))
+    say_next("label", *model_words(model), "--panel", panel, *reader.words(), "--out", out.with_stem("regimes"))

@@ -142,30 +142,6 @@ def transition_heat_map(regimes: "Regimes") -> "go.Figure":
     return figure
 
 
-def signature_figure(signature: "pd.DataFrame", *, is_relative: bool = True) -> "go.Figure":
-    """The signature table as a figure: one row per regime, calmest first; see `format_signature`."""
-    import plotly.graph_objects as go
-
-    table = format_signature(signature, is_relative=is_relative)
-    figure = new_figure("What each regime looks like", height=120 + 32 * len(table))
-    figure.add_trace(
-        go.Table(
-            header={
-                "values": list(table.columns),
-                "align": "left",
-                "fill": {"color": "rgba(128,128,128,0.2)"},
-            },
-            cells={
-                "values": [table[column].tolist() for column in table.columns],
-                "align": "left",
-                "height": 28,
-                "fill": {"color": "rgba(128,128,128,0.06)"},
-            },
-        )
-    )
-    return figure
-
-
 def format_signature(signature: "pd.DataFrame", *, is_relative: bool = True) -> "pd.DataFrame":
     """The signature table with readable headings and numbers as text.
 

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from fintok.bundle import load
+from fintok.bundle import SHIPPED, load
 from fintok.errors import InputError
+from fintok.sample import load_us20
 from fintok.vocabulary import merge_codes
 from vision.train.checkpoint import CheckpointError
 
@@ -55,6 +56,16 @@ def test_tokens_tell_of_their_own_days_alone(small_bundle, small_panel):
     assert len(repr(tokens).splitlines()) == 1
     assert len(repr(small_bundle).splitlines()) == 1
     assert tokens.summary()["share"].sum() == pytest.approx(1.0)
+
+
+def test_the_model_that_comes_with_fintok_is_of_the_bundled_panel():
+    shipped, panel = load(), load_us20()
+    (trained_on,) = shipped.training_panels
+    assert trained_on["assets"] == list(panel.assets)
+    assert trained_on["num_days"] == panel.num_days
+    assert shipped.train_end == panel.dates[-1]
+    assert (shipped.vocabulary.counts > 0).mean() > 0.9
+    assert sum(file.stat().st_size for file in SHIPPED.rglob("*")) < 20e6
 
 
 def test_words_merge_codes_of_like_patches():

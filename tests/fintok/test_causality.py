@@ -60,7 +60,7 @@ def test_assets_that_list_later_and_columns_without_a_value_change_nothing_befor
     """To rounding: another number of columns gives other batches."""
     more = np.full((small_panel.num_days, 2), np.nan)
     more[row:, 0] = np.random.default_rng(row).normal(0, 0.02, small_panel.num_days - row)
-    assets = ("AAA listed later", "AAB never", *small_panel.assets)
+    assets = ("AAA listed later", f"{small_panel.assets[5]} never", *small_panel.assets)  # among the others by name
     wider = replace(small_panel, returns=np.hstack([more, small_panel.returns]), assets=assets, prices=None)
     again = readings(small_bundle, wider)
     one = readings(small_bundle, replace(small_panel, prices=None))

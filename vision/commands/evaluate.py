@@ -14,7 +14,7 @@ from vision.commands.options import AT_LEAST_ONE, DataPath, LabelColumn, Overwri
 from vision.commands.reading import BatchSize, Device, inputs_of, observed_part, open_shown, pick_device
 from vision.config import ImagesConfig
 from vision.errors import InputError
-from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig, finetune_pooling
+from vision.evaluate.config import FinetuneConfig, LinearConfig, Pooling, SegmentConfig, finetune_pooling
 from vision.files import write_bytes
 
 Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
@@ -44,7 +44,7 @@ def evaluate(
     ] = ("knn", "linear"),
     untrained: Annotated[bool, Parameter(help="The same network with random weights: the floor.")] = False,
     pooling: Annotated[
-        Literal["cls", "mean", "cls+mean"] | None,
+        Pooling | None,
         Parameter(help="CLS, the mean patch, or both; by default what the method trains.", show_default=False),
     ] = None,
     label_column: LabelColumn = None,

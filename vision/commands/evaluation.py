@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from vision.commands.reading import labels_of, tracked
 from vision.data.shown import ShownImages
 from vision.errors import InputError
-from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
+from vision.evaluate.config import FinetuneConfig, LinearConfig, Pooling, SegmentConfig
 from vision.evaluate.features import extract_features
 from vision.evaluate.pictures import enlarge, save_picture
 from vision.nn.vit import VisionTransformer
@@ -33,7 +32,7 @@ class Evaluation:
     train: ShownImages
     test: ShownImages
     out: Path
-    pooling: Literal["cls", "mean", "cls+mean"]
+    pooling: Pooling
     device: str
     batch_size: int
     linear: LinearConfig

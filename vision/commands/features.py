@@ -18,6 +18,7 @@ from vision.commands.reading import (
     tracked,
     write_arrays,
 )
+from vision.evaluate.config import Pooling
 
 
 def features(
@@ -26,7 +27,7 @@ def features(
     data: DataPath,
     out: Annotated[Path, Parameter(help="Where to write: .npz (features, labels) or .npy (features).")],
     pooling: Annotated[
-        Literal["cls", "mean", "cls+mean"] | None,
+        Pooling | None,
         Parameter(help="CLS, the mean patch, or both; by default what the method trains.", show_default=False),
     ] = None,
     last_blocks: Annotated[int, Parameter(help="Of as many blocks, one after the other.")] = 1,

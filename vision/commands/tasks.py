@@ -33,6 +33,7 @@ from vision.methods.mae import MAE
 from vision.methods.simmim import SimMIM
 from vision.train.artifacts import open_tokenizer
 from vision.train.inputs import Inputs
+from vision.train.progress import track
 from vision.train.run import load_method
 
 IN_GALLERY = 2000  # images
@@ -97,6 +98,7 @@ def run_segment(on: Evaluation) -> dict[str, float]:
         on.segment,
         ignore=on.ignore,
         device=on.device,
+        track=track,
     )
     on.say(result.summary())
     return {"mean_iou": result.mean_iou, "pixel_accuracy": result.pixel_accuracy}

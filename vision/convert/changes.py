@@ -91,7 +91,7 @@ def _rows_of(tensors: Tensors, config: ViTConfig) -> Tensors:
 def sincos_positions(config: ViTConfig) -> Tensor:
     """(N, D) fixed positions of the grid of ``max_rows`` × ``max_columns``, as MAE computes them."""
     grid = PatchGrid(config.max_rows, config.max_columns, *config.patch_size)
-    tokens = torch.zeros(1, grid.num_patches, config.dim, device="cpu")  # also where shapes alone are asked for
+    tokens = torch.zeros(1, grid.num_patches, config.dim)
     return Positions(config)(tokens, grid)[0]
 
 

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from vision.config import ColorConfig
 
-NUM_CHANGES = 7  # fields of ColorChange
-
 
 class ColorChange(NamedTuple):
     """What is done to each of B images, in this order; each (B,), from :func:`draw_color`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +59,7 @@ def segment(
     ignore: int = 255,
     names: Sequence[str] | None = None,
     device: torch.device | str = "cpu",
-    on_step: Callable[[int], None] | None = None,
+    track: Callable[[Sequence[int], str], Iterable[int]] | None = None,
 ) -> SegmentationResult:
     """Train a head (and a copy of the encoder, unless frozen) on (train, masks), measure on (test, masks).
 
@@ -73,7 +73,7 @@ def segment(
     train_masks, test_masks : classes (n, H, W) integers from 0 on.
     ignore : the class of pixels that do not count.
     names : of the classes; None = their numbers.
-    on_step : told the step, from 1.
+    track : iterates over the training steps and shows how far they are; None = silent.
 
     Raises
     ------
@@ -87,7 +87,8 @@ def segment(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         segmenter = Segmenter(copy.deepcopy(encoder), num_classes, config).to(device)
-    _train(segmenter, train, train_masks, config, generator, ignore, device, on_step)
+    steps = range(1, config.steps + 1) if track is None else track(range(1, config.steps + 1), "segmentation")
+    _train(segmenter, train, train_masks, config, generator, ignore, device, steps)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.long)
     for chosen in torch.arange(len(test)).split(config.batch_size):
         logits = predict(segmenter, test[chosen].to(device), config.crop)
@@ -149,7 +150,7 @@ def _train(
     generator: torch.Generator,
     ignore: int,
     device: torch.device | str,
-    on_step: Callable[[int], None] | None,
+    steps: Iterable[int],
 ) -> None:
     encoder_rate = config.encoder_learning_rate / max(config.learning_rate, 1e-12)
     groups: list[dict[str, object]] = [{"params": list(segmenter.head.parameters()), "rate_scale": 1.0}]
@@ -159,7 +160,7 @@ def _train(
     rates = CosineSchedule(start=config.learning_rate, end=0.0, warmup=min(config.warmup_steps / config.steps, 1.0))
     segmenter.train()
     waiting = iter(())
-    for step in range(1, config.steps + 1):
+    for step in steps:
         chosen = next(waiting, None)
         if chosen is None:
             waiting = epoch_batches(len(images), min(config.batch_size, len(images)), generator)
@@ -174,8 +175,6 @@ def _train(
         optimizer.step()
         if step % 100 == 0 and not math.isfinite(float(loss)):  # a synchronisation, every hundredth step
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}: lower the learning rate")
-        if on_step is not None:
-            on_step(step)
 
 
 def cut_and_mirror(

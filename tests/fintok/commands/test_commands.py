@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from fintok.bundle import load
 from fintok.cli import run
 from fintok.files import write_table
 
@@ -36,6 +37,23 @@ def test_a_table_has_the_columns_of_the_contract(trained, tmp_path, capsys, comm
     if "in_sample" in columns:
         seen = table.filter(pl.col("in_sample"))["date"].cast(pl.Date)
         assert str(seen.max()) == "2019-06-28"  # the last session up to train_end
+
+
+@pytest.mark.parametrize("command", ["label", "tokenize", "score"])
+def test_without_a_model_the_one_that_comes_with_fintok_reads(panel, tmp_path, capsys, command):
+    assert run([command, "--panel", str(panel), "--out", str(tmp_path / "t.parquet")]) == 0
+    printed = capsys.readouterr()
+    assert "read by the model that comes with fintok, Bundle(512 codes, trained on 21 assets to 2022" in printed.err
+    assert "--model" not in printed.out
+    assert len(pl.read_parquet(tmp_path / "t.parquet")) > 400
+
+
+def test_several_panels_are_learned_together(trained, panel, prices, tmp_path, capsys):
+    prices(400, 9).write_parquet(other := tmp_path / "other.parquet")
+    words = ["pretrain", "--panel", panel, other, "-c", trained / "fast.yaml", "--out", tmp_path / "run"]
+    assert run([str(word) for word in words]) == 0
+    assert "other.parquet: masked NLL" in capsys.readouterr().err
+    assert [one["num_assets"] for one in load(tmp_path / "run").training_panels] == [6, 9]
 
 
 def test_scores_are_appended_after_the_last_date(trained, tmp_path, prices, capsys):

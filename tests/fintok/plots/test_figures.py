@@ -9,7 +9,6 @@ from fintok.plots.regimes import (
     format_signature,
     regime_probabilities,
     regime_ribbon,
-    signature_figure,
     transition_heat_map,
 )
 from fintok.plots.scores import alarm_rates, event_windows, score_heat_map
@@ -57,7 +56,6 @@ def test_every_figure_has_a_title_and_survives_its_way_to_json(regimes, scores):
         regimes.plot(),
         regime_probabilities(regimes),
         transition_heat_map(regimes),
-        signature_figure(regimes.summary()),
         scores.plot(),
         event_windows(scores),
         alarm_rates(scores),

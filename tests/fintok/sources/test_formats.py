@@ -145,6 +145,11 @@ def test_symbols_may_be_numbers_or_categories(long, expected):
     assert_is(read_panel(long.with_columns(pl.col("symbol").cast(pl.Categorical))), expected)
 
 
+def test_a_first_line_that_names_the_separator_is_passed_over(tmp_path):
+    (tmp_path / "excel.csv").write_text("sep=;\ndate;A;B\n2020-01-01;1,5;2\n2020-01-02;3;4\n")
+    assert read_panel(tmp_path / "excel.csv").prices.tolist() == [[1.5, 2.0], [3.0, 4.0]]
+
+
 def test_spaces_around_symbols_do_not_count(tmp_path):
     (tmp_path / "long.csv").write_text("date, symbol, close\n2020-01-01, A, 1\n2020-01-01,B,2\n2020-01-02,A ,3\n")
     (tmp_path / "wide.csv").write_text("date, A,B \n2020-01-01,1,2\n2020-01-02,3,\n")

@@ -73,6 +73,7 @@ FAULTY_FILES = {
         b"date,permno,foo\n2020-01-01,10001,1.5\n",
         "no price column among 'date', 'permno', 'foo'",
     ),
+    "a row too long": ("p.csv", b"date,A,B\n2020-01-01,1,2\n2020-01-02,1,2,3\n", "a row has more fields than"),
     "a comma at the end": ("p.csv", b"date,A,B,\n2020-01-01,1,2,\n", "a column has no name"),
     "nothing but dates": ("p.csv", b"date\n2020-01-01\n", "no asset beside the date"),
     "long but odd": (

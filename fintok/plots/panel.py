@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fintok.moves import moves_of
-from fintok.plots.theme import BLUE, CYCLE, GREY, MAX_POINTS, moments, new_figure, plain, thin
+from fintok.plots.theme import BLUE, CYCLE, GREY, MAX_POINTS, hover_date, moments, new_figure, plain, thin
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -69,7 +69,7 @@ def findings_map(health: "PanelHealth") -> "go.Figure":
                 mode="markers",
                 marker={"size": 7, "color": CYCLE[number % len(CYCLE)], "symbol": number % 8},
                 name=kind,
-                hovertemplate="%{y} %{x|%Y-%m-%d}, rows: %{customdata}<extra>" + kind + "</extra>",
+                hovertemplate=f"%{{y}} {hover_date(panel.dates)}, rows: %{{customdata}}<extra>{kind}</extra>",
             )
         )
     figure.update_layout(yaxis={"type": "category"})

@@ -9,6 +9,7 @@ from fintok.plots.theme import (
     BLUE,
     GREY,
     MAX_POINTS,
+    hover_date,
     mark_train_end,
     moments,
     new_figure,
@@ -32,9 +33,11 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
     import plotly.graph_objects as go
 
     figure = new_figure("Market regimes", height=440)
-    dates, labels, colours = regimes.dates, regimes.labels, regime_colours(regimes.num_regimes)
+    dates, colours = regimes.dates, regime_colours(regimes.num_regimes)
     if len(dates) == 0:
         return figure
+    last = np.maximum.accumulate(np.where(regimes.labels >= 0, np.arange(len(dates)), 0))
+    labels = regimes.labels[last]  # a day without any value shows the regime before it
     starts = np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))  # one cell per spell, of any length
     spells = labels[starts]
     edges = np.append(dates[starts], dates[-1])
@@ -45,7 +48,7 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
             y=np.array([0.0, 1.0]),
             z=np.where(spells >= 0, spells, np.nan)[None, :].astype(np.float32),
             text=names[None, :],
-            hovertemplate="from %{x|%Y-%m-%d}: %{text}<extra></extra>",
+            hovertemplate=f"from {hover_date(dates)}: %{{text}}<extra></extra>",
             colorscale=stepped_scale(colours),
             zmin=-0.5,
             zmax=regimes.num_regimes - 0.5,
@@ -68,7 +71,7 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
             line={"width": 1.4, "color": "#4b5563"},
             name="market",
             meta="ink",  # the report draws such traces in the page's text colour
-            hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra></extra>",
+            hovertemplate=f"{hover_date(dates)}: %{{y:.2f}}<extra></extra>",
             showlegend=False,
         )
     )
@@ -103,7 +106,7 @@ def regime_probabilities(regimes: "Regimes") -> "go.Figure":
                 line={"width": 0, "color": colour},
                 fillcolor=colour,
                 name=regimes.names[k],
-                hovertemplate="%{x|%Y-%m-%d}: %{y:.0%}",
+                hovertemplate=f"{hover_date(regimes.dates)}: %{{y:.0%}}",
             )
         )
     figure.update_layout(legend={"traceorder": "normal"})

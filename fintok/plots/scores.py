@@ -11,6 +11,7 @@ from fintok.plots.theme import (
     GREY,
     MAX_CELLS,
     VERMILION,
+    hover_date,
     mark_train_end,
     moments,
     new_figure,
@@ -65,7 +66,7 @@ def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
             zmax=_SCORE_CAP,
             colorscale=_CLEAR_TO_STRANGE,
             colorbar={"title": {"text": "score"}, "thickness": 12, "tickvals": [1, 2, 3, 4, 5, 6]},
-            hovertemplate="%{y}, %{x|%Y-%m-%d}: score %{z:.1f}<extra></extra>",
+            hovertemplate=f"%{{y}}, {hover_date(scores.dates)}: score %{{z:.1f}}<extra></extra>",
         )
     )
     events = scores.events()
@@ -79,7 +80,7 @@ def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
                 marker={"size": 5, "color": VERMILION, "symbol": "circle-open", "line": {"width": 1.2}},
                 text=list(events["reason"]),
                 name="alert",
-                hovertemplate="%{y}, %{x|%Y-%m-%d}: %{text}<extra></extra>",
+                hovertemplate=f"%{{y}}, {hover_date(scores.dates)}: %{{text}}<extra></extra>",
                 showlegend=True,
             )
         )
@@ -115,9 +116,10 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
 
     events = top_events(scores, num_events=num_events).to_dict("records")
     num_rows = max(-(-len(events) // 2), 1)
+    peaks = moments(np.array([event["peak"] for event in events], dtype="datetime64[ns]"))
     titles = [
-        f"<b>{plain(event['symbol'])}</b> · {event['peak']:%Y-%m-%d} · {event['reason']}"
-        for event in events
+        f"<b>{plain(event['symbol'])}</b> · {str(peak).replace('T', ' ')} · {event['reason']}"
+        for event, peak in zip(events, peaks, strict=True)
     ]
     figure = make_subplots(
         rows=num_rows,
@@ -146,7 +148,7 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
                 legendgroup=name,
                 showlegend=place == 0,
                 line={"width": 1.6, "color": colour},
-                hovertemplate=f"%{{x|%Y-%m-%d}}: %{{y{value}}}",
+                hovertemplate=f"{hover_date(scores.dates)}: %{{y{value}}}",
             )
             figure.add_trace(line, row=place // 2 + 1, col=place % 2 + 1)
         axis = "" if place == 0 else str(place + 1)

@@ -97,6 +97,11 @@ def moments(dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
     return days if np.array_equal(days, dates) else dates.astype("datetime64[s]")
 
 
+def hover_date(dates: NDArray[np.datetime64]) -> str:
+    """How a hover template writes x: the day, and the hour where some are no midnights."""
+    return "%{x|%Y-%m-%d}" if moments(dates).dtype == "datetime64[D]" else "%{x|%Y-%m-%d %H:%M}"
+
+
 def plain(text: str) -> str:
     """A text that Plotly's little markup shows as it is."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -86,6 +86,24 @@ def test_the_ribbon_has_one_cell_per_spell_and_a_line_of_at_most_5000_points():
     assert figure.layout.shapes[0].x0.startswith(str(panel.dates[4000])[:10])
 
 
+def test_days_without_a_label_do_not_cut_the_ribbon_and_hours_are_told(regimes):
+    from fintok.regime_result import Regimes
+
+    hours = regimes.dates[0] + np.arange(len(regimes.dates)) * np.timedelta64(1, "h")
+    labels = np.where(np.arange(len(hours)) % 7 == 6, -1, np.repeat([0, 1], len(hours) // 2))
+    holed = Regimes(
+        panel=replace(regimes.panel, dates=hours),
+        labels=labels,
+        probabilities=np.where(labels[:, None] >= 0, 1 / 3, np.nan) * np.ones(3),
+        names=regimes.names,
+        train_end=hours[0],
+    )
+    ribbon = holed.plot().data[0]
+    assert np.asarray(ribbon.z).shape == (1, 2)
+    assert "%H:%M" in ribbon.hovertemplate
+    assert "%H:%M" not in regimes.plot().data[0].hovertemplate
+
+
 def test_heat_map_pools_by_maximum_so_that_no_alert_vanishes(scores):
     figure = score_heat_map(scores, max_columns=40)
     assert figure.layout.yaxis.type == "category"  # symbols may be numbers: 600519

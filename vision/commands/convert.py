@@ -77,7 +77,8 @@ def _write(source: Path, out: Path, to: Form) -> None:
         if not isinstance(tokenizer, Tokenizer):
             raise InputError(f"{source} holds a {type(tokenizer).__name__}, the official form is of vqkd's tokenizer")
         write_tokenizer(tokenizer, out)
-        _say_scale(inputs_of(source, extra), source)
+        if "inputs" in extra:
+            _say_scale(inputs_of(source, extra), source)
         return
     encoder, extra = open_encoder(source)
     if to in ("program", "onnx"):

@@ -14,7 +14,8 @@ from fintok_dashboard.command import dashboard
 # fintok's own names, the classes of its results, its colours, what results are calibrated and continued with
 PUBLIC = {
     "fintok", "fintok.score_result", "fintok.regime_result", "fintok.tokenizer", "fintok.counterfactual",
-    "fintok.tails", "fintok.readings", "fintok.calibration", "fintok.plots.theme",
+    "fintok.tails", "fintok.readings", "fintok.calibration", "fintok.plots.theme", "fintok.files", "fintok.groups",
+    "fintok.signature",
 }  # fmt: skip
 
 

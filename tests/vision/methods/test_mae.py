@@ -207,9 +207,9 @@ def test_state_loads_into_a_new_method_and_gives_the_same_numbers(build, make_ba
     ("changes", "expected"),
     [
         ({"attention": "axial"}, "set attention 'joint'; or take SimMIM"),
-        ({"attention": "axial", "row_position": "none"}, "attention 'joint', row_position 'sincos' or 'learned'"),
+        ({"attention": "axial", "row_position": "none"}, "'joint', row_position 'sincos', 'learned' or 'table'"),
         ({"scope": "causal"}, "scope 'window'"),
-        ({"column_position": "rotary"}, "column_position 'sincos' or 'learned'"),
+        ({"column_position": "rotary"}, "column_position 'sincos', 'learned' or 'table'"),
         ({"relative_position": "shared"}, "relative_position 'none'"),
     ],
 )

@@ -90,5 +90,5 @@ def test_assets_are_a_set(name, make_panel):
 
 
 def test_mae_says_what_to_set_for_an_axial_panel():
-    with pytest.raises(ConfigError, match="set attention 'joint', row_position 'sincos' or 'learned'; or take SimMIM"):
+    with pytest.raises(ConfigError, match="'joint', row_position 'sincos', 'learned' or 'table'; or take SimMIM"):
         MAE(AXIAL, MAEConfig())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -261,20 +260,6 @@ def imager(config: PretrainConfig) -> ReturnImager:
         slow_days=imaging.slow_days,
         min_observations=imaging.min_observations,
     )
-
-
-def describe_panel(panel: Panel) -> dict[str, Any]:
-    """What is written down about a training panel: enough to tell whether another one is the same."""
-    digest = hashlib.sha256(panel.returns.tobytes())
-    digest.update(panel.dates.tobytes())
-    digest.update("\n".join(panel.assets).encode())
-    return {
-        "source": Path(panel.source).name,
-        "sha256": digest.hexdigest(),
-        "num_days": panel.num_days,
-        "num_assets": panel.num_assets,
-        "assets": list(panel.assets),
-    }
 
 
 def _read_header(folder: Path) -> dict[str, Any]:

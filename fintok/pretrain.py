@@ -24,7 +24,7 @@ from torch.utils.data import ConcatDataset
 
 from fintok import inference
 from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDataset
-from fintok.bundle import ARRAYS, HEADER, Bundle, describe_panel, load
+from fintok.bundle import ARRAYS, HEADER, Bundle, load
 from fintok.config import EncoderConfig, PretrainConfig
 from fintok.errors import InputError
 from fintok.hints import HINTS, draw_hints
@@ -32,7 +32,7 @@ from fintok.imaging import CROSS_SECTIONAL
 from fintok.moves import moves_of
 from fintok.panel import DateLike, Panel, require_panel
 from fintok.recipes import recipe_path
-from fintok.training import training_panels
+from fintok.training import describe_panel, training_panels
 from fintok.vocabulary import learn_vocabulary
 from fintok.yardstick import measure
 from vision.config import OptimConfig, ViTConfig, load_yaml, to_dict

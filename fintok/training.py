@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,3 +66,17 @@ def training_panels(
     asked: DateLike = dates[int(TRAINING_SHARE * (len(dates) - 1))] if train_end is None else train_end
     last = dates[cutoff_split(dates, asked).train][-1]
     return last, [TrainingPanel.of(panel, last, config) for panel in panels]
+
+
+def describe_panel(panel: Panel) -> dict[str, Any]:
+    """What is written down about a training panel: enough to tell whether another one is the same."""
+    digest = hashlib.sha256(panel.returns.tobytes())
+    digest.update(panel.dates.tobytes())
+    digest.update("\n".join(panel.assets).encode())
+    return {
+        "source": Path(panel.source).name,
+        "sha256": digest.hexdigest(),
+        "num_days": panel.num_days,
+        "num_assets": panel.num_assets,
+        "assets": list(panel.assets),
+    }

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.bundle import describe_panel
 from fintok.errors import InputError
 from fintok.evaluate.codes import agreement, shared_information, usage
 from fintok.evaluate.result import Findings, Progress
 from fintok.progress import track
+from fintok.training import describe_panel
 from fintok.yardstick import Yardstick, measure
 
 if TYPE_CHECKING:

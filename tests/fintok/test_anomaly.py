@@ -214,6 +214,11 @@ def test_pickling_keeps_the_scores(scorer, scores, panel):
     np.testing.assert_array_equal(copied.score(panel).p_value, scores.p_value)
 
 
+def test_the_attribution_of_a_day_without_a_score_says_so(scores):
+    assert "no score on" in repr(scores.attribution(scores.dates[3], scores.assets[0]))
+    assert "carries" in repr(scores.attribution(scores.dates[1500], scores.assets[1]))
+
+
 @pytest.mark.parametrize("parameters", [{"alarms_per_1000": 0.0}, {"alarms_per_1000": 900.0}, {"days": 3}])
 def test_a_parameter_out_of_range_is_refused(bundle, panel, parameters):
     with pytest.raises(InputError, match=next(iter(parameters))):
@@ -285,18 +290,6 @@ def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(bun
     for name in ("score", "p_value", "levels", "reason_codes"):
         np.testing.assert_array_equal(getattr(part, name), getattr(scores, name), err_msg=name)
     assert daily.bundle.calls == ["surprise", "surprise since 2396", "surprise since 2397"]
-
-
-def test_features_far_from_their_column_score_high():
-    values = np.random.default_rng(0).standard_normal((3000, 3)) * [1.0, 20.0, 0.1]
-    scorer = AnomalyScorer().fit(values)
-    values[[7, 8, 9]] = [[6.0, 0.0, 0.0], [0.0, -120.0, 0.0], [0.0, 6.0, 0.0]]
-    scores = scorer.score(values)
-    assert scores.shape == (3000,)
-    assert set(np.argsort(-scores)[:2]) == {7, 8}
-    assert scores[9] < 2.0  # six is nothing for the second column
-    with pytest.raises(InputError, match="fitted on features"):
-        scorer.score(make_panel(np.zeros((30, 2))))
 
 
 def test_features_and_panels_are_not_mixed(bundle, scorer, panel):

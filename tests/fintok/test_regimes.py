@@ -2,7 +2,6 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
 
@@ -291,23 +290,6 @@ def test_the_outlook_goes_from_the_day_s_probabilities_to_the_usual_shares(label
     for wrong in (5, (-1,), (1.5,)):
         with pytest.raises(InputError, match="expected whole numbers of rows"):
             regimes.outlook(wrong)
-
-
-def test_features_in_a_table_give_arrays_and_states_that_persist(panel):
-    _, states = simulate_returns(2400, 8)
-    rng = np.random.default_rng(0)
-    table = states[:, None] + 0.7 * rng.standard_normal((2400, 3))
-    labeler = RegimeLabeler(n_regimes=3).fit(table[:TRAIN])
-    labels, p = labeler.predict(table), labeler.predict_proba(table)
-    assert np.mean(labels[TRAIN:] == states[TRAIN:]) > 0.85
-    np.testing.assert_array_equal(p.argmax(axis=1), labels)
-    np.testing.assert_array_equal(labeler.labels_, labels[:TRAIN])
-    np.testing.assert_array_equal(labeler.predict(table[:1500]), labels[:1500])
-    dated = pd.DataFrame(table, index=pd.DatetimeIndex(panel.dates), columns=list("xyz"))
-    weekly = RegimeLabeler(n_regimes=3).fit(dated[:TRAIN])
-    assert weekly.model_.half_spell == pytest.approx(labeler.model_.half_spell * 365.25 / 252, rel=0.01)
-    with pytest.raises(InputError, match="must strictly increase"):
-        weekly.predict(dated[::-1])
 
 
 def test_a_labeler_without_a_bundle_reads_no_panel(panel):

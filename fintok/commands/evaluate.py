@@ -45,8 +45,6 @@ def evaluate(
         Parameter(
             help="Parts to judge, as regimes,tokens; of regimes, anomalies, tokens and simulation.",
             converter=_parts,
-            negative=(),
-            consume_multiple=True,
         ),
     ] = ("regimes", "anomalies", "tokens"),
     seed: Annotated[int, Parameter(help="Of the planted faults, and of every method's random start.")] = 0,

@@ -29,7 +29,6 @@ Panels = Annotated[
     tuple[Path, ...],
     Parameter(
         help="Prices: a Parquet, CSV or Arrow file, or a folder of them. Several give one vocabulary.",
-        consume_multiple=True,
         show_default=False,
     ),
 ]

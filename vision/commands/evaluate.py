@@ -40,7 +40,7 @@ def evaluate(
     ] = None,
     out: Annotated[Path, Parameter(help="Folder for results.json and the pictures.")],
     task: Annotated[
-        tuple[Task, ...], Parameter(help="What to do; may be repeated.", negative=(), consume_multiple=True)
+        tuple[Task, ...], Parameter(help="What to do; several may follow one another.")
     ] = ("knn", "linear"),
     untrained: Annotated[bool, Parameter(help="The same network with random weights: the floor.")] = False,
     pooling: Annotated[

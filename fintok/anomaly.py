@@ -137,9 +137,7 @@ class AnomalyScorer(Estimator):
         reason[by_score] = 1 + leading[by_score].astype(np.uint8)
         flags = run_checks(panel)
         for code, name in reversed(list(enumerate(CHECKS, start=1 + len(statistics)))):
-            reason[flags[name]] = (
-                code  # a check is more specific than a statistic, and the first check wins
-            )
+            reason[flags[name]] = code  # a check is more specific than a statistic, and the first check wins
         return Scores(
             panel=panel,
             score=score,

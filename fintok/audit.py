@@ -125,9 +125,7 @@ def _read_all(
         reporter.show(done, {})
 
 
-def _read(
-    bundle: Bundle, panel: Panel, estimators: tuple[RegimeLabeler, AnomalyScorer]
-) -> dict[str, NDArray[Any]]:
+def _read(bundle: Bundle, panel: Panel, estimators: tuple[RegimeLabeler, AnomalyScorer]) -> dict[str, NDArray[Any]]:
     """Everything that is said of a panel, (T, ...) each."""
     source = _ReadOnce(bundle, panel)
     labeler, scorer = copy.copy(estimators[0]), copy.copy(estimators[1])

@@ -110,9 +110,7 @@ class MaskedWindow:
         self.grid = PatchGrid.of(num_assets, days, (1, patch_days))
         self.num_masked = (0 if mask is None else mask.count(self.grid),)
 
-    def __call__(
-        self, image: Tensor, observed: Tensor | None, rng: np.random.Generator
-    ) -> Sequence[Sequence[View]]:
+    def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
         assert observed is not None
         hidden = None if self.mask is None else self.mask(self.grid, rng)
         if hidden is None or not self.has_hints:
@@ -184,9 +182,7 @@ class ReturnMultiCrop:
         )
         self.num_masked = (mask.count(self.grid), 0)[: 2 if num_local else 1]
 
-    def __call__(
-        self, image: Tensor, observed: Tensor | None, rng: np.random.Generator
-    ) -> Sequence[Sequence[View]]:
+    def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
         assert observed is not None
         whole = [self._crop(image, observed, self.grid, self.mask, rng) for _ in range(2)]
         local = [self._crop(image, observed, self.local_grid, None, rng) for _ in range(self.num_local)]

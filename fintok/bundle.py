@@ -94,9 +94,7 @@ class Bundle:
         """Code, word and surprise of every asset and date."""
         codes, surprise = self._codes_and_surprise(panel)
         words = np.where(codes >= 0, self.word_of_code[codes], -1).astype(np.int32)
-        return Tokens(
-            codes, words, surprise.surprise, panel.dates, panel.assets, self.codebook_size, self.num_words
-        )
+        return Tokens(codes, words, surprise.surprise, panel.dates, panel.assets, self.codebook_size, self.num_words)
 
     def forecast(self, panel: Panel) -> NDArray[np.float32]:
         """Predicted distribution over codes of the patch after each date, mean over assets: (T, K).
@@ -129,9 +127,7 @@ class Bundle:
             )
         days = slice(row + 1 - window.patch_days, row + 1)
         codes = inference.read_codes(self.tokenizer, images, window.patch_days, since=row)
-        p = inference.read_expectation(
-            self.predictor, images, row, column, window.window_days, window.patch_days
-        )
+        p = inference.read_expectation(self.predictor, images, row, column, window.window_days, window.patch_days)
         return counterfactual(
             symbol,
             panel.dates[days],
@@ -174,10 +170,7 @@ class Bundle:
             "patch": f"1 asset x {self.config.imaging.patch_days} days",
             "window": f"{self.config.imaging.window_days} days",
             "channels": ", ".join(self.config.imaging.channels),
-            **{
-                name: f"{value:.3f}" if isinstance(value, float) else value
-                for name, value in self.figures.items()
-            },
+            **{name: f"{value:.3f}" if isinstance(value, float) else value for name, value in self.figures.items()},
         }
         return pd.DataFrame({"value": facts}).rename_axis("fact")
 
@@ -267,10 +260,9 @@ def _read_header(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         if folder.is_file():
             raise InputError(f"{folder} is a file; give the folder that fintok pretrain left")
-        is_partial = (folder / "stages").is_dir()
-        hint = "its training has not finished: go on with fintok pretrain … --resume" if is_partial else (
-            "make one with fintok pretrain --panel P --out " + str(folder)
-        )
+        hint = f"make one with fintok pretrain --panel P --out {folder}"
+        if (folder / "stages").is_dir():
+            hint = "its training has not finished: go on with fintok pretrain … --resume"
         raise InputError(f"{folder} holds no model ({HEADER} is missing); {hint}")
     try:
         header = json.loads(path.read_text())

@@ -21,9 +21,7 @@ def squared_distances(features: NDArray[np.floating], centres: NDArray[np.floati
     then the same bits whatever rows come after it, which is what lets a label be compared with its past
     self.
     """
-    return np.stack([((features - centre) ** 2).sum(axis=1) for centre in centres], axis=1).astype(
-        np.float64
-    )
+    return np.stack([((features - centre) ** 2).sum(axis=1) for centre in centres], axis=1).astype(np.float64)
 
 
 def _fast_distances(

@@ -116,7 +116,9 @@ class TokenizerConfig:
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(depth=2))
     method: VQKDConfig = field(
         default_factory=lambda: VQKDConfig(
-            codebook=CodebookConfig(num_codes=512, dim=32, revive_after=50), decoder_depth=2, target="both",
+            codebook=CodebookConfig(num_codes=512, dim=32, revive_after=50),
+            decoder_depth=2,
+            target="both",
             feature_weight=0.1,
         )
     )

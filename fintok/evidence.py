@@ -106,8 +106,7 @@ def gather(surprise: Surprises, returns: NDArray[np.floating], earlier: PeerRows
         }
     has_token = np.isfinite(surprise.surprise)
     statistics = {
-        name: np.where(has_token & np.isfinite(found[name]), found[name], np.nan).astype(np.float32)
-        for name in REASONS
+        name: np.where(has_token & np.isfinite(found[name]), found[name], np.nan).astype(np.float32) for name in REASONS
     }
     peers = PeerRows(view.expected, view.swapped.astype(np.float32))
     return Evidence(statistics, view.expected * view.size, residual, peers)

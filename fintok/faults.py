@@ -58,9 +58,7 @@ def _lacking(panel: Panel, kind: Kind | BarKind) -> str:
     return " and ".join(repr(name) for name in (kind.field, kind.beside) if name not in panel.fields)
 
 
-def plant_faults(
-    panel: Panel, kinds: Sequence[str], rows: range, *, seed: int, most: int | None = None
-) -> FaultyPanel:
+def plant_faults(panel: Panel, kinds: Sequence[str], rows: range, *, seed: int, most: int | None = None) -> FaultyPanel:
     """Plant faults of the given kinds in turn, as many as find room, or `most`; a kind that fits nowhere is left out.
 
     A fault lies within `rows`, on an asset observed from 250 rows before it to 30 after it, holidays apart, and in rows

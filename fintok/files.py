@@ -19,9 +19,7 @@ TABLE_FORMATS = (".parquet", ".csv")
 def check_table_output(path: str | Path, *, overwrite: bool = False) -> Path:
     """:func:`check_output` for a table, whose name must end in .parquet or .csv."""
     if Path(path).suffix.lower() not in TABLE_FORMATS:
-        raise InputError(
-            f"{path}: a table is written as {' or '.join(TABLE_FORMATS)}, by the ending of its name"
-        )
+        raise InputError(f"{path}: a table is written as {' or '.join(TABLE_FORMATS)}, by the ending of its name")
     return check_output(path, overwrite=overwrite)
 
 

@@ -92,9 +92,7 @@ class Windows:
             yield rows, *self.cut(chosen)
 
 
-def read_codes(
-    tokenizer: Tokenizer, images: ReturnImages, patch_days: int, since: int = 0
-) -> NDArray[np.int32]:
+def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int, since: int = 0) -> NDArray[np.int32]:
     """Code of the patch that ends at each date, (T, A) int32; -1 where the asset is not observed that day.
 
     Rows before `since` are not read: -1.

@@ -116,14 +116,11 @@ class Page:
         numeric = [_is_numeric(column) for column in cells]
         head = "".join(_cell("th", name, right) for name, right in zip(columns, numeric, strict=True))
         rows = (
-            "<tr>"
-            + "".join(_cell("td", value, right) for value, right in zip(row, numeric, strict=True))
-            + "</tr>"
+            "<tr>" + "".join(_cell("td", value, right) for value, right in zip(row, numeric, strict=True)) + "</tr>"
             for row in zip(*cells, strict=True)
         )
         self._body.append(
-            f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-            f"<tbody>{''.join(rows)}</tbody></table></div>"
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
         )
 
     def figure(self, figure: "go.Figure", caption: str = "") -> None:

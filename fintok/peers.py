@@ -123,9 +123,7 @@ def _padded(values: NDArray, num_rows: int, value: float) -> NDArray:
     return np.pad(values, ((0, num_rows - len(values)), (0, 0)), constant_values=value)
 
 
-def _precisions(
-    scaled: Array, known: NDArray[np.bool_], first_block: int
-) -> Iterator[tuple[slice, Array]]:
+def _precisions(scaled: Array, known: NDArray[np.bool_], first_block: int) -> Iterator[tuple[slice, Array]]:
     """Rows of each block from `first_block` on, and the inverse (A, A) of the correlations known before it."""
     num_assets = scaled.shape[1]
     held = np.clip(scaled, -_MOST, _MOST)

@@ -17,9 +17,7 @@ class Decoded(NamedTuple):
     """A causal decoding."""
 
     labels: NDArray[np.int64]  # (T,) end of the cheapest path over days up to t
-    values: NDArray[
-        np.float64
-    ]  # (T, K) cost of the cheapest path that ends in k, less the smallest of the K
+    values: NDArray[np.float64]  # (T, K) cost of the cheapest path that ends in k, less the smallest of the K
     penalties: NDArray[np.float64]  # (T,) the penalty of each day
 
 

@@ -264,9 +264,7 @@ class _Run:
             (source.images, inference.read_codes(tokenizer, source.images, window.patch_days))
             for source in self.sources
         ]
-        vocabulary = learn_vocabulary(
-            read, window.patch_days, predictor.num_codes, self.config.tokenizer.num_words
-        )
+        vocabulary = learn_vocabulary(read, window.patch_days, predictor.num_codes, self.config.tokenizer.num_words)
         forecast = inference.read_forecast(predictor, first.images, window.window_days, window.patch_days)
         rows = np.flatnonzero(np.isfinite(forecast[:, 0]))
         market = moves_of(first.training).market

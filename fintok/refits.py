@@ -109,9 +109,7 @@ def walk_forward(
             found, distance = found.renumbered(match.regimes), float(match.distances.max())
             agreement = found.agreement(before)
         stretches.append((found, split.test if stretches else slice(0, split.test.stop)))
-        rows.append(
-            {"until": panel.dates[end - 1], "rows": end, "agreement": agreement, "distance": distance}
-        )
+        rows.append({"until": panel.dates[end - 1], "rows": end, "agreement": agreement, "distance": distance})
     path = replace(
         stretches[0][0].regimes,
         labels=np.concatenate([fit.regimes.labels[part] for fit, part in stretches]),

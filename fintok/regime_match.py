@@ -51,8 +51,10 @@ def carry_names(registry: "pd.DataFrame", signature: "pd.DataFrame") -> tuple[st
     names, taken = [], {name for name in kept if name is not None}
     for name, own in zip(kept, signature["name"], strict=True):
         if name is None:
-            name = own if own not in taken else next(
-                f"{own} ({number})" for number in range(2, len(kept) + 3) if f"{own} ({number})" not in taken
+            name = (
+                own
+                if own not in taken
+                else next(f"{own} ({number})" for number in range(2, len(kept) + 3) if f"{own} ({number})" not in taken)
             )
             taken.add(name)
         names.append(name)

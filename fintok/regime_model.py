@@ -124,9 +124,7 @@ class RegimeModel:
         return squared_distances(_features(points, self.mean, self.axes, self.half_spell), self.centres)
 
 
-def _principal_axes(
-    points: NDArray[np.float32], num_axes: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _principal_axes(points: NDArray[np.float32], num_axes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (C,) and scaled axes (M, C) of points (N, C); M is at most C, an axis without any spread is 0."""
     mean = points.mean(axis=0, dtype=np.float64)
     centred = points - mean

@@ -211,9 +211,7 @@ class RegimeLabeler(Estimator):
         return self.model_.path(values.astype(np.float32), dates)
 
     def _result(self, panel: Panel, labels: NDArray[np.integer], p: NDArray[np.float64]) -> Regimes:
-        return Regimes(
-            panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.learned_until_
-        )
+        return Regimes(panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.learned_until_)
 
     def source(self) -> Forecaster:
         """The bundle. Raises InputError where there is none."""

@@ -142,9 +142,7 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
     if not moves.is_relative:
         page.paragraph(_DEVIATIONS)
     page.figure(regime_probabilities(regimes), "How sure the labels are, with what was known on the day.")
-    page.figure(
-        transition_heat_map(regimes), "The diagonal is persistence: the chance to stay for another day."
-    )
+    page.figure(transition_heat_map(regimes), "The diagonal is persistence: the chance to stay for another day.")
 
 
 def _tell_scores(page: Page, scores: "Scores") -> None:
@@ -167,16 +165,10 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
     shown = top_events(scores, num_events=20)
     if len(shown):
         unit = "" if scores.panel.values == "prices" else ", in deviations: 1 is the asset's usual move of a day"
-        page.figure(
-            event_windows(scores), f"Cumulative return of the asset and of the market around each event{unit}."
-        )
-        page.heading(
-            "The strangest events" + (", in sample" if np.any(shown["in_sample"]) else " after train end")
-        )
+        page.figure(event_windows(scores), f"Cumulative return of the asset and of the market around each event{unit}.")
+        page.heading("The strangest events" + (", in sample" if np.any(shown["in_sample"]) else " after train end"))
         page.table(events_table(shown))
-    page.figure(
-        alarm_rates(scores), "A well-calibrated score stays near its budget in quiet and in loud years."
-    )
+    page.figure(alarm_rates(scores), "A well-calibrated score stays near its budget in quiet and in loud years.")
     page.table(summary_table(summary))
     counts = scores.reason_counts()
     if len(counts):
@@ -184,9 +176,7 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
         page.table(counts.map("{:,}".format).rename_axis("Reason").reset_index(name="Alerts"))
 
 
-def _tell_vocabulary(
-    page: Page, vocabulary: "Vocabulary | None", code_counts: NDArray[np.integer] | None
-) -> None:
+def _tell_vocabulary(page: Page, vocabulary: "Vocabulary | None", code_counts: NDArray[np.integer] | None) -> None:
     from fintok.plots.vocabulary import codebook_usage, vocabulary_gallery
 
     page.section(
@@ -200,9 +190,7 @@ def _tell_vocabulary(
             "Each picture is the mean cumulative return over a token's days; above it, its number and share.",
         )
     if code_counts is not None:
-        page.figure(
-            codebook_usage(code_counts), "A healthy codebook uses nearly all codes and none dominates."
-        )
+        page.figure(codebook_usage(code_counts), "A healthy codebook uses nearly all codes and none dominates.")
 
 
 def _tell_quality(

@@ -186,9 +186,7 @@ class Scores:
 
         row, column = locate(self.dates, self.assets, date, symbol)
         values = np.array([values[row, column] for values in self.statistics.values()])
-        p = np.array(
-            [self.tails[name](v[None])[0] for name, v in zip(self.statistics, values, strict=True)]
-        )
+        p = np.array([self.tails[name](v[None])[0] for name, v in zip(self.statistics, values, strict=True)])
         statistics = pd.DataFrame(
             {
                 "statistic": list(self.statistics),

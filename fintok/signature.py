@@ -145,9 +145,7 @@ def signature_table(
                 "volatility": volatility * np.sqrt(per_year),
                 "mean": mean * per_year,
                 "correlation": average_correlation(returns[days]) if returns is not None else np.nan,
-                "dispersion": _dispersion(returns[days]) * np.sqrt(per_year)
-                if returns is not None
-                else np.nan,
+                "dispersion": _dispersion(returns[days]) * np.sqrt(per_year) if returns is not None else np.nan,
                 "mean_duration": durations[regime],
                 "switches_per_year": entries[regime],
             }
@@ -155,17 +153,13 @@ def signature_table(
     return pd.DataFrame(rows).rename_axis("regime")
 
 
-def regime_names(
-    labels: NDArray[np.integer], market: NDArray[np.floating] | None, num_regimes: int
-) -> tuple[str, ...]:
+def regime_names(labels: NDArray[np.integer], market: NDArray[np.floating] | None, num_regimes: int) -> tuple[str, ...]:
     """Unique names for regimes that are ordered by volatility.
 
     A word for the place in that order, and "rising" or "falling" where the mean market return (T,) is more than
     2.5 standard errors from zero; no such word where `market` is None.
     """
-    words = _LADDERS.get(num_regimes) or tuple(
-        f"level {k + 1} of {num_regimes}" for k in range(num_regimes)
-    )
+    words = _LADDERS.get(num_regimes) or tuple(f"level {k + 1} of {num_regimes}" for k in range(num_regimes))
     if market is None:
         return words
     names = []

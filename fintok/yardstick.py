@@ -105,9 +105,7 @@ def _marginal(bundle: Bundle) -> NDArray[np.float64]:
     return counts / counts.sum()
 
 
-def _masks(
-    grid: PatchGrid, groups: Sequence[torch.Tensor], num_windows: int, seed: int
-) -> dict[str, torch.Tensor]:
+def _masks(grid: PatchGrid, groups: Sequence[torch.Tensor], num_windows: int, seed: int) -> dict[str, torch.Tensor]:
     """Hidden patches of each kind: (masks, N), the same for every window, or (windows, 1, N)."""
     asset = torch.zeros(len(groups), grid.rows, grid.columns, dtype=torch.bool)
     for number, group in enumerate(groups):

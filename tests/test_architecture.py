@@ -72,18 +72,14 @@ def test_nothing_imports_a_command_line_but_the_front_door(graph):
 )
 def test_it_costs_no_heavy_import(code, root):
     probe = f"{code}\nimport sys\nprint('HEAVY', *[m for m in {HEAVY!r} if m in sys.modules])"
-    result = subprocess.run(
-        [sys.executable, "-c", probe], cwd=root, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", probe], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1].strip() == "HEAVY"
 
 
 def test_training_needs_no_command_line_no_polars_no_plotly(root):
     code = "import fintok.pretrain, fintok.bundle, vision.train.fit"
     probe = f"{code}\nimport sys\nprint([m for m in ('cyclopts', 'polars', 'plotly') if m in sys.modules])"
-    result = subprocess.run(
-        [sys.executable, "-c", probe], cwd=root, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", probe], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
 
 
@@ -121,8 +117,7 @@ def test_no_file_names_a_place_on_somebodys_machine(root):
     traces = [
         f"{name}:{number}"
         for name in tracked.stdout.split()
-        if Path(name).suffix in {".py", ".md", ".toml", ".yaml", ".txt", ".cfg", ""}
-        and (root / name).is_file()
+        if Path(name).suffix in {".py", ".md", ".toml", ".yaml", ".txt", ".cfg", ""} and (root / name).is_file()
         for number, line in enumerate((root / name).read_text(encoding="utf-8").splitlines(), 1)
         if place.search(line)
     ]

@@ -40,9 +40,7 @@ def view_cross_entropy(student: Tensor, teacher: Tensor, temperature: float | Te
     num_teacher, num_student, batch = teacher.shape[0], student.shape[0], student.shape[1]
     pairs = num_teacher * num_student - min(num_teacher, num_student)
     if pairs == 0:
-        raise ValueError(
-            f"{num_teacher} teacher and {num_student} student views have no pair of different views"
-        )
+        raise ValueError(f"{num_teacher} teacher and {num_student} student views have no pair of different views")
     with _float32(student):
         log_probabilities = F.log_softmax(student.float() / temperature, dim=-1)
         entropy = -teacher.float().flatten(1) @ log_probabilities.flatten(1).T / batch  # (G, V)

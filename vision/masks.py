@@ -124,9 +124,7 @@ class GridMask:
         rows, columns = self._cells(grid)
         rank = rng.permutation(rows * columns).reshape(rows, columns)
         by_patch = rank.repeat(self.cell[0], axis=0).repeat(self.cell[1], axis=1)[: grid.rows, : grid.columns]
-        first = np.argsort(by_patch, axis=None, kind="stable")[
-            : self.count(grid)
-        ]  # whole cells; the last may be cut
+        first = np.argsort(by_patch, axis=None, kind="stable")[: self.count(grid)]  # whole cells; the last may be cut
         hidden = np.zeros(grid.rows * grid.columns, dtype=np.bool_)
         hidden[first] = True
         return hidden.reshape(grid.rows, grid.columns)
@@ -245,9 +243,7 @@ class MixedMask:
     probabilities: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        is_distribution = min(self.probabilities, default=-1.0) >= 0 and math.isclose(
-            sum(self.probabilities), 1.0
-        )
+        is_distribution = min(self.probabilities, default=-1.0) >= 0 and math.isclose(sum(self.probabilities), 1.0)
         if len(self.masks) != len(self.probabilities) or not is_distribution:
             raise ValueError(
                 f"MixedMask: expected {len(self.masks)} probabilities with sum 1, got {self.probabilities}"

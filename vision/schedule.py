@@ -21,9 +21,7 @@ class _Warmed:
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= 1:
-            raise ValueError(
-                f"{type(self).__name__}.warmup is {self.warmup}, expected a share of the run in [0, 1]"
-            )
+            raise ValueError(f"{type(self).__name__}.warmup is {self.warmup}, expected a share of the run in [0, 1]")
 
     def _rest(self, progress: float) -> tuple[float | None, float]:
         """The value inside the warm-up, or None; and the share done of what comes after it, in [0, 1]."""
@@ -44,11 +42,7 @@ class CosineSchedule(_Warmed):
     def __call__(self, progress: float) -> float:
         """The value when ``progress`` in [0, 1] of the run is done; outside it the nearest end holds."""
         warm, rest = self._rest(progress)
-        return (
-            self.end + 0.5 * (self.start - self.end) * (1 + math.cos(math.pi * rest))
-            if warm is None
-            else warm
-        )
+        return self.end + 0.5 * (self.start - self.end) * (1 + math.cos(math.pi * rest)) if warm is None else warm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +68,7 @@ class Scheduled(nn.Module):
     def __init__(self, schedule: Callable[[float], float]) -> None:
         super().__init__()
         self.schedule = schedule
-        self.register_buffer(
-            "value", torch.tensor(float(schedule(0.0))), persistent=False
-        )  # follows from progress
+        self.register_buffer("value", torch.tensor(float(schedule(0.0))), persistent=False)  # follows from progress
 
     def update(self, progress: float) -> None:
         """Set the value for ``progress`` in [0, 1]; a fill on the device, no synchronisation."""

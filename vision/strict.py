@@ -43,9 +43,7 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") ->
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"known keys: {', '.join(fields)}"
             raise ConfigError(f"{place}unknown key {key!r} in {cls.__name__}; {hint}")
     for name, known in fields.items():
-        is_optional = (
-            known.default is not dataclasses.MISSING or known.default_factory is not dataclasses.MISSING
-        )
+        is_optional = known.default is not dataclasses.MISSING or known.default_factory is not dataclasses.MISSING
         if name not in mapping and not is_optional:
             raise ConfigError(f"{place}key {name!r} of {cls.__name__} is missing")
     mapping = {key: lay_over(_default(fields[key]), value) for key, value in mapping.items()}
@@ -121,11 +119,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     """``value`` as the type ``hint``, or a ConfigError that says what was expected."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return (
-            value
-            if isinstance(value, typing.cast(type, hint))
-            else from_dict(typing.cast(type, hint), value, where)
-        )
+        return value if isinstance(value, typing.cast(type, hint)) else from_dict(typing.cast(type, hint), value, where)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, where)
     if origin is Literal and value in arguments and type(value) in {type(a) for a in arguments}:
@@ -133,9 +127,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, (list, tuple)):
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(value):
-            return tuple(
-                _convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
-            )
+            return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
     if origin is dict and isinstance(value, Mapping):
         return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

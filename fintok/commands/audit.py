@@ -37,9 +37,7 @@ def audit(
     from fintok.regimes import RegimeLabeler
 
     bundle = load(model)
-    found = look_for_changes(
-        bundle, prices, cuts=cuts, seed=seed, labeler=RegimeLabeler(bundle, n_regimes=regimes)
-    )
+    found = look_for_changes(bundle, prices, cuts=cuts, seed=seed, labeler=RegimeLabeler(bundle, n_regimes=regimes))
     print(found)
     say_table(found.summary())
     found.check()

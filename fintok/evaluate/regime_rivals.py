@@ -59,9 +59,7 @@ def turbulence_quantiles(market: Market, num_regimes: int, rows: int, seed: int)
     turbulence = market.turbulence(rows)[:, None]
     known = np.ones(turbulence.shape, dtype=bool)
     return {
-        f"half-life {days:g}": _quantiles(
-            decayed_mean(turbulence, known, days)[:, 0], num_regimes, market.first, rows
-        )
+        f"half-life {days:g}": _quantiles(decayed_mean(turbulence, known, days)[:, 0], num_regimes, market.first, rows)
         for days in TURBULENCE_HALF_LIVES
     }
 

@@ -65,15 +65,11 @@ def score_table(scored: Sequence[Scored]) -> pd.DataFrame:
     """A row a labelling."""
     import pandas as pd
 
-    rows = [
-        {**one.name, "log_score": one.score, **one.path._asdict(), "shift_p_value": one.p_value} for one in scored
-    ]
+    rows = [{**one.name, "log_score": one.score, **one.path._asdict(), "shift_p_value": one.p_value} for one in scored]
     return pd.DataFrame(rows)
 
 
-def _score(
-    method: str, setting: str, num_regimes: int, labels: NDArray[np.int64], market: Market, seed: int
-) -> Scored:
+def _score(method: str, setting: str, num_regimes: int, labels: NDArray[np.int64], market: Market, seed: int) -> Scored:
     known, before = densities(labels, market.returns, market.first, market.cut), labels[market.cut - 1 : -1]
     path, p_value = persistence(labels, num_regimes, market), shift_p_value(known, before, seed)
     return Scored(method, setting, num_regimes, labels, known.score(before), known.of_days(before), path, p_value)

@@ -37,7 +37,7 @@ class Progress(Protocol):
 def left_out(needs: Mapping[str, str]) -> list[str]:
     """A sentence for each rival (name -> package it needs, as it is imported) that cannot take part."""
     return [
-        f"{rival} is left out, because {package} is not installed: pip install \"fintok[peers]\""
+        f'{rival} is left out, because {package} is not installed: pip install "fintok[peers]"'
         for rival, package in needs.items()
         if find_spec(package) is None
     ]

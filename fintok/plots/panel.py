@@ -29,9 +29,7 @@ def panel_overview(panel: "Panel") -> "go.Figure":
     moves = moves_of(panel)
     path = np.nancumsum(moves.market)[shown].astype(np.float32)
     counts = panel.is_observed.sum(axis=1)[shown]
-    figure.add_trace(
-        go.Scatter(x=dates, y=path, mode="lines", line={"width": 1.3, "color": BLUE}, name="market")
-    )
+    figure.add_trace(go.Scatter(x=dates, y=path, mode="lines", line={"width": 1.3, "color": BLUE}, name="market"))
     figure.add_trace(
         go.Scatter(
             x=dates,

@@ -49,9 +49,7 @@ def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
     chosen = _strangest_assets(scores.score)
     names = [scores.assets[a] for a in chosen]
     shown_names = [plain(name) for name in names]
-    title = (
-        "Anomaly scores" if len(chosen) == len(scores.assets) else f"Anomaly scores, {len(chosen)} assets"
-    )
+    title = "Anomaly scores" if len(chosen) == len(scores.assets) else f"Anomaly scores, {len(chosen)} assets"
     figure = new_figure(title, height=int(np.clip(170 + 15 * len(chosen), 300, 1400)))
     if len(scores.dates) == 0 or len(chosen) == 0:
         return figure
@@ -152,9 +150,7 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
             )
             figure.add_trace(line, row=place // 2 + 1, col=place % 2 + 1)
         axis = "" if place == 0 else str(place + 1)
-        half_row = (scores.dates[window][-1] - scores.dates[window][0]) / max(
-            2 * (window.stop - window.start - 1), 1
-        )
+        half_row = (scores.dates[window][-1] - scores.dates[window][0]) / max(2 * (window.stop - window.start - 1), 1)
         figure.add_shape(
             type="rect",
             xref=f"x{axis}",

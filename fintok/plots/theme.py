@@ -64,9 +64,7 @@ def style(figure: "go.Figure", title: str, *, height: int = 420, **layout: Any) 
     figure.update_layout(**layout)
     line = "rgba(128,128,128,0.25)"
     figure.update_xaxes(gridcolor=line, linecolor=line, zeroline=False, automargin=True)
-    figure.update_yaxes(
-        gridcolor=line, linecolor=line, zeroline=False, automargin=True, title={"standoff": 14}
-    )
+    figure.update_yaxes(gridcolor=line, linecolor=line, zeroline=False, automargin=True, title={"standoff": 14})
     return figure
 
 
@@ -75,9 +73,7 @@ def mark_train_end(figure: "go.Figure", dates: NDArray[np.datetime64], train_end
     if len(dates) == 0 or not dates[0] <= train_end < dates[-1]:
         return
     moment = str(np.datetime_as_string(train_end, "s"))
-    figure.add_shape(
-        type="line", x0=moment, x1=moment, y0=0, y1=1, yref="paper", line={"dash": "dash", "color": GREY}
-    )
+    figure.add_shape(type="line", x0=moment, x1=moment, y0=0, y1=1, yref="paper", line={"dash": "dash", "color": GREY})
     figure.add_annotation(
         text="train end",
         x=moment,
@@ -112,9 +108,7 @@ def thin(num_points: int, limit: int = MAX_POINTS) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, num_points - 1, min(num_points, limit)).round().astype(np.intp))
 
 
-def pool_max(
-    values: NDArray[np.floating], max_columns: int
-) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
+def pool_max(values: NDArray[np.floating], max_columns: int) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
     """Pool the columns of (R, C) by their maximum into at most `max_columns`; also the first column of each
     pool. NaN only where a whole pool is NaN."""
     starts = np.arange(0, values.shape[1], max(-(-values.shape[1] // max_columns), 1))

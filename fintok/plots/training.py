@@ -24,9 +24,7 @@ def training_curves(curves: Mapping[str, Mapping[str, ArrayLike]]) -> "go.Figure
     from plotly.subplots import make_subplots
 
     stages = list(curves)
-    figure = make_subplots(
-        rows=1, cols=max(len(stages), 1), subplot_titles=stages or None, horizontal_spacing=0.07
-    )
+    figure = make_subplots(rows=1, cols=max(len(stages), 1), subplot_titles=stages or None, horizontal_spacing=0.07)
     style(figure, "Training", height=340, margin={"t": 96}, legend={"y": 1.14})
     for column, stage in enumerate(stages, start=1):
         terms = {name: np.asarray(values, dtype=float) for name, values in curves[stage].items()}

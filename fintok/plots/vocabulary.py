@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 class Vocabulary(NamedTuple):
     """The codes or words of a bundle with what they mean in returns."""
 
-    patches: NDArray[
-        np.floating
-    ]  # (W, days) mean return of each day of the patch, in the asset's own scales
+    patches: NDArray[np.floating]  # (W, days) mean return of each day of the patch, in the asset's own scales
     counts: NDArray[np.integer]  # (W,) how often each one occurs in the training rows
     noun: str = "word"
 
@@ -68,9 +66,7 @@ def vocabulary_gallery(vocabulary: Vocabulary, *, num_shown: int = 40) -> "go.Fi
     return figure
 
 
-def _strokes(
-    x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float, name: str
-) -> "go.Scatter":
+def _strokes(x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float, name: str) -> "go.Scatter":
     """Many short lines as one trace: each row of (n, points) is a stroke, NaN lifts the pen between them."""
     import plotly.graph_objects as go
 

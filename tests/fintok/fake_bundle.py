@@ -85,9 +85,7 @@ def make_panel(returns: np.ndarray, *, start: str = "2000-01-03", fields: dict |
     )
 
 
-def simulate_returns(
-    num_days: int = 2400, num_assets: int = 8, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def simulate_returns(num_days: int = 2400, num_assets: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Log returns (T, A) of a one-factor market whose volatility is 0.5, 1 or 3 %, and that state (T,)."""
     rng = np.random.default_rng(seed)
     state, states = 0, np.empty(num_days, dtype=int)

@@ -175,9 +175,7 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     assert re.fullmatch(rf"Attribution\('{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
 
 
-@pytest.mark.parametrize(
-    ("date", "symbol"), [("2000-01-05", "ZZZ"), ("1990-01-05", "A01"), ("2030-01-01", "A01")]
-)
+@pytest.mark.parametrize(("date", "symbol"), [("2000-01-05", "ZZZ"), ("1990-01-05", "A01"), ("2030-01-01", "A01")])
 def test_attribution_of_the_unknown_is_refused(scores, date, symbol):
     with pytest.raises(InputError, match=r"there is no (asset|date)"):
         scores.attribution(date, symbol)

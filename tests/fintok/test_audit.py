@@ -73,9 +73,7 @@ def test_a_labeler_that_looks_a_month_ahead_is_caught_and_nothing_else_is(small_
 
 
 def test_a_scorer_that_scales_by_the_whole_panel_is_caught(small_bundle, small_panel, labeler):
-    found = fintok.audit(
-        small_bundle, small_panel, cuts=2, labeler=labeler, scorer=PeekingScorer(small_bundle)
-    )
+    found = fintok.audit(small_bundle, small_panel, cuts=2, labeler=labeler, scorer=PeekingScorer(small_bundle))
     assert guilty(found) == {"score"}
     assert 0.0 < found.summary().loc["score", "largest_change"] < np.inf
 

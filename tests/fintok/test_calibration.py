@@ -58,9 +58,7 @@ def test_p_values_depend_on_earlier_rows_only_and_follow_a_permutation():
     noisy[211:] = 100 * rng.standard_normal(noisy[211:].shape)
     np.testing.assert_array_equal(rolling_p_values(noisy, days=100, min_scores=200)[:211], whole[:211])
     order = rng.permutation(8)
-    np.testing.assert_array_equal(
-        rolling_p_values(scores[:, order], days=100, min_scores=200), whole[:, order]
-    )
+    np.testing.assert_array_equal(rolling_p_values(scores[:, order], days=100, min_scores=200), whole[:, order])
 
 
 def test_alarms_on_exchangeable_scores_keep_to_the_level():

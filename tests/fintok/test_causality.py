@@ -54,9 +54,7 @@ def test_noise_after_a_date_changes_nothing_before_it(small_bundle, small_panel,
 
 
 @pytest.mark.parametrize("row", CUTS)
-def test_assets_that_list_later_and_columns_without_a_value_change_nothing_before(
-    small_bundle, small_panel, row
-):
+def test_assets_that_list_later_and_columns_without_a_value_change_nothing_before(small_bundle, small_panel, row):
     """To rounding: another number of columns gives other batches."""
     more = np.full((small_panel.num_days, 2), np.nan)
     more[row:, 0] = np.random.default_rng(row).normal(0, 0.02, small_panel.num_days - row)

@@ -34,10 +34,7 @@ def test_both_decoders_match_a_search_through_all_paths(penalty):
 def test_values_are_costs_of_the_cheapest_paths():
     distances, penalty = np.random.default_rng(1).random((5, 3)), 0.4
     values = decode_online(distances, penalty).values
-    ends = [
-        min(path_cost(distances, (*head, k), penalty) for head in product(range(3), repeat=4))
-        for k in range(3)
-    ]
+    ends = [min(path_cost(distances, (*head, k), penalty) for head in product(range(3), repeat=4)) for k in range(3)]
     np.testing.assert_allclose(values[-1], np.array(ends) - min(ends))
 
 

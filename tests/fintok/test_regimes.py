@@ -83,9 +83,7 @@ def test_permuting_the_assets_leaves_the_regimes_as_they_were(bundle, labeler, p
 @pytest.mark.parametrize("switches_per_year", [1.0, 4.0, 12.0])
 def test_training_path_keeps_to_the_switches_asked_for(bundle, panel, switches_per_year):
     labeler = RegimeLabeler(bundle, n_regimes=3, switches_per_year=switches_per_year).fit(panel)
-    assert (
-        labeler.label(panel[:TRAIN]).switches_per_year <= switches_per_year * 1.05
-    )  # less the unlabelled start
+    assert labeler.label(panel[:TRAIN]).switches_per_year <= switches_per_year * 1.05  # less the unlabelled start
 
 
 def test_probabilities_sum_to_one_agree_with_the_label_and_are_never_certain(labeler, panel):
@@ -134,9 +132,7 @@ def test_polars_table_has_the_same_rows_with_nulls(labeler, panel):
 
 def test_a_bundle_labels_another_panel_without_any_option(bundle):
     returns, states = simulate_returns(900, 3, seed=9)
-    other = make_panel(
-        returns, start="2015-01-01"
-    )  # all after train_end, other assets, another number of them
+    other = make_panel(returns, start="2015-01-01")  # all after train_end, other assets, another number of them
     labeler = RegimeLabeler(bundle, n_regimes=3).fit(other)
     assert labeler.fitted_on_ == "bundle"
     assert labeler.signature_["correlation"].isna().all()
@@ -194,10 +190,7 @@ def test_smooth_sees_the_whole_sample_and_agrees_with_the_causal_labels_on_most_
     causal, hindsight = labeler.predict(panel), labeler.smooth(panel)
     assert (causal.isna() == hindsight.isna()).all()
     assert 0.7 < (causal.dropna() == hindsight.dropna()).mean() < 1.0
-    changed = [
-        (labeler.smooth(panel[:n]).dropna() != hindsight.iloc[:n].dropna()).any()
-        for n in range(1500, 1600, 5)
-    ]
+    changed = [(labeler.smooth(panel[:n]).dropna() != hindsight.iloc[:n].dropna()).any() for n in range(1500, 1600, 5)]
     assert any(changed)
 
 

@@ -44,9 +44,7 @@ def test_the_page_is_whole_small_and_asks_the_network_for_nothing(whole):
     assert whole.startswith("<!DOCTYPE html>")
     assert whole.rstrip().endswith("</html>")
     assert len(whole) < 8_000_000
-    own = re.sub(
-        r"<script>.*?</script>", "", whole, flags=re.DOTALL
-    )  # less plotly.js, which only names hosts
+    own = re.sub(r"<script>.*?</script>", "", whole, flags=re.DOTALL)  # less plotly.js, which only names hosts
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", own)
     assert whole.count("<script>") == 2  # plotly.js once, and the page's own
 
@@ -67,9 +65,7 @@ def test_the_story_runs_from_regimes_to_the_glossary(whole):
 
 def test_every_figure_has_its_box_and_its_data(whole):
     boxes = re.findall(r'<div class="figure" id="([\w-]+)"', whole)
-    data = re.findall(
-        r'<script type="application/json" id="([\w-]+)-data">(.*?)</script>', whole, re.DOTALL
-    )
+    data = re.findall(r'<script type="application/json" id="([\w-]+)-data">(.*?)</script>', whole, re.DOTALL)
     assert boxes == [name for name, _ in data]
     assert len(boxes) == 10
     for _, text in data:

@@ -40,7 +40,5 @@ def test_shapes_do_not_depend_on_the_draw():
 
 
 def test_batch_counts_views_per_crop_size():
-    batch = Batch(
-        (torch.zeros(6, 1, 4, 4), torch.zeros(12, 1, 2, 2)), (None, None), (None, None), batch_size=3
-    )
+    batch = Batch((torch.zeros(6, 1, 4, 4), torch.zeros(12, 1, 2, 2)), (None, None), (None, None), batch_size=3)
     assert [batch.num_views(crop) for crop in range(2)] == [2, 4]

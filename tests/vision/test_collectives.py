@@ -66,6 +66,4 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
         assert torch.allclose(first[name].double(), expected[name].double(), atol=1e-5), name
     assert int(expected["codes_used_for"].max()) <= 2  # revival happened
     for name in ("codes", "balanced"):
-        assert torch.allclose(
-            torch.cat([first[name], second[name]], 1).double(), expected[name].double(), atol=1e-5
-        )
+        assert torch.allclose(torch.cat([first[name], second[name]], 1).double(), expected[name].double(), atol=1e-5)

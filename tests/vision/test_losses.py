@@ -19,17 +19,13 @@ def test_masked_cross_entropy_is_the_naive_loop(generator):
     codes = torch.randint(7, (3, 4), generator=generator)
     weight = torch.tensor([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1.0]])
     total = sum(
-        float(weight[b, m]) * -float(logits[b, m].log_softmax(0)[codes[b, m]])
-        for b in range(3)
-        for m in range(4)
+        float(weight[b, m]) * -float(logits[b, m].log_softmax(0)[codes[b, m]]) for b in range(3) for m in range(4)
     )
     assert float(losses.masked_cross_entropy(logits, codes, weight)) == pytest.approx(total / 7, rel=1e-5)
 
 
 def test_masked_cross_entropy_of_equal_logits_is_ln_k():
-    loss = losses.masked_cross_entropy(
-        torch.zeros(2, 3, 8192), torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3)
-    )
+    loss = losses.masked_cross_entropy(torch.zeros(2, 3, 8192), torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3))
     assert float(loss) == pytest.approx(math.log(8192), rel=1e-5)
 
 
@@ -132,9 +128,7 @@ def test_nothing_to_count_gives_zero_and_finite_gradients(generator):
 def test_koleo_is_the_naive_loop(generator):
     features = torch.randn(6, 4, generator=generator)
     points = F.normalize(features, dim=1)
-    nearest = [
-        min(float((points[i] - points[j] + 1e-8).norm()) for j in range(6) if j != i) for i in range(6)
-    ]
+    nearest = [min(float((points[i] - points[j] + 1e-8).norm()) for j in range(6) if j != i) for i in range(6)]
     expected = -sum(math.log(distance + 1e-8) for distance in nearest) / 6
     assert float(losses.koleo(features)) == pytest.approx(expected, rel=1e-5)
 
@@ -165,6 +159,4 @@ def test_losses_are_float32_under_autocast(generator):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(losses.view_cross_entropy(student, teacher), expected)
         assert losses.koleo(student[0]).dtype == torch.float32
-        assert (
-            losses.masked_cross_entropy(student.bfloat16(), torch.zeros(2, 3).long()).dtype == torch.float32
-        )
+        assert losses.masked_cross_entropy(student.bfloat16(), torch.zeros(2, 3).long()).dtype == torch.float32

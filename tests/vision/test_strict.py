@@ -20,9 +20,7 @@ from vision.config import (
 
 
 def test_unknown_key_names_the_place_the_key_and_the_nearest_one():
-    with pytest.raises(
-        ConfigError, match=r"run\.yaml: codebook: unknown key 'num_code'.*did you mean 'num_codes'"
-    ):
+    with pytest.raises(ConfigError, match=r"run\.yaml: codebook: unknown key 'num_code'.*did you mean 'num_codes'"):
         from_dict(VQKDConfig, {"codebook": {"num_code": 12}}, where="run.yaml")
 
 
@@ -79,9 +77,7 @@ def test_missing_key_and_other_kinds_of_fields():
         "anything": [1],
     }
     odd = from_dict(Odd, values)
-    assert odd == Odd(
-        needed=1, path=Path("a/b"), names=("x", "y"), table={"k": 2.0}, either="s", anything=[1]
-    )
+    assert odd == Odd(needed=1, path=Path("a/b"), names=("x", "y"), table={"k": 2.0}, either="s", anything=[1])
     assert to_dict(odd) == values
     with pytest.raises(ConfigError, match=r"either: got 1\.5, expected int or str"):
         from_dict(Odd, {"needed": 1, "either": 1.5})

@@ -29,12 +29,8 @@ from vision.targets import Centering, SinkhornKnopp, normalise_patches
 
 @pytest.mark.parametrize("attention", ["joint", "axial"])
 def test_a_step_of_every_part_runs_without_values(attention, monkeypatch):
-    monkeypatch.setattr(
-        torch.nn.init, "trunc_normal_", torch.nn.init.normal_
-    )  # it looks at values, at build time
-    encoder = ViTConfig(
-        patch_size=(1, 5), in_channels=2, dim=16, heads=2, depth=2, attention=attention, drop_path=0.1
-    )
+    monkeypatch.setattr(torch.nn.init, "trunc_normal_", torch.nn.init.normal_)  # it looks at values, at build time
+    encoder = ViTConfig(patch_size=(1, 5), in_channels=2, dim=16, heads=2, depth=2, attention=attention, drop_path=0.1)
     with FakeTensorMode():
         tokenizer = Tokenizer(encoder, CodebookConfig(num_codes=8, dim=4, levels=2, revive_after=1)).train()
         decoder = TokenDecoder(4, 16, 1, 2, 10)

@@ -39,9 +39,10 @@ def evaluate(
         DataPath | None, Parameter(help="Images to test on; without them, every fifth of --data.", show_default=False)
     ] = None,
     out: Annotated[Path, Parameter(help="Folder for results.json and the pictures.")],
-    task: Annotated[
-        tuple[Task, ...], Parameter(help="What to do; several may follow one another.")
-    ] = ("knn", "linear"),
+    task: Annotated[tuple[Task, ...], Parameter(help="What to do; several may follow one another.")] = (
+        "knn",
+        "linear",
+    ),
     untrained: Annotated[bool, Parameter(help="The same network with random weights: the floor.")] = False,
     pooling: Annotated[
         Pooling | None,

@@ -32,9 +32,7 @@ def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:
     return from_dict(Inputs, extra["inputs"], str(model))
 
 
-def open_shown(
-    data: Path, inputs: Inputs, label_column: str | None = None, *, is_reduced: bool = True
-) -> ShownImages:
+def open_shown(data: Path, inputs: Inputs, label_column: str | None = None, *, is_reduced: bool = True) -> ShownImages:
     """The images at ``data`` that can be read, as the model sees them; those beneath may be reduced to what that takes.
 
     Raises InputError.

@@ -58,9 +58,7 @@ class StreamSampler(Sampler[list[int]]):
     def __init__(self, start: int, stop: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         self.stride = batch_size * world_size
         if stop < start or (stop - start) % self.stride:
-            raise ValueError(
-                f"positions {start} to {stop} are not a whole number of batches of {self.stride} samples"
-            )
+            raise ValueError(f"positions {start} to {stop} are not a whole number of batches of {self.stride} samples")
         self.start, self.stop, self.batch_size = start, stop, batch_size
         self.offset = rank * batch_size
 

@@ -16,6 +16,7 @@ from vision.nn.grid import PatchGrid
 
 _ATTEMPTS = 10  # of drawing a crop that fits, as in torchvision
 
+
 class SingleView:
     """The whole image, once, with a mask if asked for.
 
@@ -33,9 +34,7 @@ class SingleView:
         self.grid = PatchGrid.of(*image_size, patch_size)
         self.num_masked = (0 if mask is None else mask.count(self.grid),)
 
-    def __call__(
-        self, image: Tensor, observed: Tensor | None, rng: np.random.Generator
-    ) -> Sequence[Sequence[View]]:
+    def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
         if tuple(image.shape[-2:]) != self.image_size:
             raise ValueError(f"got an image of {tuple(image.shape[-2:])} pixels, expected {self.image_size}")
         return [[(image, observed, None if self.mask is None else self.mask(self.grid, rng))]]
@@ -77,9 +76,7 @@ class MultiCrop:
         PatchGrid.of(*local_size, patch_size)  # local crops must be whole patches too
         self.num_masked = (0 if mask is None else mask.count(self.grid), 0)[: len(self.sizes)]
 
-    def __call__(
-        self, image: Tensor, observed: Tensor | None, rng: np.random.Generator
-    ) -> Sequence[Sequence[View]]:
+    def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
         crops: list[list[View]] = []
         for number, (size, count, scale) in enumerate(self.sizes):
             mask = self.mask if number == 0 else None

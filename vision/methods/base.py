@@ -154,9 +154,7 @@ class MaskedCodeModel(nn.Module):
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
-    def encode(
-        self, images: Tensor, valid: Tensor | None, hidden: Tensor, layers: tuple[int, ...] = ()
-    ) -> Encoded:
+    def encode(self, images: Tensor, valid: Tensor | None, hidden: Tensor, layers: tuple[int, ...] = ()) -> Encoded:
         """Images (B, C, H, W), the hints' channels included, observed pixels (B, H, W) or None, hidden patches
         (B, N) bool -> their encoding.
         """

@@ -101,9 +101,7 @@ class BEiT2(Method):
             rescale_outputs(block, number)
         if config.codebook_head:
             if not isinstance(tokenizer, Tokenizer):
-                raise ValueError(
-                    "codebook_head needs a tokenizer with a codebook (vqkd); set codebook_head false"
-                )
+                raise ValueError("codebook_head needs a tokenizer with a codebook (vqkd); set codebook_head false")
             self.model.head = CodebookHead(encoder.dim, tokenizer.codebook.weight[0])
         self._last: tuple[Tensor, Tensor] | None = None  # codes and weight of the last batch, for the figures
 

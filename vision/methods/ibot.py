@@ -135,9 +135,7 @@ class IBOT(Method):
         """The student on all views, the global ones masked; packed into one pass."""
         encoder, mask = self.student.encoder, mask_of(batch, "iBOT")
         grids = [encoder.grid(images) for images in batch.views]
-        tokens = [
-            encoder.embed(images, observed) for images, observed in zip(batch.views, batch.valid, strict=True)
-        ]
+        tokens = [encoder.embed(images, observed) for images, observed in zip(batch.views, batch.valid, strict=True)]
         tokens[0] = self.mask_token(tokens[0], mask.hidden)
         valid = [observed_patches(observed, grid) for observed, grid in zip(batch.valid, grids, strict=True)]
         encoded = encoder.encode(tokens, grids, valid)

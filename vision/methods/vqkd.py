@@ -79,9 +79,7 @@ class VQKD(Method):
             sizes = f"{teacher.config.patch_size} and {encoder.patch_size}"
             raise ValueError(f"teacher and tokenizer need the same patch_size, got {sizes}")
         if encoder.scope == "causal" and encoder.num_global_tokens:
-            raise ValueError(
-                "no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0"
-            )
+            raise ValueError("no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0")
         self.config = config
         self.tokenizer = Tokenizer(encoder, config.codebook, channels)
         self.teacher = None if teacher is None else Frozen(teacher)

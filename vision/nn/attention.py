@@ -21,9 +21,7 @@ from vision.nn.packed import Segment, pack, split
 from vision.nn.relative import RelativePositionBias
 
 Axis = Literal["rows", "columns"]
-ROTARY_BASE = (
-    100.0  # of angles per patch step, as RoPE-ViT (Heo et al. 2024) and DINOv3; 10000 is for long texts
-)
+ROTARY_BASE = 100.0  # of angles per patch step, as RoPE-ViT (Heo et al. 2024) and DINOv3; 10000 is for long texts
 
 
 class JointAttention(nn.Module):
@@ -46,9 +44,7 @@ class JointAttention(nn.Module):
     def forward(self, flat: Tensor, segments: Sequence[Segment]) -> Tensor:
         """Flat packed tokens (T, D) -> (T, D)."""
         qkv = split(self.qkv(flat), segments)
-        return self.proj(
-            pack([self._attend(part, segment) for part, segment in zip(qkv, segments, strict=True)])
-        )
+        return self.proj(pack([self._attend(part, segment) for part, segment in zip(qkv, segments, strict=True)]))
 
     def weights(self, flat: Tensor, segments: Sequence[Segment]) -> list[Tensor]:
         """Flat packed tokens (T, D) -> (B, heads, L, L) per segment: the share of each key (last) in what a query
@@ -120,9 +116,7 @@ class AxialAttention(nn.Module):
     def forward(self, flat: Tensor, segments: Sequence[Segment]) -> Tensor:
         """Flat packed tokens (T, D) -> (T, D)."""
         qkv = split(self.qkv(flat), segments)
-        return self.proj(
-            pack([self._attend(part, segment) for part, segment in zip(qkv, segments, strict=True)])
-        )
+        return self.proj(pack([self._attend(part, segment) for part, segment in zip(qkv, segments, strict=True)]))
 
     def _attend(self, qkv: Tensor, segment: Segment) -> Tensor:
         heads = qkv.unflatten(2, (3, self.heads, self.head_dim))  # (B, G + N, 3, heads, d)
@@ -163,9 +157,7 @@ class AxialAttention(nn.Module):
         cells = cells.permute((0, 3, 1, 2, 4) if along_rows else (0, 1, 3, 2, 4))  # (B, R, C, heads, d)
         return cells.flatten(3).flatten(1, 2)
 
-    def _line_mask(
-        self, segment: Segment, length: int, num_shared: int, device: torch.device
-    ) -> Tensor | None:
+    def _line_mask(self, segment: Segment, length: int, num_shared: int, device: torch.device) -> Tensor | None:
         """(1 or B·lines, 1, 1 or length, G + length) bool, True = may attend; None when everything may."""
         visible = None
         if segment.valid is not None:
@@ -237,9 +229,7 @@ def open_empty_rows(visible: Tensor) -> Tensor:
     return visible | ~visible.any(dim=-1, keepdim=True)
 
 
-def rotary_angles(
-    grid: PatchGrid, head_dim: int, rows: bool, columns: bool, *, device: torch.device
-) -> Tensor:
+def rotary_angles(grid: PatchGrid, head_dim: int, rows: bool, columns: bool, *, device: torch.device) -> Tensor:
     """(N, head_dim / 2) angles by which pairs of channels turn; both axes share the channels half and half.
 
     Integer patch positions, so that a turn depends on the distance in patches and any grid size is allowed.
@@ -249,9 +239,7 @@ def rotary_angles(
     along_rows = torch.arange(grid.rows, device=device, dtype=torch.float32)[:, None, None] * speed
     along_columns = torch.arange(grid.columns, device=device, dtype=torch.float32)[None, :, None] * speed
     shape = (grid.rows, grid.columns, pairs)
-    turns = [
-        turn.expand(shape) for turn, is_used in ((along_rows, rows), (along_columns, columns)) if is_used
-    ]
+    turns = [turn.expand(shape) for turn, is_used in ((along_rows, rows), (along_columns, columns)) if is_used]
     return torch.cat(turns, dim=-1).flatten(0, 1)
 
 

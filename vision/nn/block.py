@@ -59,12 +59,8 @@ class DropPath(nn.Module):
             return branch
         kept = 1.0 - self.rate
         num_sequences = sum(segment.batch for segment in segments)
-        factors = (
-            branch.new_empty(num_sequences).bernoulli_(kept).div_(kept).split([s.batch for s in segments])
-        )
-        per_token = [
-            f[:, None].expand(-1, s.length).flatten() for f, s in zip(factors, segments, strict=True)
-        ]
+        factors = branch.new_empty(num_sequences).bernoulli_(kept).div_(kept).split([s.batch for s in segments])
+        per_token = [f[:, None].expand(-1, s.length).flatten() for f, s in zip(factors, segments, strict=True)]
         return branch * torch.cat(per_token)[:, None]
 
 
@@ -80,15 +76,11 @@ class Block(nn.Module):
         rate = config.drop_path * share if drop_path is None else drop_path
         self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.attention = build_attention(config, index)
-        self.scale1 = (
-            nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
-        )
+        self.scale1 = nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
         self.drop1 = DropPath(rate)
         self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.mlp = (MLP if config.mlp == "gelu" else SwiGLU)(config.dim, config.mlp_dim)
-        self.scale2 = (
-            nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
-        )
+        self.scale2 = nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
         self.drop2 = DropPath(rate)
 
     def forward(self, flat: Tensor, segments: Sequence[Segment]) -> Tensor:

@@ -26,13 +26,9 @@ class Quantized(NamedTuple):
     """Vectors (..., d) replaced by their codes."""
 
     codes: Tensor  # (...) long for one level, (..., levels) for more
-    quantized: (
-        Tensor  # (..., d) sum over levels of the code's rows; gradients pass straight through to the input
-    )
+    quantized: Tensor  # (..., d) sum over levels of the code's rows; gradients pass straight through to the input
     commitment: Tensor  # scalar: mean of (code row − unit vector)² over elements of counted vectors
-    distance: (
-        Tensor  # (...) squared distance of the unit vector to what stands for it; 2 − 2 cos for one level
-    )
+    distance: Tensor  # (...) squared distance of the unit vector to what stands for it; 2 − 2 cos for one level
 
 
 class Codebook(nn.Module):
@@ -154,9 +150,7 @@ class Codebook(nn.Module):
             old, sums, counts = self.weight[level], total[level, :, :-1], total[level, :, -1]
             is_used = counts > 0
             mean = self._on_level(level, sums / counts.clamp(min=UNUSED_EPS)[:, None])
-            moved = torch.where(
-                is_used[:, None], self._on_level(level, old.lerp(mean, 1 - self.config.decay)), old
-            )
+            moved = torch.where(is_used[:, None], self._on_level(level, old.lerp(mean, 1 - self.config.decay)), old)
             self.cluster_size[level].lerp_(counts, 1 - self.config.decay)
             idle = torch.where(is_used, 0, self.codes_used_for[level] + 1)
             if self.config.revive_after:
@@ -177,9 +171,7 @@ class Codebook(nn.Module):
         )
         seeds = rows_of_everyone(vectors, choice)
         is_revived = is_dead & ~is_repeat
-        return torch.where(is_revived[:, None], self._on_level(level, seeds), rows), torch.where(
-            is_revived, 0, idle
-        )
+        return torch.where(is_revived[:, None], self._on_level(level, seeds), rows), torch.where(is_revived, 0, idle)
 
     @staticmethod
     def _on_level(level: int, rows: Tensor) -> Tensor:

@@ -33,9 +33,7 @@ class PatchEmbed(nn.Module):
         if images.shape[1] != self.in_channels:
             raise ValueError(f"images have {images.shape[1]} channels, this model takes {self.in_channels}")
         if observed is not None:
-            images = torch.where(
-                observed[:, None], images, torch.zeros((), dtype=images.dtype, device=images.device)
-            )
+            images = torch.where(observed[:, None], images, torch.zeros((), dtype=images.dtype, device=images.device))
         if self.observed_channel:
             flag = torch.ones_like(images[:, :1]) if observed is None else observed[:, None].to(images.dtype)
             images = torch.cat([images, flag], dim=1)
@@ -80,9 +78,7 @@ class Positions(nn.Module):
         if self.rows is not None:
             tokens = tokens + _take(self.rows, grid.rows, "max_rows")[:, None].expand(shape).flatten(0, 1)
         if self.columns is not None:
-            tokens = tokens + _take(self.columns, grid.columns, "max_columns")[None].expand(shape).flatten(
-                0, 1
-            )
+            tokens = tokens + _take(self.columns, grid.columns, "max_columns")[None].expand(shape).flatten(0, 1)
         if self.table is not None:
             tokens = tokens + resize_table(self.table, grid, self.is_smoothed).flatten(0, 1)
         return tokens
@@ -119,7 +115,5 @@ def _table(*shape: int) -> nn.Parameter:
 
 def _take(table: Tensor, length: int, name: str) -> Tensor:
     if length > table.shape[0]:
-        raise ValueError(
-            f"grid has {length} patches along an axis, learned positions end at {name} = {table.shape[0]}"
-        )
+        raise ValueError(f"grid has {length} patches along an axis, learned positions end at {name} = {table.shape[0]}")
     return table[:length]

@@ -16,9 +16,7 @@ class WeightNormLinear(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, has_fixed_norm: bool) -> None:
         super().__init__()
-        self.weight_v = nn.Parameter(
-            nn.Linear(in_dim, out_dim, bias=False).weight.detach()
-        )  # PyTorch's default init
+        self.weight_v = nn.Parameter(nn.Linear(in_dim, out_dim, bias=False).weight.detach())  # PyTorch's default init
         self.weight_g = nn.Parameter(torch.ones(out_dim, 1), requires_grad=not has_fixed_norm)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -44,7 +44,4 @@ def pack(tokens: Sequence[Tensor]) -> Tensor:
 def split(flat: Tensor, segments: Sequence[Segment]) -> list[Tensor]:
     """Flat (sum of B_i·L_i, ...) -> per segment (B_i, L_i, ...), as views: the inverse of :func:`pack`."""
     parts = flat.split([segment.num_tokens for segment in segments])
-    return [
-        part.unflatten(0, (segment.batch, segment.length))
-        for part, segment in zip(parts, segments, strict=True)
-    ]
+    return [part.unflatten(0, (segment.batch, segment.length)) for part, segment in zip(parts, segments, strict=True)]

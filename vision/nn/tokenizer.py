@@ -44,17 +44,13 @@ class Tokenizer(VisualTokenizer):
         the image has just those.
     """
 
-    def __init__(
-        self, encoder: ViTConfig, codebook: CodebookConfig, channels: tuple[int, ...] | None = None
-    ) -> None:
+    def __init__(self, encoder: ViTConfig, codebook: CodebookConfig, channels: tuple[int, ...] | None = None) -> None:
         super().__init__()
         if channels is not None and len(channels) != encoder.in_channels:
             raise ValueError(f"channels are {channels}, expected {encoder.in_channels} places")
         self.channels = channels
         self.encoder = VisionTransformer(encoder)
-        self.task = nn.Sequential(
-            nn.Linear(encoder.dim, encoder.dim), nn.Tanh(), nn.Linear(encoder.dim, codebook.dim)
-        )
+        self.task = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.Tanh(), nn.Linear(encoder.dim, codebook.dim))
         self.task.apply(init_weights)
         self.codebook = Codebook(codebook)
 
@@ -73,9 +69,7 @@ class Tokenizer(VisualTokenizer):
     def encode(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> vectors (B, N, d), not quantised."""
         patches = self.encoder(self.select(images), valid).patches
-        with torch.autocast(
-            device_type=patches.device.type, enabled=False
-        ):  # the official code: float32 from here on
+        with torch.autocast(device_type=patches.device.type, enabled=False):  # the official code: float32 from here on
             return self.task(patches.float())
 
     def quantize(self, vectors: Tensor, weight: Tensor | None = None) -> Quantized:

@@ -41,9 +41,7 @@ class VisionTransformer(nn.Module):
         self.positions = Positions(config)
         self.relative = RelativePositionBias(config) if config.relative_position == "shared" else None
         self.cls_token = nn.Parameter(torch.empty(1, config.dim)) if config.has_cls else None
-        self.registers = (
-            nn.Parameter(torch.empty(config.num_registers, config.dim)) if config.num_registers else None
-        )
+        self.registers = nn.Parameter(torch.empty(config.num_registers, config.dim)) if config.num_registers else None
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps) if config.final_norm else nn.Identity()
         self.blocks.apply(init_weights)
@@ -80,15 +78,12 @@ class VisionTransformer(nn.Module):
         """
         observed = [None] * len(tokens) if valid is None else valid
         segments = [
-            self.segment(part.shape[0], grid, seen)
-            for part, grid, seen in zip(tokens, grids, observed, strict=True)
+            self.segment(part.shape[0], grid, seen) for part, grid, seen in zip(tokens, grids, observed, strict=True)
         ]
         placed = [self.positions(part, grid) for part, grid in zip(tokens, grids, strict=True)]
         return self._through_blocks(placed, segments, layers)
 
-    def encode_kept(
-        self, tokens: Tensor, grid: PatchGrid, kept: Tensor, valid: Tensor | None = None
-    ) -> Encoded:
+    def encode_kept(self, tokens: Tensor, grid: PatchGrid, kept: Tensor, valid: Tensor | None = None) -> Encoded:
         """Tokens (B, N, D) take their places on ``grid``, then all but ``kept`` (B, K) long are dropped (MAE, §3).
 
         ``valid`` (B, N) bool as in :meth:`encode`. The patches come back as (B, K, D), in the order of ``kept``.

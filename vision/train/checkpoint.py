@@ -55,9 +55,7 @@ def save_module(
     kind : what it is ("encoder", "tokenizer", "masked_code_model", …); loading asks for the same kind.
     extra : further plain values to travel with it (for example how it was trained).
     """
-    tensors = {
-        name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()}
     header = {
         "format_version": FORMAT_VERSION,
         "kind": kind,
@@ -131,11 +129,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
     missing, unknown = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or unknown:
         fault = f"lacks {missing[0]!r}" if missing else f"holds {unknown[0]!r}, which the model does not have"
-        more = (
-            f" (and {len(missing) + len(unknown) - 1} more differences)"
-            if len(missing) + len(unknown) > 1
-            else ""
-        )
+        more = f" (and {len(missing) + len(unknown) - 1} more differences)" if len(missing) + len(unknown) > 1 else ""
         raise CheckpointError(f"{source} {fault}{more}")
     for name, tensor in wanted.items():
         if tensor.shape != tensors[name].shape:

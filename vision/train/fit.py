@@ -125,9 +125,7 @@ def fit(
         steps = start
         if start < config.steps:
             if state is None and trainer.is_global_zero:
-                checkpoint.unlink(
-                    missing_ok=True
-                )  # else a later resume could pick up the run before this one
+                checkpoint.unlink(missing_ok=True)  # else a later resume could pick up the run before this one
             # Lightning gives its trainer this list from outside the class, where pyright does not see it
             trainer.callbacks += [watcher, keeper]  # pyright: ignore[reportAttributeAccessIssue]
             is_split = devices != 1 and strategy == "fsdp"
@@ -197,9 +195,7 @@ def _identity(method: Method, config: OptimConfig, seed: int, samples_per_step: 
 def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
     for key, value in wanted.items():
         if found.get(key) != value:
-            raise CheckpointError(
-                f"{path} is of a run with {key} {found.get(key)!r}, not {value!r}: it cannot go on"
-            )
+            raise CheckpointError(f"{path} is of a run with {key} {found.get(key)!r}, not {value!r}: it cannot go on")
 
 
 @contextmanager

@@ -39,9 +39,7 @@ class MetricsFile:
             writer.writeheader()
         for row in rows:
             if list(row) != self._columns:
-                raise ValueError(
-                    f"a row of {self.path.name} has columns {list(row)}, expected {self._columns}"
-                )
+                raise ValueError(f"a row of {self.path.name} has columns {list(row)}, expected {self._columns}")
             writer.writerow(row)
         return text.getvalue()
 

@@ -55,9 +55,7 @@ class PretrainModule(pl.LightningModule):
         self.prepare = prepare
         self.start_step = start_step
         self.step = start_step  # updates made
-        self.is_between_steps = (
-            True  # False while parameters, centres and teacher may belong to different steps
-        )
+        self.is_between_steps = True  # False while parameters, centres and teacher may belong to different steps
         self.terms: dict[str, Tensor] = {}  # means over the passes of the step so far, not yet read from the device
         self.guard = LossGuard()
         self._places: Tensor | None = None  # that the batches of the step so far were a mean over
@@ -77,9 +75,7 @@ class PretrainModule(pl.LightningModule):
         self.is_between_steps = False
         micro_batch = self.step * self.config.accumulate + batch_idx % self.config.accumulate
         seed = _mix(self.seed, micro_batch, self.global_rank)
-        torch.default_generator.manual_seed(
-            seed
-        )  # torch.manual_seed formats a traceback for each device type
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a traceback for each device type
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         self.method.begin_step(self.step / self.config.steps)
@@ -104,9 +100,7 @@ class PretrainModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         set_step(optimizer, self.step, self.config)
 
-    def configure_gradient_clipping(
-        self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any
-    ) -> None:
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
         if self._places is not None:  # the mean over batches of loss times places is here: divide by that of places
             gradients = [p.grad for _, p in self.method.parameters_to_train() if p.grad is not None]
             torch._foreach_mul_(gradients, self.config.accumulate / self._places.clamp(min=1))  # pyright: ignore[reportPrivateImportUsage]
@@ -114,9 +108,7 @@ class PretrainModule(pl.LightningModule):
         clip_gradients(self.method.parameters_to_train(), self.config)
         self.method.before_update()
 
-    def optimizer_step(
-        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
-    ) -> None:
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         optimizer.step(closure=optimizer_closure)
         self.method.end_step()
         self.step += 1
@@ -165,9 +157,7 @@ class Keeper(Callback):
         assert isinstance(pl_module, PretrainModule)
         self._save(trainer, pl_module)
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         assert isinstance(pl_module, PretrainModule)
         if isinstance(exception, DivergedError):
             kept = f"{self.path} keeps step {self._saved_step}" if self._saved_step >= 0 else "no step was saved yet"
@@ -246,9 +236,7 @@ class Watcher(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._close()
 
     def _close(self) -> None:

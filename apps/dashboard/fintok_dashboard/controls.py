@@ -93,8 +93,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
             return (None, None, None, None, view.alarms, [], None, [], None)
         first, last = _span(desk)
         groups = [
-            {"label": f"{name} ({len(members)})", "value": name}
-            for name, members in reading.arrangement.groups.items()
+            {"label": f"{name} ({len(members)})", "value": name} for name, members in reading.arrangement.groups.items()
         ]
         asset = view.asset if view.asset in reading.column else None
         group = view.group if view.group in reading.arrangement.groups else None

@@ -143,9 +143,7 @@ def read_market(
         panel=panel,
         scores=scores,
         regimes=by_number,
-        tokens=Tokens(
-            codes, words, surprise, panel.dates, panel.assets, bundle.codebook_size, len(word_counts)
-        ),
+        tokens=Tokens(codes, words, surprise, panel.dates, panel.assets, bundle.codebook_size, len(word_counts)),
         pictures={
             "word": Pictures(word_patches, word_counts),
             "code": Pictures(np.sinh(vocabulary.patch_mean).astype(np.float32), vocabulary.counts),

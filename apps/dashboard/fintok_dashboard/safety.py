@@ -43,9 +43,7 @@ class Access:
             if secret and len(secret) < _MIN_SECRET:
                 raise InputError(f"--{name} has {len(secret)} characters; take at least {_MIN_SECRET}")
         if not self.is_local and not self.is_closed:
-            raise InputError(
-                f"--host {self.host} lets others in: demand a --token, or a --user and a --password, too"
-            )
+            raise InputError(f"--host {self.host} lets others in: demand a --token, or a --user and a --password, too")
 
     @property
     def is_local(self) -> bool:
@@ -134,9 +132,7 @@ def _ask(access: Access, status: int, problem: str = "") -> flask.Response:
         fields.append('<label>Token <input name="token" type="password" autocomplete="current-password"></label>')
     if access.password:
         fields.append('<label>User <input name="user" autocomplete="username"></label>')
-        fields.append(
-            '<label>Password <input name="password" type="password" autocomplete="current-password"></label>'
-        )
+        fields.append('<label>Password <input name="password" type="password" autocomplete="current-password"></label>')
     page = (
         '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>fintok</title>'
         "<style>:root{color-scheme:light dark}body{font:16px system-ui,sans-serif;display:grid;place-items:center;"

@@ -172,9 +172,7 @@ def test_what_is_said_of_a_day_uses_no_later_day(reading):
     assert now.days == before.days
     assert now.follows == before.follows
     np.testing.assert_array_equal(now.spells, before.spells)
-    np.testing.assert_array_equal(
-        peers_of(reading.panel, row, 0), peers_of(reading.panel[: row + 1], row, 0)
-    )
+    np.testing.assert_array_equal(peers_of(reading.panel, row, 0), peers_of(reading.panel[: row + 1], row, 0))
 
 
 def test_expected_alerts_are_the_rate_times_the_asset_days(reading):

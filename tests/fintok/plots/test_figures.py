@@ -73,9 +73,7 @@ def test_the_ribbon_has_one_cell_per_spell_and_a_line_of_at_most_5000_points():
     from fintok.regime_result import Regimes
 
     p = np.full((9000, 3), 1 / 3)
-    regimes = Regimes(
-        panel=panel, labels=labels, probabilities=p, names=("a", "b", "c"), train_end=panel.dates[4000]
-    )
+    regimes = Regimes(panel=panel, labels=labels, probabilities=p, names=("a", "b", "c"), train_end=panel.dates[4000])
     figure = regime_ribbon(regimes)
     ribbon, line = figure.data[0], figure.data[-1]
     assert np.asarray(ribbon.z).shape == (1, 4)

@@ -51,9 +51,7 @@ def test_loss_falls(build, make_batch, train, config):
 
 
 @pytest.mark.parametrize("config", [BOTH, MAIN])
-def test_every_trainable_parameter_gets_a_gradient_and_the_tokenizer_none(
-    build, make_batch, check_gradients, config
-):
+def test_every_trainable_parameter_gets_a_gradient_and_the_tokenizer_none(build, make_batch, check_gradients, config):
     check_gradients(build(config), make_batch(4, mask_ratio=0.4))
 
 

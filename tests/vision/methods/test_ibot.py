@@ -171,9 +171,7 @@ def test_batch_of_one(method, make_batch, train):
     assert all(math.isfinite(loss) for loss in train(method, make_batch(1, num_global=2, mask_ratio=0.4), 2))
 
 
-def test_state_loads_into_a_new_method_and_gives_the_same_numbers(
-    method, encoder, make_batch, train, loss_of
-):
+def test_state_loads_into_a_new_method_and_gives_the_same_numbers(method, encoder, make_batch, train, loss_of):
     batch = make_batch(4, num_global=2, mask_ratio=0.4)
     train(method, batch, steps=3)
     other = IBOT(encoder, CONFIG)

@@ -31,9 +31,7 @@ def test_loss_falls(build, make_batch, train, target):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_trainable_parameter_gets_a_gradient_and_the_teacher_none(
-    build, make_batch, check_gradients, target
-):
+def test_every_trainable_parameter_gets_a_gradient_and_the_teacher_none(build, make_batch, check_gradients, target):
     check_gradients(build(target), make_batch(4))
 
 

@@ -97,9 +97,7 @@ def test_axial_blocks_alternate_between_rows_and_columns():
     config = _config(attention="axial", depth=4)
     assert [build_attention(config, i).axis for i in range(4)] == ["rows", "columns", "rows", "columns"]
     assert isinstance(build_attention(_config(attention="joint"), 1), JointAttention)
-    assert isinstance(
-        build_attention(_config(attention="axial", scope="patch", has_cls=False), 1), OwnAttention
-    )
+    assert isinstance(build_attention(_config(attention="axial", scope="patch", has_cls=False), 1), OwnAttention)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(True, True), (True, False), (False, True)])

@@ -47,8 +47,6 @@ def test_vectors_of_unobserved_patches_do_not_matter():
 
 
 def test_every_parameter_gets_a_gradient():
-    decoder = _decoder(
-        row_position="learned", column_position="learned", max_rows=3, max_columns=4, has_cls=True
-    )
+    decoder = _decoder(row_position="learned", column_position="learned", max_rows=3, max_columns=4, has_cls=True)
     decoder(torch.randn(2, 12, 8), GRID).square().sum().backward()
     assert [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.any()] == []

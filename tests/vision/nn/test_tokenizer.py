@@ -11,9 +11,7 @@ from vision.nn.tokenizer import Tokenizer
 
 def _tokenizer(levels=1, **options):
     torch.manual_seed(0)
-    encoder = ViTConfig(
-        **{"patch_size": (1, 5), "in_channels": 2, "dim": 32, "heads": 4, "depth": 2, **options}
-    )
+    encoder = ViTConfig(**{"patch_size": (1, 5), "in_channels": 2, "dim": 32, "heads": 4, "depth": 2, **options})
     tokenizer = Tokenizer(encoder, CodebookConfig(num_codes=64, dim=8, levels=levels))
     for parameter in tokenizer.parameters():
         if parameter.ndim == 2:

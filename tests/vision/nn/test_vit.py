@@ -119,9 +119,7 @@ def test_validity_of_everything_is_no_validity():
     for attention in ("joint", "axial"):
         vit = _vit(attention=attention)
         images = torch.randn(2, 2, 3, 10)
-        assert torch.allclose(
-            vit(images, torch.ones(2, 3, 10).bool()).patches, vit(images).patches, atol=1e-5
-        )
+        assert torch.allclose(vit(images, torch.ones(2, 3, 10).bool()).patches, vit(images).patches, atol=1e-5)
 
 
 @pytest.mark.parametrize("attention", ["joint", "axial"])
@@ -169,9 +167,7 @@ def test_every_parameter_gets_a_gradient(attention, scope, position):
         "layer_scale": 0.1,
         "observed_channel": True,
     }
-    vit = _vit(
-        attention=attention, scope=scope, row_position=position, column_position=position, **options
-    ).train()
+    vit = _vit(attention=attention, scope=scope, row_position=position, column_position=position, **options).train()
     vit(torch.randn(2, 2, 3, 10)).patches.square().sum().backward()
     assert [name for name, p in vit.named_parameters() if p.grad is None or not p.grad.any()] == []
 

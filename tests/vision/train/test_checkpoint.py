@@ -81,9 +81,7 @@ def test_masked_model_comes_back_with_the_same_logits(tmp_path):
     model = MaskedCodeModel(VIT, 8, hint_channels=1)
     save_masked_model(tmp_path, model)
     images, hidden = torch.randn(2, 2, 4, 9), torch.rand(2, 6) < 0.5
-    assert torch.equal(
-        load_masked_model(tmp_path).logits(images, None, hidden), model.logits(images, None, hidden)
-    )
+    assert torch.equal(load_masked_model(tmp_path).logits(images, None, hidden), model.logits(images, None, hidden))
 
 
 def test_folder_holds_two_readable_files_and_says_what_it_is(folder):

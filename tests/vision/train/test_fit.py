@@ -49,9 +49,7 @@ def interrupted_and_resumed(run, name, step, **options):
 def check_equal(one, other):
     (method, result), (again, repeated) = one, other
     assert result.steps == repeated.steps
-    for (key, value), (same, expected) in zip(
-        again.state_dict().items(), method.state_dict().items(), strict=True
-    ):
+    for (key, value), (same, expected) in zip(again.state_dict().items(), method.state_dict().items(), strict=True):
         assert key == same
         assert torch.equal(value, expected), key
     states = [load_training_state(r.checkpoint)["optimizer"]["state"] for r in (result, repeated)]
@@ -59,9 +57,7 @@ def check_equal(one, other):
         assert all(torch.equal(value, states[1][number][key]) for key, value in moments.items())
     rows = [read_metrics(r.metrics_file) for r in (result, repeated)]
     for row, expected in zip(*rows, strict=True):
-        assert {k: v for k, v in row.items() if k not in TIMES} == {
-            k: v for k, v in expected.items() if k not in TIMES
-        }
+        assert {k: v for k, v in row.items() if k not in TIMES} == {k: v for k, v in expected.items() if k not in TIMES}
 
 
 @pytest.mark.parametrize("name", ["ibot", "vqkd", "beit2"])

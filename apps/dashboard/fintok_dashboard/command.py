@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from fintok import InputError
-from fintok.commands.options import ModelPath, PanelPath, PanelReader, ReaderOptions
+from fintok.commands.options import AnyModel, PanelPath, PanelReader, ReaderOptions
 
 _NEEDED = ("dash", "dash_ag_grid", "sqlalchemy", "waitress")
 _LAST_PORT = 65_535
@@ -17,20 +17,27 @@ _LAST_PORT = 65_535
 
 def dashboard(
     *,
-    model: ModelPath,
+    model: AnyModel = None,
     panel: PanelPath,
     host: Annotated[
         str, Parameter(help="Address to serve; another one than this machine's demands a token or a password.")
     ] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to serve; 0 takes a free one.")] = 8050,
     store: Annotated[
-        str | None, Parameter(help="Database of marks, a SQLAlchemy URL; SQLite in the model's folder without it.")
+        str | None,
+        Parameter(
+            help="Database of marks, a SQLAlchemy URL; without it SQLite in the folder where --cache is by default."
+        ),
     ] = None,
     scores: Annotated[Path | None, Parameter(help="Take these scores of fintok score as they are.")] = None,
     regimes: Annotated[Path | None, Parameter(help="Take these regimes of fintok label as they are.")] = None,
     groups: Annotated[Path | None, Parameter(help="A table with columns symbol and group, such as sectors.")] = None,
     cache: Annotated[
-        Path | None, Parameter(help="Folder for what was read, for the next start; in the model's without it.")
+        Path | None,
+        Parameter(
+            help="Folder for what was read, for the next start; without it MODEL/dashboard, or PANEL-dashboard where "
+            "no model is given."
+        ),
     ] = None,
     token: Annotated[str, Parameter(help="Let in who shows it.", env_var="FINTOK_DASHBOARD_TOKEN")] = "",
     user: Annotated[
@@ -51,15 +58,16 @@ def dashboard(
     for path in (model, panel, scores, regimes, groups):
         if path is not None and not path.exists():
             raise InputError(f"{path}: there is no such file or folder")
+    from fintok.bundle import SHIPPED
     from fintok_dashboard.desk import Desk, Sources
     from fintok_dashboard.safety import Access
     from fintok_dashboard.server import serve
     from fintok_dashboard.store import Store
 
     access = Access(host=host, token=token, user=user, password=password)
-    beside = model / "dashboard"
+    beside = panel.with_name(f"{panel.stem}-dashboard") if model is None else model / "dashboard"
     sources = Sources(
-        model=model,
+        model=model or SHIPPED,
         panel=panel,
         read_panel=lambda: reader.read(panel),
         cache=cache or beside,

@@ -21,7 +21,7 @@ PUBLIC = {
 
 def test_the_dashboard_uses_public_names_only(root):
     for path in sorted((root / "apps" / "dashboard" / "fintok_dashboard").rglob("*.py")):
-        allowed = PUBLIC | ({"fintok.commands.options"} if path.name == "command.py" else set())
+        allowed = PUBLIC | ({"fintok.commands.options", "fintok.bundle"} if path.name == "command.py" else set())
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -73,3 +73,15 @@ def test_wrong_use_ends_with_a_sentence(tmp_path, capsys, words, said):
     given = ["--model", str(tmp_path), "--panel", str(panel), *words]
     assert run(["dashboard", *given]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_without_a_model_the_one_that_comes_with_fintok_reads_and_keeps_beside_the_panel(tmp_path, monkeypatch):
+    desks = []
+    monkeypatch.setattr("fintok_dashboard.server.serve", lambda desk, access, port: desks.append(desk))
+    panel = tmp_path / "prices.csv"
+    panel.write_text("date,A\n2020-01-01,1\n")
+    dashboard(panel=panel)
+    sources = desks[0].sources
+    assert sources.cache == tmp_path / "prices-dashboard"
+    assert (sources.cache / "marks.sqlite").is_file()
+    assert (sources.model / "bundle.json").is_file()

@@ -44,7 +44,7 @@ class PanelHealth:
     findings: Findings
 
     def __repr__(self) -> str:
-        return f"PanelHealth({self.panel.num_assets} assets, {len(self.findings.row)} findings, {self.panel.source})"
+        return f"PanelHealth(findings: {len(self.findings.row)}, assets: {self.panel.num_assets}, {self.panel.source})"
 
     def summary(self) -> "pd.DataFrame":
         """Coverage and calendar, then one row per kind of finding: how many, and the first of them."""

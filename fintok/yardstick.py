@@ -1,7 +1,7 @@
 """How well the tokens of a panel are predicted: the masked model beside the marginal and a linear factor model.
 
 A masked model that is worse than the factor model has not learned the cross-section; one that is worse than the
-marginal has learned nothing. The rivals learn from the rows up to ``train_end``, and all are judged after it.
+marginal has learned nothing. All are judged on the rows after ``train_end``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from fintok.bundle import Bundle
-from fintok.channels import decayed_mean
-from fintok.imaging import ReturnImages
+from fintok.factor_model import factor_model_nll
+from fintok.hints import group_hints
 from fintok.inference import HIDDEN_COLUMNS, asset_groups, panel_hints, reading
 from fintok.panel import Panel
 from fintok.progress import track
@@ -23,11 +23,6 @@ from vision.masks import BlockMask
 from vision.nn.grid import PatchGrid
 
 MAX_TOKENS = 4_000  # (asset, window) pairs judged: enough for two digits, and seconds on one core
-NUM_PATHS = 400  # of the factor model, for each window
-TAIL = 5.0  # degrees of freedom of its residuals (Student t)
-RIDGE = 0.02  # of its regressions, in units of the training rows
-RESIDUAL_HALF_LIFE = 20.0  # days, of its residual scale
-PRIOR_PATHS = 20.0  # weight of the marginal in its counts, so that a code that no path met is not impossible
 
 
 class Yardstick(NamedTuple):
@@ -35,7 +30,7 @@ class Yardstick(NamedTuple):
 
     asset: float  # a quarter of the assets hidden for the last two patches
     asset_marginal: float
-    asset_factor: float  # of the linear factor model on the same tokens
+    asset_factor: float  # of the linear factor model on the same tokens, which knows as much (fintok.factor_model)
     forecast: float  # the last patch of all assets hidden
     forecast_marginal: float
     block: float  # blocks of assets x days hidden; volatilities of the days after them still tell of their size
@@ -92,7 +87,10 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
                 model[kind].append(-log_p[asked].gather(1, answer[:, None]).flatten())
                 plain[kind].append(-marginal[answer])
     mean = {kind: (_mean(model[kind]), _mean(plain[kind])) for kind in masks}
-    factor = _factor_model(bundle, images, codes, ends, num_training, marginal.exp().numpy(), seed)
+    places_of = [group.numpy() for group in groups]
+    told = group_hints(images, places_of, window.window_days) if hints is None else hints
+    expected = np.sinh(told[0].T.astype(np.float64))
+    factor = factor_model_nll(bundle, images, codes.numpy(), ends, places_of, expected, seed)
     return Yardstick(*mean["asset"], factor, *mean["forecast"], *mean["block"])
 
 
@@ -115,56 +113,3 @@ def _masks(grid: PatchGrid, groups: Sequence[torch.Tensor], num_windows: int, se
     rng, block = np.random.default_rng(seed), BlockMask(0.3, min_patches=4)
     blocks = torch.from_numpy(np.stack([block(grid, rng) for _ in range(num_windows)]))
     return {"asset": asset.flatten(1), "forecast": forecast.flatten(1), "block": blocks.flatten(1).unsqueeze(1)}
-
-
-def _factor_model(
-    bundle: Bundle,
-    images: ReturnImages,
-    codes: torch.Tensor,
-    ends: NDArray[np.int64],
-    num_training: int,
-    marginal: NDArray[np.float64],
-    seed: int,
-) -> float:
-    """NLL (nats) of a linear model with Student-t residuals on the tokens of the asset mask.
-
-    Each hidden asset's scaled return is regressed on those of the assets that stay visible (ridge, training
-    rows); residuals have the scale of their recent past; paths are drawn, tokenised and counted.
-    """
-    window, rng = bundle.config.imaging, np.random.default_rng(seed)
-    days = HIDDEN_COLUMNS * window.patch_days
-    x = np.sinh(images.channel("return").T.astype(np.float64))  # (T, A) scaled returns, 0 where not observed
-    channels = bundle.config.tokenizer.channels
-    sources = torch.from_numpy(images.values[[images.channel_names.index(name) for name in channels]])
-    total, count = 0.0, 0
-    for group in asset_groups(images, window.window_days):
-        hidden = group.numpy()
-        visible = np.setdiff1d(np.arange(images.num_assets), hidden)
-        known = x[:num_training, visible]
-        gram = known.T @ known + RIDGE * max(len(known), 1) * np.eye(len(visible))
-        beta = np.linalg.solve(gram, known.T @ x[:num_training, hidden])
-        square = np.asarray((x[:, hidden] - x[:, visible] @ beta) ** 2, dtype=np.float64)
-        scale = np.sqrt(decayed_mean(square, images.observed.T[:, hidden], RESIDUAL_HALF_LIFE)) + 1e-4
-        for end in track(list(ends), "factor model"):
-            mean = x[end - days + 1 : end + 1, visible] @ beta  # (days, G)
-            noise = rng.standard_t(TAIL, (NUM_PATHS, *mean.shape)) * np.sqrt((TAIL - 2.0) / TAIL)
-            paths = np.arcsinh(mean + noise * scale[end - days]).astype(np.float32)
-            image = sources[:, hidden, end - days + 1 : end + 1].expand(NUM_PATHS, -1, -1, -1).clone()
-            image[:, channels.index("return")] = torch.from_numpy(paths).transpose(1, 2)
-            seen = torch.from_numpy(images.observed[hidden, end - days + 1 : end + 1]).expand(NUM_PATHS, -1, -1)
-            with reading(bundle.tokenizer):
-                drawn = bundle.tokenizer.codebook.assign(_vectors(bundle, image, seen))[..., 0]
-            drawn = drawn.view(NUM_PATHS, len(hidden), HIDDEN_COLUMNS)
-            back = torch.arange(HIDDEN_COLUMNS - 1, -1, -1) * window.patch_days
-            true = codes[end - back][:, group].T  # (G, columns)
-            met = (drawn == true).sum(0).numpy()
-            asked, wanted = (true >= 0).numpy(), true.clamp(min=0).numpy()
-            likelihood = (met + PRIOR_PATHS * marginal[wanted]) / (NUM_PATHS + PRIOR_PATHS)
-            total -= float(np.log(likelihood[asked]).sum())
-            count += int(asked.sum())
-    return total / max(count, 1)
-
-
-def _vectors(bundle: Bundle, image: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Vectors of images that hold the tokenizer's channels alone."""
-    return bundle.tokenizer.task(bundle.tokenizer.encoder(image, seen).patches)

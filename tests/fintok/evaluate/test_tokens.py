@@ -12,7 +12,7 @@ from fintok.evaluate.tokens import evaluate_tokens
 def found(small_bundle, small_panel):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fintok.yardstick.MAX_TOKENS", 120)
-        patch.setattr("fintok.yardstick.NUM_PATHS", 20)
+        patch.setattr("fintok.factor_model.MOST_DRAWS", 200)
         yield evaluate_tokens(small_bundle, small_panel, others=[small_bundle])
 
 
@@ -33,7 +33,7 @@ def test_use_of_the_codes_is_counted_on_rows_after_train_end(found, small_bundle
 
 def test_the_own_panel_compares_days_another_one_panels(found, small_bundle, small_panel, monkeypatch):
     monkeypatch.setattr("fintok.yardstick.MAX_TOKENS", 120)
-    monkeypatch.setattr("fintok.yardstick.NUM_PATHS", 20)
+    monkeypatch.setattr("fintok.factor_model.MOST_DRAWS", 200)
     (own,) = found.tables["transfer"].to_dict("records")
     assert own["unseen"].startswith("days after train end")
     assert own["perplexity_ratio"] == pytest.approx(np.exp(own["nll_unseen"] - own["nll_seen"]))

@@ -1,0 +1,116 @@
+"""The rival of the masked model on hidden assets: a linear factor model, drawn and tokenised.
+
+Regressions on the visible assets, those of `fintok.hints`, say what each hidden return should be; residuals have
+Student t's tails and the scale of their recent past. How probable that makes a token is found by drawing paths. The
+rival knows what the masked model is told, no more and no less: correlations go on learning after ``train_end``, and the
+channel "market" is the mean of the visible assets' returns and of the drawn ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fintok.bundle import Bundle
+from fintok.channels import decayed_mean
+from fintok.imaging import ReturnImages
+from fintok.inference import HIDDEN_COLUMNS, reading
+from fintok.progress import track
+
+TAIL = 5.0  # degrees of freedom of the residuals
+RESIDUAL_HALF_LIFE = 20.0  # days, of the residuals' scale
+HITS = 3  # draws of a true code that are waited for
+FIRST_DRAWS, MOST_DRAWS = 200, 3_200
+
+Array = NDArray[np.float64]
+Draw = Callable[[NDArray[np.intp], int], NDArray[np.int64]]
+
+
+def factor_model_nll(
+    bundle: Bundle,
+    images: ReturnImages,
+    codes: NDArray[np.integer],
+    ends: NDArray[np.int64],
+    groups: Sequence[NDArray[np.int64]],
+    expected: Array,
+    seed: int,
+) -> float:
+    """Mean NLL (nats) of the codes (T, A) of the last two patches up to the rows ``ends``, hidden group by group, where
+    the scaled returns (T, A) are expected."""
+    back = np.arange(HIDDEN_COLUMNS - 1, -1, -1) * bundle.config.imaging.patch_days
+    paths = _Paths(bundle, images, expected, np.random.default_rng(seed))
+    with reading(bundle.tokenizer):
+        parts = [
+            log_probabilities(partial(paths.draw, int(end), hidden), codes[end - back][:, hidden].T)
+            for end in track(list(ends), "factor model")
+            for hidden in groups
+        ]
+    return -float(np.nanmean(np.concatenate(parts)))
+
+
+class _Paths:
+    """Codes of hidden assets as a regression draws them."""
+
+    def __init__(self, bundle: Bundle, images: ReturnImages, expected: Array, rng: np.random.Generator) -> None:
+        self.bundle, self.images, self.expected, self.rng = bundle, images, expected, rng
+        self.days = HIDDEN_COLUMNS * bundle.config.imaging.patch_days
+        self.x, self.observed = _scaled_returns(images), images.observed.T
+        square = np.square(self.x - expected)
+        self.scale = np.sqrt(decayed_mean(square, self.observed, RESIDUAL_HALF_LIFE)) + 1e-4
+        self.channels = bundle.config.tokenizer.channels
+        places = [images.channel_names.index(name) for name in self.channels]
+        self.sources = torch.from_numpy(images.values[places])
+
+    def draw(self, end: int, hidden: NDArray[np.int64], asked: NDArray[np.intp], count: int) -> NDArray[np.int64]:
+        """Codes (count, asked, columns) of as many paths of the ``hidden`` assets, up to row ``end``; ``asked`` are
+        places among these."""
+        rows = slice(end - self.days + 1, end + 1)
+        mean, there = self.expected[rows][:, hidden], self.observed[rows][:, hidden]
+        noise = self.rng.standard_t(TAIL, (count, *mean.shape)) * np.sqrt((TAIL - 2.0) / TAIL)
+        drawn = np.where(there, mean + noise * self.scale[end - self.days, hidden], 0.0)  # (count, days, hidden)
+        visible = self.x[rows].sum(axis=1) - self.x[rows][:, hidden].sum(axis=1)
+        market = (visible + drawn.sum(axis=2)) / np.maximum(self.observed[rows].sum(axis=1), 1)
+        image = self.sources[:, hidden[asked], rows].expand(count, -1, -1, -1).clone()
+        for name, values in (("return", drawn[:, :, asked].transpose(0, 2, 1)), ("market", market[:, None])):
+            if name in self.channels:
+                image[:, self.channels.index(name)] = torch.from_numpy(np.arcsinh(values).astype(np.float32))
+        seen = torch.from_numpy(self.images.observed[hidden[asked], rows]).expand(count, -1, -1)
+        tokenizer = self.bundle.tokenizer
+        codes = tokenizer.codebook.assign(tokenizer.task(tokenizer.encoder(image, seen).patches))[..., 0]
+        return codes.view(count, len(asked), HIDDEN_COLUMNS).numpy()
+
+
+def log_probabilities(draw: Draw, wanted: NDArray[np.integer]) -> Array:
+    """Log probability (A, M) of the ``wanted`` values (A, M) under a distribution that can only be drawn from; NaN
+    where one is negative.
+
+    With N draws until the K-th that is met, digamma(K) - digamma(N) is without bias (inverse binomial sampling, van
+    Opheusden, Acerbi and Ma, 2020), where the logarithm of a share of so many draws is too low. What `MOST_DRAWS` do
+    not meet so often has the share of its hits and half a one.
+
+    draw : (assets (a,), count) -> draws (count, a, M).
+    """
+    from scipy.special import digamma
+
+    hits, taken = np.zeros(wanted.shape, np.int64), np.ones(wanted.shape, np.int64)
+    num_draws, count = 0, FIRST_DRAWS
+    while num_draws < MOST_DRAWS and len(asked := np.flatnonzero(((hits < HITS) & (wanted >= 0)).any(axis=1))):
+        count = min(count, MOST_DRAWS - num_draws)
+        met = hits[asked] + np.cumsum(draw(asked, count) == wanted[asked], axis=0)
+        is_new = (met[-1] >= HITS) & (hits[asked] < HITS)
+        taken[asked] = np.where(is_new, num_draws + (met >= HITS).argmax(axis=0) + 1, taken[asked])
+        hits[asked] = met[-1]
+        num_draws += count
+        count *= 2
+    rare = np.log((hits + 0.5) / MOST_DRAWS)
+    found = np.where(hits >= HITS, digamma(HITS) - digamma(taken), rare)
+    return np.where(wanted >= 0, found, np.nan)
+
+
+def _scaled_returns(images: ReturnImages) -> Array:
+    """(T, A), 0 where not observed."""
+    return np.sinh(images.channel("return").T.astype(np.float64))

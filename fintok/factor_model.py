@@ -23,8 +23,8 @@ from fintok.progress import track
 
 TAIL = 5.0  # degrees of freedom of the residuals
 RESIDUAL_HALF_LIFE = 20.0  # days, of the residuals' scale
-HITS = 3  # draws of a true code that are waited for
-FIRST_DRAWS, MOST_DRAWS = 200, 3_200
+HITS = 4  # draws of a true code that are waited for
+FIRST_DRAWS, MOST_DRAWS = 200, 6_400
 
 Array = NDArray[np.float64]
 Draw = Callable[[NDArray[np.intp], int], NDArray[np.int64]]

@@ -199,6 +199,20 @@ def test_keys_lead_through_the_pages_and_to_the_other_theme(page, address):
     drawn(page, "#vocabulary-gallery")
 
 
+def test_a_slash_and_a_name_lead_to_the_asset(page, address):
+    page.goto(address)
+    drawn(page, "#today-probabilities")
+    page.keyboard.press("/")
+    page.keyboard.press("a")  # opens the list, which takes the letter as the first to search for
+    field = page.locator("input.dash-dropdown-search")
+    field.wait_for()
+    page.keyboard.type("05")
+    page.wait_for_timeout(300)  # the list narrows
+    assert field.input_value() == "a05"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/asset?asset=A05")
+
+
 def test_a_hostile_name_is_shown_and_not_run(page, address):
     page.goto(f"{address}/asset?asset=%3Cscript%3Ealert(1)%3C/script%3E")
     drawn(page, "#asset-history")

@@ -49,7 +49,7 @@
     },
   };
 
-  let pending = 0;
+  let pending = 0, isAsked = false;
   const tellSize = () => {
     const setProps = window.dash_clientside.set_props;
     if (!setProps || !document.getElementById("page")) return void setTimeout(tellSize, 50);
@@ -64,6 +64,13 @@
     const ways = document.querySelectorAll("nav .way");
     if (event.key >= "1" && event.key <= String(ways.length)) ways[Number(event.key) - 1].click();
     else if (event.key === "t") document.getElementById("toggle").click();
-    else if (event.key === "/") { event.preventDefault(); const box = document.getElementById("asset"); (box.querySelector("button, input") || box).focus(); }
+    else if (event.key === "/") { event.preventDefault(); isAsked = true; }
+  });
+  // Not before the key is up: an open list takes the slash as text to search for.
+  document.addEventListener("keyup", (event) => {
+    if (!isAsked || event.key !== "/") return;
+    isAsked = false;
+    const box = document.getElementById("asset");
+    (box.querySelector("button, input") || box).focus();
   });
 })();

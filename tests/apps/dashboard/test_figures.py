@@ -1,12 +1,15 @@
 """Figures: axes that can be read, and something in every card."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from fintok_dashboard.figures import market_line, price_axis
 from fintok_dashboard.formats import move, number
 from fintok_dashboard.pages.asset import chosen
-from fintok_dashboard.pages.today import _latest
+from fintok_dashboard.pages.today import _found, _latest
 from fintok_dashboard.view import View
 
 
@@ -50,3 +53,14 @@ def test_a_month_without_alerts_lists_the_strangest_day_of_each_asset(reading):
     assert "0 alerts" in card
     for name in reading.panel.assets:
         assert card.count(f"'{name}'") == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "days", "said"),
+    [(-60, 31, "nothing"), (-60, 32, "stale price (1)"), (0, 1, "stale price (1)"), (1, 1, "nothing")],
+)
+def test_a_run_that_reaches_into_the_last_month_is_found_in_it(reading, start, days, said):
+    dates = reading.panel.dates
+    row = 1000  # the panel has seven days a week: the month are the 30 rows that end here
+    findings = pd.DataFrame({"kind": ["stale price"], "date": dates[[row + start]], "symbol": "A00", "days": [days]})
+    assert _found(replace(reading, findings=findings), row) == said

@@ -121,17 +121,23 @@ def _health(reading: Reading, view: View, row: int) -> Any:
         ["missing", f"{len(gone):,}", _some(gone)],
         ["stale", f"{len(silence.stale):,}", _some([panel.assets[a] for a in silence.stale])],
     ]
-    month = panel.dates[max(row - round(panel.periods_per_year / 12), 0)]
-    recent = reading.findings[(reading.findings["date"] > month) & (reading.findings["date"] <= panel.dates[row])]
-    kinds, counts = np.unique(np.asarray(recent["kind"], dtype=str), return_counts=True)
-    found = ", ".join(f"{kind} ({count:,})" for kind, count in zip(kinds, counts, strict=True)) or "nothing"
     return card(
         f"Panel on {moment(panel.dates[row])}",
         table(["", "assets", ""], rows, right=(1,)),
         html.P(f"Late: rows behind, at most {FRESH_ROWS}; missing: longer.", className="soft"),
-        html.P(f"Found in the last month: {found}."),
+        html.P(f"Found in the last month: {_found(reading, row)}."),
         html.P(_age(panel.dates[-1]), className="soft"),
     )
+
+
+def _found(reading: Reading, row: int) -> str:
+    """What the checks of the panel find in the month up to a row; runs that began before it and reach into it too."""
+    panel, findings = reading.panel, reading.findings
+    before = max(row - round(panel.periods_per_year / 12), 0)
+    first = np.searchsorted(panel.dates, findings["date"])
+    recent = findings[(first <= row) & (first + findings["days"] > before + 1)]
+    kinds, counts = np.unique(np.asarray(recent["kind"], dtype=str), return_counts=True)
+    return ", ".join(f"{kind} ({count:,})" for kind, count in zip(kinds, counts, strict=True)) or "nothing"
 
 
 def _age(last: np.datetime64) -> str:

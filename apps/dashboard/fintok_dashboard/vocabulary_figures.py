@@ -18,7 +18,7 @@ from fintok_dashboard.figures import (
     regime_colours,
     tell,
 )
-from fintok_dashboard.formats import percent
+from fintok_dashboard.formats import percent, row_noun
 from fintok_dashboard.view import View
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
 
 def portrait(reading: Reading, noun: str, token: int, ink: Ink) -> go.Figure:
     """The mean path of one token, with its units."""
+    row = row_noun(reading.panel.periods_per_year)
     path = np.append(0.0, np.cumsum(np.nan_to_num(reading.pictures[noun].patches[token].astype(np.float64))))
     shown = blank(f"{noun.capitalize()} {token}: mean path", ink, height=SMALL)
     shown.add_trace(
@@ -119,13 +120,13 @@ def portrait(reading: Reading, noun: str, token: int, ink: Ink) -> go.Figure:
             y=path.astype(np.float32),
             mode="lines+markers",
             line={"width": 2.4, "color": ink.main if path[-1] >= 0 else ORANGE},
-            hovertemplate="after %{x} days: %{y:+.2f}<extra></extra>",
+            hovertemplate=f"after %{{x}} {row}s: %{{y:+.2f}}<extra></extra>",
         )
     )
     shown.add_hline(y=0.0, line={"width": 1, "color": GREY})
-    tell(shown, "in usual daily moves of the asset")
+    tell(shown, f"in usual moves of the asset in a {row}")
     top = 1.15 * max(float(np.abs(path).max()), 1.0)
-    shown.update_xaxes(title={"text": "days"}, dtick=1, showgrid=False)
+    shown.update_xaxes(title={"text": f"{row}s"}, dtick=1, showgrid=False)
     shown.update_yaxes(range=[-top, top], nticks=6, tickformat="+~g")
     return shown
 

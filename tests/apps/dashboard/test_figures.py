@@ -6,11 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fintok_dashboard.figures import market_line, price_axis
+from fintok_dashboard.figures import ink_of, market_line, price_axis
 from fintok_dashboard.formats import move, number
-from fintok_dashboard.pages.asset import chosen
+from fintok_dashboard.pages.asset import _like, chosen
 from fintok_dashboard.pages.today import _found, _latest
+from fintok_dashboard.pages.vocabulary import _list
 from fintok_dashboard.view import View
+from fintok_dashboard.vocabulary_figures import occurrences, portrait
+
+
+@pytest.fixture
+def hourly(reading):
+    """The same numbers, read off a panel of hours."""
+    hours = np.datetime64("2020-01-01", "ns") + np.arange(reading.panel.num_days) * np.timedelta64(1, "h")
+    panel = replace(reading.panel, dates=hours)
+    scores, tokens = replace(reading.scores, panel=panel), replace(reading.tokens, dates=hours)
+    return replace(reading, panel=panel, scores=scores, tokens=tokens)
 
 
 @pytest.mark.parametrize(("low", "high"), [(78, 260), (30, 140), (100, 5_000), (0.02, 80), (1e-5, 3e-5)])
@@ -64,3 +75,14 @@ def test_a_run_that_reaches_into_the_last_month_is_found_in_it(reading, start, d
     row = 1000  # the panel has seven days a week: the month are the 30 rows that end here
     findings = pd.DataFrame({"kind": ["stale price"], "date": dates[[row + start]], "symbol": "A00", "days": [days]})
     assert _found(replace(reading, findings=findings), row) == said
+
+
+def test_rows_that_are_hours_are_not_called_days(hourly, reading):
+    for shown, noun, other in ((reading, "day", "row"), (hourly, "row", "day")):
+        like = str(_like(shown, View(), 1000, 0))
+        assert f"its 5 {noun}s" in like
+        assert f"next 5 {noun}s" in like
+        assert f"The last {noun}s before" in like
+        cells = occurrences(shown, "word", 2, slice(0, 1000))
+        assert f"its 5 {noun}s" in str(_list(shown, View(), 2, cells))
+        assert f"{other}s" not in str(portrait(shown, "word", 2, ink_of("light")))

@@ -19,7 +19,7 @@ from fintok_dashboard.asset_figures import (
     statistics_bars,
 )
 from fintok_dashboard.figures import ink_of, regime_colours
-from fintok_dashboard.formats import moment, move, number, probability
+from fintok_dashboard.formats import moment, move, number, plural, probability, row_noun
 from fintok_dashboard.parts import card, dot, figure, link, table
 from fintok_dashboard.selection import day_of, row_of, select
 from fintok_dashboard.view import View, Window
@@ -156,10 +156,12 @@ def _head(reading: Reading, view: View, row: int, column: int) -> Any:
 
 def _like(reading: Reading, view: View, row: int, column: int) -> Any:
     """The last times before that this token occurred, and what came next."""
-    panel, tokens = reading.panel, reading.tokens
+    panel, tokens, noun = reading.panel, reading.tokens, row_noun(reading.panel.periods_per_year)
     code = int(tokens.codes[row, column])
     if code < 0:
-        return card("Days like this one", html.P("There is no token on this day.", className="soft"))
+        return card(
+            f"{noun.capitalize()}s like this one", html.P(f"There is no token on this {noun}.", className="soft")
+        )
     found = tokens.like(panel.dates[row], panel.assets[column], _SEARCHED)
     before = found[found["date"] <= panel.dates[max(row - reading.patch_days, 0)]]  # no day of this patch is in them
     before = before.groupby("date", sort=False).head(_A_DAY).head(_LIKE)
@@ -179,9 +181,9 @@ def _like(reading: Reading, view: View, row: int, column: int) -> Any:
             ]
         )
     word = int(tokens.words[row, column])
-    heads = ["date", "asset", f"its {reading.patch_days} days", f"next {_AFTER} days", "score"]
+    heads = ["date", "asset", f"its {plural(reading.patch_days, noun)}", f"next {plural(_AFTER, noun)}", "score"]
     return card(
-        f"The last days before with the same token: code {code}, word {word}",
+        f"The last {noun}s before with the same token: code {code}, word {word}",
         table(heads, rows, right=(2, 3, 4), empty="It has not occurred before."),
         link("All of its occurrences", view.href("/vocabulary", noun="code", token=code)),
     )

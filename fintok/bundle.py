@@ -18,7 +18,7 @@ from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
 from fintok.imaging import ReturnImager, ReturnImages
 from fintok.inference import Surprise, Vocabulary
-from fintok.panel import DateLike, Panel, require_panel
+from fintok.panel import DateLike, Panel, date_unit, require_panel
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
 from vision.files import write_bytes
@@ -121,8 +121,9 @@ class Bundle:
         window = self.config.imaging
         images = self.images(panel[: row + 1])
         if row + 1 < window.window_days or not images.observed[column, row]:
+            day = np.datetime_as_string(panel.dates[row], unit=date_unit(panel.dates))
             raise InputError(
-                f"{symbol} has no token on {date} to compare with: it is not observed that day, its scale is not yet "
+                f"{symbol} has no token on {day} to compare with: it is not observed that day, its scale is not yet "
                 f"known, or there are not {window.window_days} days before"
             )
         days = slice(row + 1 - window.patch_days, row + 1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fintok.cells import locate
 from fintok.errors import InputError
+from fintok.panel import date_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,8 @@ class Tokens:
         """
         row, column = locate(self.dates, self.assets, date, symbol)
         if self.codes[row, column] < 0:
-            raise InputError(f"{symbol} has no token on {date}: not observed that day, or its scale is not yet known")
+            day = np.datetime_as_string(self.dates[row], unit=date_unit(self.dates))
+            raise InputError(f"{symbol} has no token on {day}: not observed that day, or its scale is not yet known")
         alike = np.zeros(self.codes.shape, dtype=bool)
         columns = slice(column, column + 1) if same_asset else slice(None)
         alike[:row, columns] = self.codes[:row, columns] == self.codes[row, column]

@@ -89,7 +89,8 @@ def test_tables_figure_and_repr(small_bundle, small_panel, cell):
 
 
 def test_a_cell_without_a_token_is_refused(small_bundle, small_panel):
-    with pytest.raises(InputError, match="has no token"):
+    day = str(small_panel.dates[10])[:10]
+    with pytest.raises(InputError, match=f"has no token on {day} to compare"):
         small_bundle.counterfactual(small_panel, small_panel.dates[10], small_panel.assets[0])
     with pytest.raises(InputError, match="no asset"):
         small_bundle.counterfactual(small_panel, small_panel.dates[300], "nobody")

@@ -44,5 +44,6 @@ def test_like_days_lie_before_and_the_latest_comes_first(tokens):
     assert days(tokens.like("2020-01-05", "A", n=2)) == ["B4", "A3"]
     assert days(tokens.like("2020-01-05", "A", same_asset=True)) == ["A3", "A1"]
     assert days(tokens.like("2020-01-05", "B", same_asset=True)) == []
-    with pytest.raises(InputError, match="B has no token on 2020-01-01"):
-        tokens.like("2020-01-01", "B")
+    for date in ("2020-01-01", np.datetime64("2020-01-01", "ns")):
+        with pytest.raises(InputError, match="B has no token on 2020-01-01:"):
+            tokens.like(date, "B")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from fintok_dashboard.figures import (
     BLUE,
@@ -46,7 +47,7 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
     name = plain(panel.assets[column])
     figure = blank(f"{name}: price and score", ink, height=HISTORY, hovermode="closest")
     is_priced = panel.prices is not None
-    path = panel.prices[:, column] if panel.prices is not None else np.nancumsum(panel.returns[:, column])
+    path = panel.prices[:, column] if panel.prices is not None else _sum_of(panel.returns[:, column])
     shown = rows.start + thin_line(path[rows], _POINTS)
     hover = {"mode": "lines", "hovertemplate": "%{x|%Y-%m-%d}: %{y:.5~g}<extra></extra>"}
     line = {"width": 1.4, "color": ink.text}
@@ -173,8 +174,12 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     title = "Return beside what its peers led to expect"
     panel, scores = reading.panel, reading.scores
     days = scores.attribution(panel.dates[row], panel.assets[column]).days
-    if not np.isfinite(days["expected"]).any():
+    if not scores.statistics:
         return message_for(title, "nothing is expected of these days: a file of scores holds no peers' returns", ink)
+    if not np.isfinite(days["return"]).any():
+        return message_for(title, "there is no return on these days", ink)
+    if not np.isfinite(days["expected"]).any():
+        return message_for(title, "too few days before to say what its peers led to expect", ink)
     figure = blank(title, ink, height=SMALL)
     x = [moment(day)[5:] for day in days["date"].to_numpy()]  # the year stands above
     is_priced = panel.values == "prices"
@@ -203,7 +208,10 @@ def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     """The asset and its six nearest peers before and after the day."""
     panel = reading.panel
     name, day = plain(panel.assets[column]), moment(panel.dates[row])
-    figure = blank(f"{name} and its peers around {day}", ink, height=PEERS)
+    title = f"{name} and its peers around {day}"
+    if not np.isfinite(panel.returns[max(row - _BEFORE, 0) : row + _AFTER + 1, column]).any():
+        return message("there is no return on these days", ink, height=PEERS, title=title)
+    figure = blank(title, ink, height=PEERS)
     chosen = [*peers_of(panel, row, column).tolist(), column]
     is_relative = panel.values == "prices"
     returns = panel.returns[:, chosen]
@@ -229,6 +237,11 @@ def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     figure.update_yaxes(tickformat=".1~%" if is_relative else "~g")
     _legend_below(figure)
     return figure
+
+
+def _sum_of(returns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(T,) sum of the returns so far, NaN where there is none: before the first one it is not 0."""
+    return np.where(np.isfinite(returns), np.nancumsum(returns), np.nan)
 
 
 def message_for(title: str, text: str, ink: Ink) -> go.Figure:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fintok_dashboard.asset_figures import around, day_shares, price_and_score
 from fintok_dashboard.figures import ink_of, market_line, price_axis
 from fintok_dashboard.formats import move, number
 from fintok_dashboard.pages.asset import _like, chosen
@@ -86,3 +87,23 @@ def test_rows_that_are_hours_are_not_called_days(hourly, reading):
         cells = occurrences(shown, "word", 2, slice(0, 1000))
         assert f"its 5 {noun}s" in str(_list(shown, View(), 2, cells))
         assert f"{other}s" not in str(portrait(shown, "word", 2, ink_of("light")))
+
+
+def said_in(figure) -> str:
+    return " ".join(str(note.text).replace("<br>", " ") for note in figure.layout.annotations)
+
+
+def test_an_asset_that_never_traded_has_no_flat_line_and_no_file_is_blamed(reading):
+    returns, empty = reading.panel.returns.copy(), np.full_like(reading.scores.expected, np.nan)
+    returns[:, 0] = np.nan
+    panel = replace(reading.panel, returns=returns, prices=None, values="returns")
+    scores = replace(reading.scores, panel=panel, expected=empty, residual=empty)
+    silent, ink = replace(reading, panel=panel, scores=scores), ink_of("light")
+    assert said_in(day_shares(silent, 1000, 0, ink)) == "there is no return on these days"
+    assert said_in(day_shares(silent, 1000, 1, ink)) == "too few days before to say what its peers led to expect"
+    of_a_file = replace(silent, scores=replace(scores, statistics={}, tails={}))
+    assert "a file of scores" in said_in(day_shares(of_a_file, 1000, 0, ink))
+    peers = around(silent, 1000, 0, ink)
+    assert said_in(peers) == "there is no return on these days"
+    assert len(peers.data) == 0
+    assert np.isnan(price_and_score(silent, View(), slice(0, 1500), 1000, 0, ink).data[0].y).all()

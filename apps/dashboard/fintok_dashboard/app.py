@@ -175,7 +175,9 @@ def _what(desk: Desk) -> str:
     reading = desk.reading
     if reading is None or reading.panel.num_days == 0:
         return ""
-    return f"{desk.sources.panel.stem} · {reading.panel.num_assets:,} assets to {moment(reading.panel.dates[-1])}"
+    return (
+        f"{desk.sources.panel.stem} · {plural(reading.panel.num_assets, 'asset')} to {moment(reading.panel.dates[-1])}"
+    )
 
 
 def _tell(error: Exception) -> None:

@@ -44,14 +44,14 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
     """Price with alerts, and below it the score with the threshold that it would have to pass on each date."""
     panel, scores = reading.panel, reading.scores
     dates = moments(panel.dates)
-    name = plain(panel.assets[column])
-    figure = blank(f"{name}: price and score", ink, height=HISTORY, hovermode="closest")
-    is_priced = panel.prices is not None
+    name, is_priced = plain(panel.assets[column]), panel.prices is not None
+    noun = "price" if is_priced else "sum of returns"
+    figure = blank(f"{name}: {noun} and score", ink, height=HISTORY, hovermode="closest")
     path = panel.prices[:, column] if panel.prices is not None else _sum_of(panel.returns[:, column])
     shown = rows.start + thin_line(path[rows], _POINTS)
     hover = {"mode": "lines", "hovertemplate": "%{x|%Y-%m-%d}: %{y:.5~g}<extra></extra>"}
     line = {"width": 1.4, "color": ink.text}
-    figure.add_trace(go.Scatter(x=dates[shown], y=path[shown], name="price", line=line, yaxis="y2", **hover))
+    figure.add_trace(go.Scatter(x=dates[shown], y=path[shown], name=noun, line=line, yaxis="y2", **hover))
     alerts = reading.alarms.at(view.alarms).within(rows, np.array([column]))
     kinds = ((True, "alarm", VERMILION, "circle"), (False, "named check", ORANGE, "diamond"))
     for is_alarm, text, colour, symbol in kinds:
@@ -89,7 +89,7 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
         yaxis={"domain": [0, 0.36], "title": {"text": "score"}, "nticks": 4},
         yaxis2={
             "domain": [0.42, 1],
-            "title": {"text": "price" if is_priced else "sum of returns"},
+            "title": {"text": noun},
             **(price_axis(path[rows], most=6) if is_priced else {"tickformat": "~g"}),
         },
         xaxis={"anchor": "y"},

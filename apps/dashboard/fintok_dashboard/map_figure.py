@@ -21,6 +21,7 @@ from fintok_dashboard.figures import (
     score_bar,
     spell_strip,
 )
+from fintok_dashboard.formats import plural
 from fintok_dashboard.resample import Grid, pool, strangest, thin_line
 from fintok_dashboard.selection import Selection, select
 from fintok_dashboard.ticks import date_ticks, name_ticks
@@ -89,8 +90,8 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     places, texts = date_ticks(panel.dates, rows, max(plan.width // 90, 2))
     names = name_ticks(len(plan.assets), plan.height)
     circles = "" if num_alerts <= _MAX_MARKS else f"the strangest {_MAX_MARKS} of "
-    note = f"{len(plan.assets):,} assets × {rows.stop - rows.start:,} dates"
-    note += f" · ○ {circles}{num_alerts:,} alerts at {view.alarms:g} per 1,000"
+    note = f"{plural(len(plan.assets), 'asset')} × {plural(rows.stop - rows.start, 'date')}"
+    note += f" · ○ {circles}{plural(num_alerts, 'alert')} at {view.alarms:g} per 1,000"
     note += f"  ·  {legend_of(regimes.names, regime_colours(regimes.num_regimes))}"
     seen = int(np.searchsorted(panel.dates, reading.scores.train_end, side="right"))
     figure = blank(

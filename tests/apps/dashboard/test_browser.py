@@ -70,14 +70,14 @@ def drawn(page, figure: str) -> None:
 def alerts_said(page) -> tuple[int, int]:
     """Alerts and alarms that the page of alerts counts."""
     said = page.locator("#alerts-count").inner_text()
-    found = re.match(r"([\d,]+) alerts: ([\d,]+) alarms", said)
+    found = re.match(r"([\d,]+) alerts?: ([\d,]+) alarms?", said)
     assert found, said
     alerts, alarms = (int(text.replace(",", "")) for text in found.groups())
     return alerts, alarms
 
 
 def wait_for_count(page, count: int) -> None:
-    page.locator("#alerts-count", has_text=re.compile(rf"^{count:,} alerts")).wait_for()
+    page.locator("#alerts-count", has_text=re.compile(rf"^{count:,} alerts?:")).wait_for()
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from fintok_dashboard.asset_figures import around, day_shares, price_and_score
 from fintok_dashboard.figures import ink_of, market_line, price_axis
 from fintok_dashboard.formats import move, number
-from fintok_dashboard.pages.asset import _like, chosen
+from fintok_dashboard.pages.alerts import _count
+from fintok_dashboard.pages.asset import _head, _like, chosen
 from fintok_dashboard.pages.today import _found, _latest
 from fintok_dashboard.pages.vocabulary import _list
 from fintok_dashboard.view import View
@@ -107,3 +109,21 @@ def test_an_asset_that_never_traded_has_no_flat_line_and_no_file_is_blamed(readi
     assert said_in(peers) == "there is no return on these days"
     assert len(peers.data) == 0
     assert np.isnan(price_and_score(silent, View(), slice(0, 1500), 1000, 0, ink).data[0].y).all()
+
+
+def test_the_figure_of_an_asset_names_what_it_draws(reading):
+    rows, ink = slice(0, 1500), ink_of("light")
+    figure = price_and_score(reading, View(), rows, 1000, 0, ink)
+    assert (figure.layout.title.text, figure.data[0].name) == ("A00: price and score", "price")
+    panel = replace(reading.panel, prices=None, values="returns")
+    figure = price_and_score(replace(reading, panel=panel), View(), rows, 1000, 0, ink)
+    assert (figure.layout.title.text, figure.data[0].name) == ("A00: sum of returns and score", "sum of returns")
+
+
+def test_one_alert_is_no_alerts(reading):
+    table = pl.DataFrame({"alarm": [True, False], "verdict": ["open", "noise"]})
+    assert _count(table, View()).startswith("2 alerts: 1 alarm at 1 per 1,000 asset-days and 1 named check; 1 marked.")
+    assert _count(table[:1], View()).startswith("1 alert: 1 alarm at 1 per 1,000 asset-days and 0 named checks;")
+    alone = replace(reading)
+    alone.alarms._alerts[1.0] = type(alone.alarms.at(1.0))(*(part[:1] for part in reading.alarms.at(1.0)))
+    assert "'1 alert in all'" in str(_head(alone, View(), 1000, int(reading.alarms.at(1.0).asset[0])))

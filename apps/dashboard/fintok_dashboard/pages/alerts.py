@@ -9,6 +9,7 @@ import dash_ag_grid as dag
 from dash import Input, Output, State, dcc, html, no_update
 
 from fintok import InputError
+from fintok_dashboard.formats import plural
 from fintok_dashboard.ledger import MAX_ROWS, alert_table, as_csv, as_parquet, strangest
 from fintok_dashboard.store import VERDICTS
 from fintok_dashboard.view import View, Window
@@ -224,7 +225,7 @@ def _count(table: Any, view: View) -> str:
     shown = "" if len(table) <= MAX_ROWS else f"; the {MAX_ROWS:,} strangest are shown, the files hold all"
     marked = int((table["verdict"] != "open").sum())
     return (
-        f"{len(table):,} alerts: {alarms:,} alarms at {view.alarms:g} per 1,000 asset-days and "
-        f"{len(table) - alarms:,} named checks; {marked:,} marked{shown}. "
+        f"{plural(len(table), 'alert')}: {plural(alarms, 'alarm')} at {view.alarms:g} per 1,000 asset-days and "
+        f"{plural(len(table) - alarms, 'named check')}; {marked:,} marked{shown}. "
         "Data errors are left out of the next calibration."
     )

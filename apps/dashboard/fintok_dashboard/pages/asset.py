@@ -150,7 +150,7 @@ def _head(reading: Reading, view: View, row: int, column: int) -> Any:
         said.append(html.Span(f"alert: {alerts.reason[here[0]]}", className="loud"))
     else:
         said.append(html.Span("no alert", className="soft"))
-    said.append(html.Span(f"{len(mine):,} alerts in all", className="soft"))
+    said.append(html.Span(f"{plural(len(mine), 'alert')} in all", className="soft"))
     return [*said, *ways]
 
 

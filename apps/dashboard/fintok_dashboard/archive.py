@@ -25,7 +25,7 @@ from fintok_dashboard.reading import Pictures, Reading
 if TYPE_CHECKING:
     from fintok import Panel
 
-FORMAT = 2
+FORMAT = 3
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Scores, Regimes, Tokens, TailMap, Pictures)}
 _HEADER = "reading.json"
 _KEPT = 3  # readings of one model that stay

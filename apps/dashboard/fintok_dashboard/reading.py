@@ -49,7 +49,6 @@ class Reading:
     tokens: Tokens
     pictures: Mapping[str, Pictures]  # of "word" and "code"
     findings: pd.DataFrame  # what looks wrong in the panel: kind, date, symbol, days
-    facts: Mapping[str, str]  # about the model
     left_out: NDArray[np.bool_]  # (T, A) marked as data errors when the scores were calibrated
     groups: Mapping[str, str]  # group of each asset that has one, given by the user; may be empty
 
@@ -149,7 +148,6 @@ def read_market(
             "code": Pictures(np.sinh(vocabulary.patch_mean).astype(np.float32), vocabulary.counts),
         },
         findings=fintok.check_panel(panel).to_pandas(),
-        facts={str(name): str(value) for name, value in bundle.summary()["value"].items()},
         left_out=left_out,
         groups=dict(groups or {}),
     )

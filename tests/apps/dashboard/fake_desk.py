@@ -43,9 +43,6 @@ class FakeModel(FakeBundle):
     def words(self) -> tuple[np.ndarray, np.ndarray]:
         return self.vocabulary.patch_mean[::2], self.vocabulary.counts[::2]
 
-    def summary(self) -> pd.DataFrame:
-        return pd.DataFrame({"value": {"codes": NUM_CODES}})
-
     def counterfactual(self, panel: Panel, date: np.datetime64, symbol: str) -> Counterfactual:
         row, column = int(np.searchsorted(panel.dates, date)), panel.assets.index(symbol)
         days = slice(row + 1 - PATCH_DAYS, row + 1)
@@ -119,7 +116,7 @@ def make_large_desk(folder: Path, num_days: int = 5_000, num_assets: int = 500) 
         tokens=Tokens(codes, codes // 2, statistic, panel.dates, panel.assets, NUM_CODES, NUM_CODES // 2),
         pictures={"word": Pictures(pictures.patches[::2], pictures.counts[::2]), "code": pictures},
         findings=pd.DataFrame({"kind": [], "date": panel.dates[:0], "symbol": [], "days": []}),
-        facts={}, left_out=np.zeros(returns.shape, dtype=bool), groups={},
+        left_out=np.zeros(returns.shape, dtype=bool), groups={},
     )  # fmt: skip
     desk.reading.prepare(1.0)  # as a desk does before it shows a reading
     return desk

@@ -4,12 +4,14 @@ import ast
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from fintok import InputError
 from fintok.cli import run
 from fintok_dashboard.command import dashboard
+from fintok_dashboard.reading import Reading
 
 # fintok's own names, the classes of its results, its colours, what results are calibrated and continued with
 PUBLIC = {
@@ -27,6 +29,13 @@ def test_the_dashboard_uses_public_names_only(root):
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             ours = {name for name in names if name.split(".")[0] in ("fintok", "vision")}
             assert ours <= allowed, f"{path.name} imports {ours - allowed}"
+
+
+def test_all_that_a_reading_holds_is_read(root):
+    package = root / "apps" / "dashboard" / "fintok_dashboard"
+    code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    for field in fields(Reading):
+        assert re.search(rf"\.{field.name}\b", code), field.name
 
 
 def test_plotly_js_in_the_assets_draws_what_the_pages_ask_for(root):

@@ -116,6 +116,13 @@ def layout(desk: Desk, window: Window) -> Any:
 
 def register(app: dash.Dash, desk: Desk) -> None:
     """The callbacks."""
+    register_filling(app, desk)
+    register_marking(app, desk)
+    register_export(app, desk)
+
+
+def register_filling(app: dash.Dash, desk: Desk) -> None:
+    """The table of the view, what is searched in it, and the way from a row to its asset."""
 
     @app.callback(
         Output("alerts-table", "rowData"),
@@ -134,6 +141,30 @@ def register(app: dash.Dash, desk: Desk) -> None:
         patch = dash.Patch()
         patch["quickFilterText"] = text or ""
         return patch
+
+    @app.callback(
+        Output("url", "pathname", allow_duplicate=True),
+        Output("url", "search", allow_duplicate=True),
+        Input("alerts-open", "n_clicks"),
+        Input("alerts-table", "cellDoubleClicked"),
+        State("alerts-table", "selectedRows"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def open_asset(clicks: int, double: dict[str, Any] | None, chosen: list[dict[str, Any]] | None, search: str) -> Any:
+        if dash.ctx.triggered_id == "alerts-table":
+            is_meant = bool(double) and double["colId"] not in ("verdict", "note")  # those are being edited
+        else:
+            is_meant = bool(clicks)
+        if not chosen or not is_meant:
+            return no_update, no_update
+        row = chosen[-1]
+        changed = View.parse(View.parse(search).href("", asset=row["symbol"], day=row["date"]))
+        return "/asset", changed.query()
+
+
+def register_marking(app: dash.Dash, desk: Desk) -> None:
+    """Verdicts and notes, by buttons for the selected rows and by hand in a cell."""
 
     @app.callback(
         Output("marked", "data", allow_duplicate=True),
@@ -173,25 +204,9 @@ def register(app: dash.Dash, desk: Desk) -> None:
                 answer = _mark(desk, cell, note=value)
         return answer
 
-    @app.callback(
-        Output("url", "pathname", allow_duplicate=True),
-        Output("url", "search", allow_duplicate=True),
-        Input("alerts-open", "n_clicks"),
-        Input("alerts-table", "cellDoubleClicked"),
-        State("alerts-table", "selectedRows"),
-        State("url", "search"),
-        prevent_initial_call=True,
-    )
-    def open_asset(clicks: int, double: dict[str, Any] | None, chosen: list[dict[str, Any]] | None, search: str) -> Any:
-        if dash.ctx.triggered_id == "alerts-table":
-            is_meant = bool(double) and double["colId"] not in ("verdict", "note")  # those are being edited
-        else:
-            is_meant = bool(clicks)
-        if not chosen or not is_meant:
-            return no_update, no_update
-        row = chosen[-1]
-        changed = View.parse(View.parse(search).href("", asset=row["symbol"], day=row["date"]))
-        return "/asset", changed.query()
+
+def register_export(app: dash.Dash, desk: Desk) -> None:
+    """The whole table of the view as a file."""
 
     @app.callback(
         Output("alerts-file", "data"),

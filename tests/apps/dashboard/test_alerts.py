@@ -1,5 +1,7 @@
 """Alerts at any rate are those of the library at that rate."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -47,6 +49,16 @@ def test_a_score_alarms_when_it_passes_the_threshold(reading):
     np.testing.assert_array_equal(alarms[known & ~near], above[known & ~near])
 
 
+def test_a_p_value_at_the_level_alarms_and_one_just_above_does_not(reading):
+    row, levels = reading.panel.num_days - 1, reading.alarms.levels(5.0)
+    p_value = reading.scores.p_value.copy()
+    p_value[row, :2] = levels[row], np.nextafter(levels[row], 1.0)
+    alerts = AlarmBook(replace(reading.scores, p_value=p_value), reading.left_out).at(5.0)
+    alarms = alerts.within(slice(row, row + 1)).asset[alerts.within(slice(row, row + 1)).is_alarm]
+    assert 0 in alarms
+    assert 1 not in alarms
+
+
 def test_a_threshold_is_the_quantile_of_its_window(reading):
     row = reading.panel.num_days - 1
     window = reading.scores.score[row - WINDOW_DAYS : row]
@@ -71,6 +83,13 @@ def test_the_table_has_a_row_for_each_alert_of_the_view_and_its_mark(tmp_path):
     read = pl.read_csv(as_csv(again))
     assert read["note"][0] == "'=1+1"  # no spreadsheet runs it
     assert read["symbol"].to_list() == again["symbol"].to_list()
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_spreadsheet_runs_a_text_of_a_csv_file(sign):
+    text = f"{sign}=1+1"
+    read = pl.read_csv(as_csv(pl.DataFrame({"note": [text, "plain"], "symbol": ["A", text]})))
+    assert read.rows() == [(f"'{text}", "A"), ("plain", f"'{text}")]
 
 
 def test_of_a_long_table_the_strangest_rows_stay_in_their_order(monkeypatch):

@@ -136,7 +136,7 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
             hovertemplate=f"%{{x}}: %{{y{form}}} expected<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False)
+    _mark_days(figure, days)
     figure.update_yaxes(tickformat=".1~%" if found.values == "prices" else "~g", nticks=6)
     _legend_below(figure, f"surprise {number(found.surprise)} nats, usually {number(found.usual)}")
     return figure
@@ -198,7 +198,7 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
                 hovertemplate=f"%{{x}}: {name} %{{y{form}}}, %{{customdata:.0%}} of the difference<extra></extra>",
             )
         )
-    figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False, tickangle=0, dtick=3)
+    _mark_days(figure, x, step=3)
     figure.update_yaxes(tickformat=".1~%" if is_priced else "~g", nticks=6)
     _legend_below(figure, "stronger: carries more of the difference")
     return figure
@@ -249,8 +249,18 @@ def message_for(title: str, text: str, ink: Ink) -> go.Figure:
     return message(text, ink, height=SMALL, title=title)
 
 
+def _mark_days(figure: go.Figure, days: list[str], step: int = 1) -> None:
+    """Every so many days named under the axis; an hour stands below its day: five fit a third of a window."""
+    marked = days[::step]
+    texts = [day.replace(" ", "<br>") for day in marked]
+    figure.update_xaxes(type="category", tickfont={"size": 10}, showgrid=False, tickangle=0)
+    figure.update_xaxes(tickvals=marked, ticktext=texts)
+
+
 def _legend_below(figure: go.Figure, note: str = "") -> None:
     """The legend under the axis, and a note beside the title's line."""
-    figure.update_layout(legend={"y": -0.14, "yanchor": "top", "x": 0, "xanchor": "left"}, margin={"b": 56})
+    has_hours = any("<br>" in text for text in figure.layout.xaxis.ticktext or ())  # a second line under the axis
+    y, bottom = (-0.22, 68) if has_hours else (-0.14, 56)
+    figure.update_layout(legend={"y": y, "yanchor": "top", "x": 0, "xanchor": "left"}, margin={"b": bottom})
     if note:
         tell(figure, note)

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -281,6 +282,23 @@ def test_an_empty_panel_and_one_asset_have_pages(page, serve_to, tmp_path):
             page.goto(address + path)
             drawn(page, PAGES[path])
             assert page.locator("#trouble").inner_text() == ""
+
+
+def test_hours_under_a_figure_stand_apart_and_above_its_legend(page, serve_to, tmp_path):
+    panel = market(600, 3)
+    hours = np.datetime64("2020-12-20T09:00", "ns") + np.arange(600) * np.timedelta64(1, "h")
+    desk = make_desk(tmp_path, replace(panel, dates=hours))
+    desk.read()
+    with serve_to(desk) as address:
+        page.goto(f"{address}/asset?asset=A00&day=2021-01-10T15:00")
+        for figure in ("#asset-patch", "#asset-days"):
+            drawn(page, figure)
+            ticks = [tick.bounding_box() for tick in page.locator(f"{figure} .xtick text").all()]
+            legend = page.locator(f"{figure} .legend").bounding_box()
+            assert len(ticks) >= 4
+            for left, right in pairwise(sorted(ticks, key=lambda tick: tick["x"])):
+                assert right["x"] - left["x"] - left["width"] >= 4
+            assert max(tick["y"] + tick["height"] for tick in ticks) <= legend["y"] + 2
 
 
 def test_a_large_panel_is_drawn(page, serve_to, large_desk):

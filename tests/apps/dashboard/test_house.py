@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 
 import pytest
@@ -46,6 +47,18 @@ def test_plotly_js_in_the_assets_draws_what_the_pages_ask_for(root):
     assert f"(cartesian - minified) v{get_plotlyjs_version().split('.')[0]}." in script[:200]
     code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     assert set(re.findall(r"\bgo\.([A-Z]\w+)\(", code)) <= {"Figure", "Scatter", "Bar", "Heatmap", "Box"}
+
+
+def test_each_package_is_typed_and_the_licence_names_what_is_shipped(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    targets = project["tool"]["hatch"]["build"]["targets"]
+    assert all((root / package / "py.typed").is_file() for package in targets["wheel"]["packages"])
+    assert "/.ci/run" in targets["sdist"]["include"]
+    assert (root / ".ci" / "run").is_file()
+    script = root / "apps" / "dashboard" / "fintok_dashboard" / "assets" / "plotly-cartesian.min.js"
+    assert "Licensed under the MIT license" in script.read_text(encoding="utf-8")[:200]
+    assert "BSD 3-Clause License" in (root / "fintok" / "data" / "README.md").read_text(encoding="utf-8")
+    assert project["project"]["license"] == "Apache-2.0 AND BSD-3-Clause AND MIT"
 
 
 def test_its_help_imports_neither_dash_nor_torch(root):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -65,7 +66,8 @@ def dashboard(
     from fintok_dashboard.store import Store
 
     access = Access(host=host, token=token, user=user, password=password)
-    beside = panel.with_name(f"{panel.stem}-dashboard") if model is None else model / "dashboard"
+    named = Path(os.path.abspath(panel))  # a folder given as . has no name of its own
+    beside = named.with_name(f"{named.stem}-dashboard") if model is None else model / "dashboard"
     sources = Sources(
         model=model or SHIPPED,
         panel=panel,

@@ -124,7 +124,7 @@ def portrait(reading: Reading, noun: str, token: int, ink: Ink) -> go.Figure:
         )
     )
     shown.add_hline(y=0.0, line={"width": 1, "color": GREY})
-    tell(shown, f"in usual moves of the asset in a {row}")
+    tell(shown, f"in the asset's usual moves of a {row}")
     top = 1.15 * max(float(np.abs(path).max()), 1.0)
     shown.update_xaxes(title={"text": f"{row}s"}, dtick=1, showgrid=False)
     shown.update_yaxes(range=[-top, top], nticks=6, tickformat="+~g")

@@ -12,7 +12,7 @@ from fintok_dashboard.figures import ink_of, market_line, price_axis
 from fintok_dashboard.formats import move, number
 from fintok_dashboard.pages.alerts import _count
 from fintok_dashboard.pages.asset import _head, _like, chosen
-from fintok_dashboard.pages.today import _found, _latest
+from fintok_dashboard.pages.today import _found, _health, _latest
 from fintok_dashboard.pages.vocabulary import _list
 from fintok_dashboard.view import View
 from fintok_dashboard.vocabulary_figures import occurrences, portrait
@@ -127,3 +127,12 @@ def test_one_alert_is_no_alerts(reading):
     alone = replace(reading)
     alone.alarms._alerts[1.0] = type(alone.alarms.at(1.0))(*(part[:1] for part in reading.alarms.at(1.0)))
     assert "'1 alert in all'" in str(_head(alone, View(), 1000, int(reading.alarms.at(1.0).asset[0])))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"), [(1499, "all rows"), (998, "the rows till then"), (None, "no row")], ids=["all", "some", "none"]
+)
+def test_the_health_of_a_panel_says_which_rows_are_in_sample(reading, row, said):
+    train_end = np.datetime64("1999-12-31", "ns") if row is None else reading.panel.dates[row]
+    shown = replace(reading, scores=replace(reading.scores, train_end=train_end))
+    assert f"In sample: {said} (trained to {str(train_end)[:10]})." in str(_health(shown, View(), 1499))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,15 @@ def test_wrong_use_ends_with_a_sentence(tmp_path, capsys, words, said):
     given = ["--model", str(tmp_path), "--panel", str(panel), *words]
     assert run(["dashboard", *given]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_without_a_model_a_folder_of_tables_has_its_cache_beside_it(tmp_path, monkeypatch):
+    desks = []
+    monkeypatch.setattr("fintok_dashboard.server.serve", lambda desk, access, port: desks.append(desk))
+    (tmp_path / "prices").mkdir()
+    monkeypatch.chdir(tmp_path / "prices")
+    dashboard(panel=Path("."))
+    assert desks[0].sources.cache == tmp_path / "prices-dashboard"
 
 
 def test_without_a_model_the_one_that_comes_with_fintok_reads_and_keeps_beside_the_panel(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ _TINY = "params.value < 0.0001 ? '.1~e' : '.2~g'"
 _YES = {
     "cellDataType": "text",
     "valueGetter": {"function": "params.data.in_sample ? 'yes' : ''"},
-    "headerTooltip": "whether the model was trained on this date",
+    "headerTooltip": "yes: the model was trained to this date or a later one",
 }
 _COLUMNS = [
     {"field": "date", "headerName": "date", "width": 112, "cellDataType": "text", "filter": "agTextColumnFilter"},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dash
 import numpy as np
 from dash import Input, Output, html
+from numpy.typing import NDArray
 
 from fintok_dashboard.figures import ink_of, regime_colours
 from fintok_dashboard.formats import moment, number, percent, plural, probability, rows_long
@@ -127,6 +128,7 @@ def _health(reading: Reading, view: View, row: int) -> Any:
         html.P(f"Late: rows behind, at most {FRESH_ROWS}; missing: longer.", className="soft"),
         html.P(f"Found in the last month: {_found(reading, row)}."),
         html.P(_age(panel.dates[-1]), className="soft"),
+        html.P(_in_sample(panel.dates, scores.train_end), className="soft"),
     )
 
 
@@ -144,6 +146,14 @@ def _age(last: np.datetime64) -> str:
     """How old the panel is: a feed that stopped shows here first."""
     days = int((np.datetime64("today") - last.astype("datetime64[D]")).astype(int))
     return f"Its last date is {plural(days, 'day')} ago." if days > 0 else "Its last date is today."
+
+
+def _in_sample(dates: NDArray[np.datetime64], train_end: np.datetime64) -> str:
+    """Which rows the model's training reaches: where it reaches all, no figure has a line at its end to show it."""
+    until = moment(train_end)
+    if train_end < dates[0]:
+        return f"In sample: no row (trained to {until})."
+    return f"In sample: {'all rows' if train_end >= dates[-1] else 'the rows till then'} (trained to {until})."
 
 
 def _latest(reading: Reading, view: View, row: int) -> Any:

@@ -259,9 +259,8 @@ def _mark_days(figure: go.Figure, days: list[str], step: int = 1) -> None:
 
 def _legend_below(figure: go.Figure, note: str = "") -> None:
     """The legend under the axis, and a note beside the title's line."""
-    has_hours = any(
-        "<br>" in text for text in figure["layout"]["xaxis"]["ticktext"] or ()
-    )  # a second line under the axis
+    # a second line of ticks, of hours, needs room above the legend
+    has_hours = any("<br>" in text for text in figure["layout"]["xaxis"]["ticktext"] or ())
     y, bottom = (-0.22, 68) if has_hours else (-0.14, 56)
     figure.update_layout(legend={"y": y, "yanchor": "top", "x": 0, "xanchor": "left"}, margin={"b": bottom})
     if note:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from fintok_dashboard.reading import Reading
 
 NAME, TITLE = "today", "Today"
-_SHOWN = 12  # asset-days in the list
-_HEIGHT = "max(330px, calc(100vh - 414px))"  # of the figure: what the cards above leave of the window
+_SHOWN = 11  # asset-days in the list
+_HEIGHT = "max(330px, calc(100vh - 438px))"  # of the figure: what the cards above leave of the window
 
 
 def layout(desk: Desk, window: Window) -> Any:

@@ -33,7 +33,8 @@ class WalkForward:
     refits: "pd.DataFrame"
     """One row per fit: until (last date learned from), rows (learned from), agreement (share of the rows that the
     fit before learned from which keep their regime) and distance (of the regime that moved most, in spreads of the
-    signatures before; above 1 the name has outlived its regime); NaN in the first row."""
+    signatures before; above 1 the name has outlived its regime; NaN where one of them can be compared with none); NaN
+    in the first row."""
 
     @property
     def agreement_mean(self) -> float:
@@ -106,7 +107,7 @@ def walk_forward(
         if stretches:
             before = stretches[-1][0]
             match = match_regimes(before.signature, found.signature)
-            found, distance = found.renumbered(match.regimes), float(match.distances.max())
+            found, distance = found.renumbered(_places(match.regimes)), float(match.distances.max())
             agreement = found.agreement(before)
         stretches.append((found, split.test if stretches else slice(0, split.test.stop)))
         rows.append({"until": panel.dates[end - 1], "rows": end, "agreement": agreement, "distance": distance})
@@ -134,6 +135,13 @@ class _Fit(NamedTuple):
         """Share of the labelled rows that both learned from with the same regime."""
         one, other = self.regimes.labels[: before.rows], before.regimes.labels[: before.rows]
         return float((one == other)[one >= 0].mean())
+
+
+def _places(regimes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The matched regimes (K,), with the numbers that are left for those that continue none (-1)."""
+    places = regimes.copy()
+    places[places < 0] = np.setdiff1d(np.arange(len(places)), places)
+    return places
 
 
 def _years(refit: str) -> float:

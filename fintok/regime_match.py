@@ -17,7 +17,7 @@ FARTHEST = 1.0  # spreads of the old regimes: a regime farther from all of them 
 class Match(NamedTuple):
     """The old regime that each new one continues."""
 
-    regimes: NDArray[np.int64]  # (K_new,) number in the old table; -1 = none is left for it
+    regimes: NDArray[np.int64]  # (K_new,) number in the old table; -1 = a new one: none is left, or can be compared
     distances: NDArray[np.float64]  # (K_new,) between their signatures, in spreads of the old ones; NaN for -1
 
 
@@ -25,19 +25,19 @@ def match_regimes(old: "pd.DataFrame", new: "pd.DataFrame") -> Match:
     """Match two signatures (`RegimeLabeler.signature_`, `Regimes.summary()`) one to one, the sum of distances least.
 
     The distance is the root mean square, over log volatility, log dispersion and correlation, of the difference in
-    spreads (standard deviations over the old regimes; Kuhn, 1955, for the assignment). What is NaN in either table
-    is left out. Mean returns play no part: they are mostly noise.
+    spreads (standard deviations over the old regimes; Kuhn, 1955, for the assignment). What is NaN in one of two
+    regimes is left out of their distance; two with nothing in common are no match. Mean returns play no part: they
+    are mostly noise.
     """
     from scipy.optimize import linear_sum_assignment
 
-    one, other = _coordinates(old), _coordinates(new)
-    known = np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0)
-    spread = np.maximum(one[:, known].std(axis=0), 1e-9)
-    difference = (other[:, None, known] - one[None, :, known]) / spread
-    distances = np.sqrt((difference**2).mean(axis=2)) if known.any() else np.zeros((len(other), len(one)))
-    rows, columns = linear_sum_assignment(distances)
-    regimes, found = np.full(len(other), -1), np.full(len(other), np.nan)
-    regimes[rows], found[rows] = columns, distances[rows, columns]
+    distances = _distances(_coordinates(old), _coordinates(new))
+    is_pair = np.isfinite(distances)
+    last_resort = 1.0 + distances[is_pair].sum()  # any pair that can be compared comes before one that cannot
+    rows, columns = linear_sum_assignment(np.where(is_pair, distances, last_resort))
+    regimes, found = np.full(len(distances), -1), np.full(len(distances), np.nan)
+    regimes[rows] = np.where(is_pair[rows, columns], columns, -1)
+    found[rows] = distances[rows, columns]
     return Match(regimes, found)
 
 
@@ -59,6 +59,15 @@ def carry_names(registry: "pd.DataFrame", signature: "pd.DataFrame") -> tuple[st
             taken.add(name)
         names.append(name)
     return tuple(names)
+
+
+def _distances(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K_new, K_old) between coordinates (K, 3), over those that both regimes have; NaN where they share none."""
+    spread = np.ma.masked_invalid(old).std(axis=0).filled(0.0)
+    spread = np.where(spread > 1e-9, spread, 1.0)  # all alike, or known of a single regime: in its own units
+    squares = ((new[:, None] - old[None]) / spread) ** 2
+    shared = np.isfinite(squares).sum(axis=2)
+    return np.where(shared > 0, np.sqrt(np.nansum(squares, axis=2) / np.maximum(shared, 1)), np.nan)
 
 
 def _coordinates(signature: "pd.DataFrame") -> NDArray[np.float64]:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import fintok
+from fintok import refits
 from fintok.errors import InputError
+from fintok.regime_match import Match
 from fintok.regimes import RegimeLabeler
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns, with_noise_after
 
@@ -100,3 +102,14 @@ def test_too_little_before_or_after_the_start_is_refused(labeler, panel):
         fintok.walk_forward(labeler, panel[:TRAIN])
     with pytest.raises(InputError, match="without a bundle takes features"):
         fintok.walk_forward(RegimeLabeler(), panel)
+
+
+def test_a_regime_that_continues_none_takes_a_number_that_is_left(monkeypatch, labeler, panel):
+    unsure = Match(np.array([1, -1, 0]), np.array([0.2, np.nan, 0.1]))
+    monkeypatch.setattr(refits, "match_regimes", lambda old, new: unsure)
+    walk = fintok.walk_forward(labeler, panel, refit="2Y")
+    start = int(walk.refits["rows"][1])
+    fit = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel, until=panel.dates[start - 1])
+    stretch = slice(start, start + 200)
+    np.testing.assert_array_equal(walk.regimes.labels[stretch], np.array([1, 2, 0])[fit.label(panel).labels[stretch]])
+    assert np.isnan(walk.refits["distance"][1])

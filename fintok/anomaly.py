@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,16 @@ from fintok.readings import RESTATED, Readings, SurpriseSource
 from fintok.score_result import Scores
 from fintok.tails import MIN_SAMPLE, TailMap, combine, evidence
 
-_KEPT = ("_last", "_readings", "_tolerance")  # of the last panel, for the next: not part of what was fitted
 _TAIL_ROWS = 2500  # newest training rows that shape the tails: ten years, since a market's habits change
+
+
+class _Last(NamedTuple):
+    """What was made of the last panel, for the next: set as one, so that threads never mix those of two panels."""
+
+    readings: Readings
+    found: Evidence | None = None  # None where the readings come from a file
+    bundle: SurpriseSource | None = None  # that was asked
+    tolerance: float = 0.0  # mean moves by which returns may differ from those of the readings
 
 
 class AnomalyScorer(Estimator):
@@ -175,29 +183,25 @@ class AnomalyScorer(Estimator):
     @property
     def readings(self) -> Readings | None:
         """The bundle's readings of the last panel; None before there is one."""
-        return self.__dict__.get("_readings")
+        last: _Last | None = self.__dict__.get("_last")
+        return None if last is None else last.readings
 
     def go_on_from(self, readings: Readings) -> Self:
         """Take over readings of an earlier day, from a file (`fintok.readings.open_readings`): what they hold is not
         read again, where the panel's returns are the same to a thousandth of the asset's mean move."""
-        self._readings, self._tolerance = readings, RESTATED
+        self._last = _Last(readings, tolerance=RESTATED)
         return self
 
     def _evidence(self, panel: Panel) -> Evidence:
         """The panel's evidence, kept with what it was made from: the network reads only rows that are new."""
-        cached = self.__dict__.get("_last")
-        if cached is None or cached[0] is not panel or cached[1] is not self.bundle:
-            earlier = self.readings
-            if earlier is None:
-                self._readings = Readings.of(self.source(), panel)
-            else:
-                self._readings = earlier.extended(self.source(), panel, self.__dict__.get("_tolerance", 0.0))
-            self._tolerance = 0.0
-            found = gather(self._readings, panel.returns, self._readings.peers)
-            self._readings = replace(self._readings, peers=found.peers)
-            cached = (panel, self.bundle, found)
-            self._last = cached
-        return cached[2]
+        last: _Last | None = self.__dict__.get("_last")
+        if last is not None and last.found is not None and last.readings.panel is panel and last.bundle is self.bundle:
+            return last.found
+        bundle = self.source()
+        readings = Readings.of(bundle, panel) if last is None else last.readings.extended(bundle, panel, last.tolerance)
+        found = gather(readings, panel.returns, readings.peers)
+        self._last = _Last(replace(readings, peers=found.peers), found, bundle)
+        return found
 
     def _check_parameters(self) -> None:
         if not isinstance(self.alarms_per_1000, Real) or not 0.0 < self.alarms_per_1000 <= 500.0:
@@ -209,4 +213,4 @@ class AnomalyScorer(Estimator):
             raise InputError(f"days must be a whole number of dates of calibration, at least 20, got {self.days!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _KEPT}
+        return {name: value for name, value in vars(self).items() if name != "_last"}

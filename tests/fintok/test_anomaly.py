@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fintok import anomaly
 from fintok.anomaly import AnomalyScorer
 from fintok.errors import InputError
-from fintok.evidence import REASONS
+from fintok.evidence import REASONS, gather
 from fintok.score_result import COLUMNS
 from tests.fintok.fake_bundle import (
     FakeBundle,
@@ -295,3 +296,22 @@ def test_features_and_panels_are_not_mixed(bundle, scorer, panel):
         AnomalyScorer().fit(panel)
     with pytest.raises(InputError, match=r"expected a Panel, got numpy\.ndarray"):
         scorer.score(np.zeros((5, 3)))
+
+
+def test_a_panel_scored_meanwhile_leaves_nothing_of_its_own_in_the_readings(bundle, panel, monkeypatch):
+    scorer, other = AnomalyScorer(bundle).fit(), panel.select(panel.assets[::-1])
+    waiting = [other]  # scored by another thread, between what the first one reads and what it keeps
+
+    def interrupted(*args):
+        found = gather(*args)
+        if waiting:
+            scorer.score(waiting.pop())
+        return found
+
+    monkeypatch.setattr(anomaly, "gather", interrupted)
+    scorer.score(panel[:2000])
+    kept, alone = scorer.readings, AnomalyScorer(bundle).fit()
+    alone.score(panel[:2000])
+    assert kept.panel.assets == panel.assets
+    np.testing.assert_array_equal(kept.peers.expected, alone.readings.peers.expected)
+    np.testing.assert_array_equal(scorer.score(panel).score, alone.score(panel).score)

@@ -64,8 +64,8 @@ class Panel:
         """
         if values not in ("prices", "returns"):
             raise InputError(f"values is {values!r}, expected 'prices' or 'returns'")
-        table = _read_only(data, np.float64)
-        days = _read_only(np.asarray(dates, dtype="datetime64[ns]"), "datetime64[ns]")
+        table = _copy(data, np.float64)
+        days = _copy(dates, "datetime64[ns]")
         names = tuple(str(name) for name in assets)
         if table.ndim != 2 or table.shape != (len(days), len(names)):
             expected = f"{len(days)} dates and {len(names)} assets"
@@ -75,14 +75,14 @@ class Panel:
             name = next(name for name in names if names.count(name) > 1)
             raise InputError(f"{source}: asset {name!r} appears twice; give every column its own name")
         _check_numbers(table, days, names, values, source)
-        columns = {name: _read_only(column, np.float32) for name, column in (fields or {}).items()}
+        columns = {name: _copy(column, np.float32) for name, column in (fields or {}).items()}
         for name, column in columns.items():
             if name not in FIELDS or column.shape != table.shape:
                 expected = f"one of {', '.join(FIELDS)}, of shape {table.shape}"
                 raise InputError(f"{source}: field {name!r} of shape {column.shape}, expected {expected}")
         prices = table if values == "prices" else None
-        returns = log_returns(table) if values == "prices" else table
-        return cls(_read_only(returns, np.float64), days, names, prices, columns, values, source)
+        returns = _read_only(log_returns(table)) if values == "prices" else table
+        return cls(returns, days, names, prices, columns, values, source)
 
     @property
     def num_days(self) -> int:
@@ -156,11 +156,18 @@ class Panel:
         columns = [place[name] for name in assets]
         return replace(
             self,
-            returns=_read_only(self.returns[:, columns], np.float64),
+            returns=_read_only(self.returns[:, columns]),
             assets=tuple(assets),
-            prices=None if self.prices is None else _read_only(self.prices[:, columns], np.float64),
-            fields={name: _read_only(column[:, columns], np.float32) for name, column in self.fields.items()},
+            prices=None if self.prices is None else _read_only(self.prices[:, columns]),
+            fields={name: _read_only(column[:, columns]) for name, column in self.fields.items()},
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickled and deep-copied arrays are writable: these are the panel's own, and read-only again."""
+        for value in (*state.values(), *state["fields"].values()):
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+        self.__dict__.update(state)
 
     def __repr__(self) -> str:
         if not self.num_days:
@@ -247,11 +254,16 @@ def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
     return "s"
 
 
-def _read_only(data: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
-    """A view of the data that cannot be written to; the caller's own array stays as it is."""
-    view = np.ascontiguousarray(data, dtype=dtype).view()
-    view.setflags(write=False)
-    return view
+def _copy(data: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
+    """The panel's own: what the caller does to the data later changes nothing here."""
+    return _read_only(np.array(data, dtype=dtype, copy=True, order="C"))
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of the panel's own, row by row in memory and never written to again."""
+    array = np.ascontiguousarray(array)
+    array.setflags(write=False)
+    return array
 
 
 def _check_dates(dates: NDArray[np.datetime64], source: str) -> None:

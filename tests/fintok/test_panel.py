@@ -1,5 +1,7 @@
 """Panel: its guarantees, the meaning of missing prices, and slicing."""
 
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -155,12 +157,35 @@ def test_what_does_not_fit_together_is_refused(dates, assets, message):
         Panel.from_arrays(np.ones((2, 2)), np.array(dates, dtype="datetime64[D]"), assets)
 
 
-def test_arrays_are_read_only_and_the_callers_own_stay_writable():
-    prices = np.ones((3, 2))
-    panel = Panel.from_arrays(prices, days(3), "AB")
+def arrays_of(panel):
+    return (panel.returns, panel.dates, panel.prices, *panel.fields.values())
+
+
+def full_panel():
+    return Panel.from_arrays(np.ones((3, 2)), days(3), "AB", fields={"volume": np.ones((3, 2))})
+
+
+@pytest.mark.parametrize("again", [lambda panel: panel, lambda panel: pickle.loads(pickle.dumps(panel)), copy.deepcopy,
+                                   lambda panel: panel[1:], lambda panel: panel.select("BA")],
+                         ids=["made", "unpickled", "copied", "sliced", "selected"])  # fmt: skip
+def test_arrays_are_read_only(again):
+    panel = again(full_panel())
+    assert [array.flags.writeable for array in arrays_of(panel)] == [False] * 4
     with pytest.raises(ValueError, match="read-only"):
         panel.prices[0, 0] = 5.0
-    prices[0, 0] = 1.5
+    assert all(array.flags.c_contiguous for array in arrays_of(panel))
+
+
+@pytest.mark.parametrize("values", ["prices", "returns"])
+def test_what_the_caller_does_to_his_arrays_later_changes_nothing(values):
+    data, dates = np.ones((3, 2)), days(3).astype("datetime64[ns]")
+    volume = np.ones((3, 2), np.float32)
+    panel = Panel.from_arrays(data, dates, "AB", values=values, fields={"volume": volume})
+    data[0, 0], dates[0], volume[0, 0] = 1.5, np.datetime64("1999-01-01"), 2.0
+    whole = panel.to_pandas()
+    assert (whole == 1.0).all(axis=None)
+    assert whole.index[0].year == 2020
+    assert (panel.fields["volume"] == 1.0).all()
 
 
 def test_repr_is_one_line_and_frames_hold_what_was_given():

@@ -6,24 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.panel import date_unit
+from fintok.spans import date_unit, span_of
 
 if TYPE_CHECKING:
-    from fintok.panel import DateLike, Panel
+    from fintok.panel import Panel
+    from fintok.spans import DateLike
 
 ERROR = "data error"  # the verdict that counts, where a table of marks has verdicts
 
 
 def locate(dates: NDArray[np.datetime64], assets: tuple[str, ...], date: "DateLike", symbol: str) -> tuple[int, int]:
-    """Row and column of a cell. Raises InputError for a date or a symbol that is not there."""
+    """Row and column of a cell: the row at that moment, or the only one in that span of time (`DateLike`).
+
+    Raises InputError for a date or a symbol that is not there, and for a span of several rows.
+    """
     if symbol not in assets:
         raise InputError(f"there is no asset {symbol!r} among these {len(assets)}; the first ones are {assets[:5]}")
-    try:
-        moment = np.datetime64(date, "ns")  # pyright: ignore[reportArgumentType, reportCallIssue]
-    except (ValueError, TypeError):
-        raise InputError(f"{date!r} is not a date; write it as 2015-12-31") from None
-    row = int(np.searchsorted(dates, moment))
-    if row == len(dates) or dates[row] != moment:
+    first, end = span_of(dates, date)
+    row, after = np.searchsorted(dates, [first, end]).tolist()
+    is_there = row < len(dates) and dates[row] == first
+    if not is_there and after - row > 1:
+        raise InputError(f"{date} has {after - row} rows here; give the time as well, as in {dates[row]}")
+    if not is_there and after == row:
         ends = [str(np.datetime_as_string(day, unit=date_unit(dates))) for day in dates[[0, -1]]] if len(dates) else []
         span = f"they run from {' to '.join(ends)}" if ends else "there are none"
         raise InputError(f"there is no date {date} among these {len(dates)}; {span}")

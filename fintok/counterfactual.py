@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.panel import date_unit
+from fintok.spans import date_unit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from fintok.channels import NORMAL_SCALE
 from fintok.checks import run_checks
 from fintok.coverage import known_values, runs_of
-from fintok.panel import MAX_GAP_ROWS, Panel, date_unit, require_panel
+from fintok.panel import MAX_GAP_ROWS, Panel, require_panel
+from fintok.spans import date_unit
 from fintok.trailing import median_of_day, trailing_moments
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """Panel: returns of many assets on shared dates, with what was not observed left as NaN."""
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fintok.errors import InputError
+from fintok.spans import DateLike, date_unit, rows_until
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Values: TypeAlias = Literal["prices", "returns"]
-DateLike: TypeAlias = str | dt.date | np.datetime64
 
 FIELDS = ("open", "high", "low", "close", "volume")
 MAX_GAP_ROWS = 5  # a price older than this many sessions gives no return: a new start instead
@@ -138,7 +137,7 @@ class Panel:
         )
 
     def until(self, date: DateLike) -> "Panel":
-        """Rows up to and including a date (all hours of a day, all days of a month such as "2015-12")."""
+        """Rows up to and including a date: all hours of a day, all days of a month such as "2015-12" (`DateLike`)."""
         return self[: rows_until(self.dates, date)]
 
     def select(self, assets: Sequence[str]) -> "Panel":
@@ -228,30 +227,6 @@ def log_returns(prices: NDArray[np.float64], max_gap: int = MAX_GAP_ROWS) -> NDA
     usable = observed & (before >= 0) & (rows - before <= max_gap)
     logs = np.log(np.where(observed, prices, np.nan))
     return np.where(usable, logs - np.take_along_axis(logs, np.maximum(before, 0), axis=0), np.nan)
-
-
-def rows_until(dates: NDArray[np.datetime64], date: DateLike) -> int:
-    """How many of the sorted dates lie at or before a date, given as coarsely as "2015", "2015-12" or a day.
-
-    Raises InputError for what is not a date.
-    """
-    try:
-        moment = np.datetime64(date)
-    except (ValueError, TypeError):
-        raise InputError(f"{date!r} is not a date; write it as 2015-12-31") from None
-    if np.isnat(moment):
-        raise InputError(f"{date!r} is not a date; write it as 2015-12-31")
-    if np.datetime_data(moment.dtype)[0] in ("Y", "M", "W", "D", "h", "m"):  # a span of time: take all of it
-        return int(np.searchsorted(dates, (moment + 1).astype("datetime64[ns]"), side="left"))
-    return int(np.searchsorted(dates, moment.astype("datetime64[ns]"), side="right"))
-
-
-def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
-    """The coarsest unit that still tells these dates apart from their neighbours in print."""
-    for unit in ("D", "m"):
-        if (dates == dates.astype(f"datetime64[{unit}]")).all():
-            return unit
-    return "s"
 
 
 def _copy(data: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:

@@ -30,8 +30,9 @@ from fintok.errors import InputError
 from fintok.hints import HINTS, draw_hints
 from fintok.imaging import CROSS_SECTIONAL
 from fintok.moves import moves_of
-from fintok.panel import DateLike, Panel, require_panel
+from fintok.panel import Panel, require_panel
 from fintok.recipes import recipe_path
+from fintok.spans import DateLike
 from fintok.training import describe_panel, training_panels
 from fintok.vocabulary import learn_vocabulary
 from fintok.yardstick import measure

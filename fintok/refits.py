@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.panel import DateLike, Panel, require_panel, rows_until
+from fintok.panel import Panel, require_panel
 from fintok.progress import track
 from fintok.regime_match import match_regimes
 from fintok.regime_result import Regimes
 from fintok.regimes import RegimeLabeler
 from fintok.signature import rows_per_year
+from fintok.spans import DateLike, rows_until
 from fintok.split import walk_forward as walk_forward_splits
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.moves import moves_of
-from fintok.panel import DateLike, date_unit, rows_until
 from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
+from fintok.spans import DateLike, date_unit, rows_until
 
 if TYPE_CHECKING:
     import pandas as pd

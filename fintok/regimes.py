@@ -11,11 +11,12 @@ from fintok.estimator import Estimator
 from fintok.features import Features, read_features
 from fintok.hellinger import forecast_roots
 from fintok.moves import moves_of
-from fintok.panel import DateLike, Panel, require_panel, rows_until
+from fintok.panel import Panel, require_panel
 from fintok.regime_match import carry_names
 from fintok.regime_model import Path, RegimeModel
 from fintok.regime_result import Regimes
 from fintok.signature import mean_durations, regime_names, signature_table, transition_matrix
+from fintok.spans import DateLike, rows_until
 
 if TYPE_CHECKING:
     import pandas as pd

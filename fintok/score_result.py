@@ -10,7 +10,7 @@ from fintok.calibration import adjusted_p_values
 from fintok.cells import locate
 from fintok.errors import InputError
 from fintok.evidence import REASONS
-from fintok.panel import date_unit
+from fintok.spans import date_unit
 from fintok.tails import TailMap, shares
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
-    from fintok.panel import DateLike, Panel
+    from fintok.panel import Panel
+    from fintok.spans import DateLike
 
 COLUMNS = ("date", "symbol", "score", "p_value", "alert", "reason", "in_sample")  # of the tables
 _EVENT_GAP = 5  # rows: alerts of one asset no further apart than a week belong to one event

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from fintok.columns import Columns, find_columns
 from fintok.dates import parse_dates
 from fintok.errors import InputError
-from fintok.panel import Panel, Values, date_unit
+from fintok.panel import Panel, Values
+from fintok.spans import date_unit
 from fintok.tables import MISSING, first_line, open_table
 
 LEVEL_AUTOCORRELATION = 0.95  # returns do not come near it; prices and yields lie above

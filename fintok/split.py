@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.panel import DateLike, date_unit, rows_until
+from fintok.spans import DateLike, date_unit, rows_until, span_of
 
 
 class Split(NamedTuple):
@@ -29,7 +29,7 @@ def cutoff_split(dates: NDArray[np.datetime64], train_end: DateLike, *, purge: i
     if not len(dates):
         raise InputError("there are no dates to split")
     cut = rows_until(dates, train_end)
-    if cut == 0 or np.datetime64(train_end).astype("datetime64[ns]") > dates[-1]:
+    if cut == 0 or span_of(dates, train_end)[0] > dates[-1]:
         first, last = (np.datetime_as_string(day, unit=date_unit(dates)) for day in dates[[0, -1]])
         raise InputError(f"train_end {train_end} lies outside the data, which run from {first} to {last}")
     if cut - purge < 1:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
-    from fintok.panel import DateLike
+    from fintok.spans import DateLike
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from fintok.bundle import imager
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
 from fintok.imaging import ReturnImages
-from fintok.panel import DateLike, Panel, rows_until
+from fintok.panel import Panel
+from fintok.spans import DateLike, rows_until
 from fintok.split import cutoff_split
 
 TRAINING_SHARE = 0.8  # of the rows of all panels, where no train_end is given

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fintok.errors import InputError
-from fintok.panel import Panel, log_returns, rows_until
+from fintok.panel import Panel, log_returns
+from fintok.spans import rows_until
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""Dates as they are asked for: a year, a month, a day or a moment, and the rows of a panel that they span."""
+
+import datetime as dt
+import re
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.errors import InputError
+
+DateLike: TypeAlias = str | dt.date | np.datetime64
+"""A span of time, or a moment. "2015", "2015-12", "2015-12-31", a `datetime.date` and numpy dates as coarse are all of
+that year, month or day; so is midnight as a `datetime.datetime` or pandas Timestamp without a zone: pandas has no
+other way to say a day. Text with a time, and what numpy holds in seconds or finer (as `panel.dates` does), is that
+moment. A time with a zone is converted to UTC, as the reader does; where the dates are days, it is its own day."""
+
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261  # that nanoseconds can count
+_ZONE = re.compile(r"[T ]\d\d.*([Zz]|[+-]\d\d(:?\d\d)?)$")
+
+
+def span_of(dates: NDArray[np.datetime64], date: DateLike) -> tuple[np.datetime64, np.datetime64]:
+    """First moment of a date as it is asked of these dates, and the first moment after it, in nanoseconds.
+
+    Raises InputError for what is not a date.
+    """
+    try:
+        moment = _moment(dates, date)
+    except (ValueError, TypeError, OverflowError):
+        raise InputError(f"{date!r} is not a date; write it as 2015-12-31") from None
+    if np.isnat(moment):
+        raise InputError(f"{date!r} is not a date; write it as 2015-12-31")
+    if not _FIRST_YEAR <= int(moment.astype("datetime64[Y]").astype(np.int64)) + 1970 <= _LAST_YEAR:
+        raise InputError(f"{date!r} is not a date between {_FIRST_YEAR} and {_LAST_YEAR}; write it as 2015-12-31")
+    if np.datetime_data(moment.dtype)[0] not in ("Y", "M", "W", "D", "h", "m"):  # a moment
+        moment = moment.astype("datetime64[ns]")
+    return moment.astype("datetime64[ns]"), (moment + 1).astype("datetime64[ns]")
+
+
+def rows_until(dates: NDArray[np.datetime64], date: DateLike) -> int:
+    """How many of the sorted dates lie at or before a date: all of a span's. Raises InputError for what is not one."""
+    return int(np.searchsorted(dates, span_of(dates, date)[1], side="left"))
+
+
+def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
+    """The coarsest unit that still tells these dates apart from their neighbours in print."""
+    for unit in ("D", "m"):
+        if (dates == dates.astype(f"datetime64[{unit}]")).all():
+            return unit
+    return "s"
+
+
+def _moment(dates: NDArray[np.datetime64], date: DateLike) -> np.datetime64:
+    """In the unit that says how much of the time is meant."""
+    if isinstance(date, str) and not date[:1].isdigit():  # numpy knows "today" and "now": other rows every day
+        raise ValueError(date)
+    if isinstance(date, str) and _ZONE.search(date):
+        date = dt.datetime.fromisoformat(date)
+    if not isinstance(date, dt.datetime) or date != date:  # NaT of pandas is a datetime as well
+        return np.datetime64(date)
+    if date.tzinfo is None:
+        return np.datetime64(date.date() if date.time() == dt.time() else date)
+    if date_unit(dates) == "D":
+        return np.datetime64(date.date())
+    return np.datetime64(date.astimezone(dt.UTC).replace(tzinfo=None))

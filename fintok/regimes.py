@@ -1,10 +1,10 @@
 """Market regimes: days whose pasts predict the same coming week belong to the same regime."""
 
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fintok.errors import InputError
 from fintok.estimator import Estimator
@@ -143,6 +143,12 @@ class RegimeLabeler(Estimator):
         self.signature_ = table
         return self
 
+    @overload
+    def predict(self, panel: Panel) -> "pd.Series": ...
+
+    @overload
+    def predict(self, panel: "ArrayLike | pd.DataFrame") -> "NDArray[np.int64]": ...
+
     def predict(self, panel: Any) -> "pd.Series | NDArray[np.int64]":
         """Causal regime of each date: nullable integers, 0 = calmest; <NA> where there is no forecast yet.
 
@@ -151,6 +157,12 @@ class RegimeLabeler(Estimator):
         if self._takes_panel(panel):
             return self.label(panel).to_series()
         return self._path_of_features(panel).labels
+
+    @overload
+    def predict_proba(self, panel: Panel) -> "pd.DataFrame": ...
+
+    @overload
+    def predict_proba(self, panel: "ArrayLike | pd.DataFrame") -> "NDArray[np.float64]": ...
 
     def predict_proba(self, panel: Any) -> "pd.DataFrame | NDArray[np.float64]":
         """Causal probabilities p_0 .. p_{K-1} of each date; NaN where there is no forecast yet.

@@ -2,14 +2,19 @@
 
 import datetime as dt
 import re
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
 
-DateLike: TypeAlias = str | dt.date | np.datetime64
+if TYPE_CHECKING:
+    from pandas.api.typing import NaTType
+
+    DateLike: TypeAlias = str | dt.date | np.datetime64 | NaTType  # what pandas types its Timestamps as; NaT is refused
+else:
+    DateLike = str | dt.date | np.datetime64
 """A span of time, or a moment. "2015", "2015-12", "2015-12-31", a `datetime.date` and numpy dates as coarse are all of
 that year, month or day; so is midnight as a `datetime.datetime` or pandas Timestamp without a zone: pandas has no
 other way to say a day. Text with a time, and what numpy holds in seconds or finer (as `panel.dates` does), is that
@@ -50,14 +55,16 @@ def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
     return "s"
 
 
-def _moment(dates: NDArray[np.datetime64], date: DateLike) -> np.datetime64:
+def _moment(dates: NDArray[np.datetime64], date: object) -> np.datetime64:
     """In the unit that says how much of the time is meant."""
     if isinstance(date, str) and not date[:1].isdigit():  # numpy knows "today" and "now": other rows every day
         raise ValueError(date)
     if isinstance(date, str) and _ZONE.search(date):
         date = dt.datetime.fromisoformat(date)
-    if not isinstance(date, dt.datetime) or date != date:  # NaT of pandas is a datetime as well
+    if isinstance(date, str | np.datetime64) or (isinstance(date, dt.date) and not isinstance(date, dt.datetime)):
         return np.datetime64(date)
+    if not isinstance(date, dt.datetime) or date != date:  # NaT of pandas is a datetime as well
+        raise TypeError(date)
     if date.tzinfo is None:
         return np.datetime64(date.date() if date.time() == dt.time() else date)
     if date_unit(dates) == "D":

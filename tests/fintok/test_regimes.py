@@ -1,11 +1,13 @@
 import pickle
 from dataclasses import replace
+from typing import get_overloads
 
 import numpy as np
 import polars as pl
 import pytest
 
 from fintok.errors import InputError
+from fintok.panel import Panel
 from fintok.regimes import RegimeLabeler
 from tests.fintok.fake_bundle import (
     HISTORY,
@@ -288,3 +290,12 @@ def test_the_outlook_goes_from_the_day_s_probabilities_to_the_usual_shares(label
 def test_a_labeler_without_a_bundle_reads_no_panel(panel):
     with pytest.raises(InputError, match="takes features"):
         RegimeLabeler().fit(panel)
+
+
+def test_a_type_checker_is_told_that_panels_give_pandas_and_features_arrays():
+    for method, table, array in (
+        (RegimeLabeler.predict, "pd.Series", "NDArray[np.int64]"),
+        (RegimeLabeler.predict_proba, "pd.DataFrame", "NDArray[np.float64]"),
+    ):
+        told = [(form.__annotations__["panel"], form.__annotations__["return"]) for form in get_overloads(method)]
+        assert told == [(Panel, table), ("ArrayLike | pd.DataFrame", array)]

@@ -79,7 +79,7 @@ class Audit:
         """The same rows and columns, with null where nothing changed."""
         import polars as pl
 
-        return pl.from_pandas(self.to_pandas())
+        return pl.from_pandas(self.to_pandas()).with_columns(pl.col(pl.Datetime).dt.cast_time_unit("us"))
 
     def plot(self) -> go.Figure:
         """Share of the cells that changed, reading by date."""

@@ -84,7 +84,7 @@ class Counterfactual:
 
     def to_pandas(self) -> pd.DataFrame:
         """The same table for pandas."""
-        return self.to_polars().to_pandas()
+        return self.to_polars().to_pandas().astype({"date": "datetime64[ns]"})
 
     def plot(self) -> go.Figure:
         """Return of each day: seen, and expected with two standard deviations to either side."""

@@ -138,7 +138,7 @@ class Tokens:
 
     def to_pandas(self) -> pd.DataFrame:
         """The same table for pandas."""
-        return self.to_polars().to_pandas()
+        return self.to_polars().to_pandas().astype({"date": "datetime64[ns]"})
 
     def plot(self) -> go.Figure:
         """How often each code occurs, most used first."""

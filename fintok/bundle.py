@@ -16,7 +16,7 @@ from fintok.cells import locate
 from fintok.config import PretrainConfig
 from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
-from fintok.imaging import ReturnImager, ReturnImages
+from fintok.imaging import BAR_CHANNELS, ReturnImager, ReturnImages
 from fintok.inference import Surprise, Vocabulary
 from fintok.panel import Panel, date_unit, require_panel
 from fintok.spans import DateLike
@@ -81,6 +81,12 @@ class Bundle:
     @property
     def num_words(self) -> int:
         return int(self.word_of_code.max()) + 1
+
+    @property
+    def bar_fields(self) -> tuple[str, ...]:
+        """Columns of bars that its channels are made of, beside returns."""
+        channels = self.config.imaging.channels
+        return tuple(dict.fromkeys(column for name in channels for column in BAR_CHANNELS.get(name, ())))
 
     def images(self, panel: Panel) -> ReturnImages:
         """The panel as the models see it. Raises InputError for what is no Panel."""

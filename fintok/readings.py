@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 _FIELDS = ("surprise", "expected", "deviation", "distance")
-_TYPES = {**dict.fromkeys(("return", *_FIELDS), np.float32), "expected_move": np.float64, "swapped": np.float32}
+_TYPES = {
+    **dict.fromkeys(("return", *_FIELDS), np.float32),
+    "bars": np.uint32,
+    "expected_move": np.float64,
+    "swapped": np.float32,
+}
 _COLUMNS = ["date", "symbol", *_TYPES]
 _AGREEMENT = 0.9  # of a day's cells: a return restated in its sixth digit may still change a code
 RESTATED = 1e-3  # of an asset's mean move: adjusted prices are restated with every dividend, returns but for rounding
@@ -34,6 +39,9 @@ class SurpriseSource(Protocol):
 
     @property
     def train_end(self) -> np.datetime64: ...
+
+    @property
+    def bar_fields(self) -> tuple[str, ...]: ...  # columns of bars that it reads beside returns
 
     def surprise(self, panel: Panel, since: int = 0) -> Surprises: ...
 
@@ -47,6 +55,8 @@ class Readings:
     expected: NDArray[np.floating]
     deviation: NDArray[np.floating]
     distance: NDArray[np.floating]
+    bars: NDArray[np.uint32]
+    """What the bars that the bundle reads were up to each row (`bar_marks`); means nothing where there is no return."""
     peers: PeerRows | None = None
     """What the other assets say of the first rows, where that has been worked out (`fintok.evidence.gather`)."""
 
@@ -55,16 +65,17 @@ class Readings:
         """A pass over the whole panel."""
         found = bundle.surprise(panel)
         fields: dict[str, Any] = {name: np.asarray(getattr(found, name)) for name in _FIELDS}
-        return cls(panel, **fields)
+        return cls(panel, **fields, bars=bar_marks(panel, bundle.bar_fields))
 
     def extended(self, bundle: SurpriseSource, panel: Panel, tolerance: float = 0.0) -> Readings:
         """Readings of a panel that goes on where this one ends: rows that are the same are not read again.
 
-        The same are the leading rows with the same date, assets and bars, and returns within `tolerance` mean
-        moves of the asset. One of them is read again: where the bundle now says something else, it is another one,
-        and all rows are read.
+        The same are the leading rows with the same date, assets and bars, as far as the bundle reads these, and
+        returns within `tolerance` mean moves of the asset. One of them is read again: where the bundle now says
+        something else, it is another one, and all rows are read.
         """
-        same = self._rows_in_common(panel, tolerance)
+        bars = bar_marks(panel, bundle.bar_fields)
+        same = self._rows_in_common(panel, bars, tolerance)
         known = np.flatnonzero(np.isfinite(self.surprise[:same]).any(axis=1))
         if len(known) == 0:
             return Readings.of(bundle, panel)
@@ -75,9 +86,9 @@ class Readings:
             return Readings.of(bundle, panel)
         peers = None if self.peers is None else PeerRows(*(rows[:same] for rows in self.peers))
         fields = {name: np.concatenate([getattr(self, name)[:same], getattr(found, name)[same:]]) for name in _FIELDS}
-        return Readings(panel, **fields, peers=peers)
+        return Readings(panel, **fields, bars=bars, peers=peers)
 
-    def _rows_in_common(self, panel: Panel, tolerance: float) -> int:
+    def _rows_in_common(self, panel: Panel, bars: NDArray[np.uint32], tolerance: float) -> int:
         mine = self.panel
         if mine.assets != panel.assets:
             return 0
@@ -87,20 +98,18 @@ class Readings:
         usual = np.nan_to_num(np.abs(before)).sum(axis=0) / np.maximum(np.isfinite(before).sum(axis=0), 1)
         is_close = (before == now) | (np.abs(before - now) <= tolerance * usual) | (np.isnan(before) & np.isnan(now))
         differs |= ~is_close.all(axis=1)
-        for name in mine.fields.keys() & panel.fields.keys():
-            one, other = mine.fields[name][:count], panel.fields[name][:count]
-            differs |= ~((one == other) | (np.isnan(one) & np.isnan(other))).all(axis=1)
+        differs |= ((self.bars[:count] != bars[:count]) & np.isfinite(before)).any(axis=1)
         return int(differs.argmax()) if differs.any() else count
 
     def to_polars(self) -> pl.DataFrame:
-        """Columns date, symbol, return, surprise, expected, deviation, distance, and of the peers expected_move and
-        swapped: a row for every cell of the panel with a return, by date and symbol; null where there is no token."""
+        """Columns date, symbol, return, surprise, expected, deviation, distance, bars, and of the peers expected_move
+        and swapped: a row for every cell of the panel with a return, by date and symbol; null: there is no token."""
         import polars as pl
 
         rows, columns = np.nonzero(np.isfinite(self.panel.returns))
         nothing = np.full(self.panel.returns.shape, np.nan)
-        arrays = (getattr(self, name) for name in _FIELDS)
-        numbers = zip(_TYPES.items(), (self.panel.returns, *arrays, *(self.peers or (nothing, nothing))), strict=True)
+        read = (getattr(self, name) for name in (*_FIELDS, "bars"))
+        numbers = zip(_TYPES.items(), (self.panel.returns, *read, *(self.peers or (nothing, nothing))), strict=True)
         return pl.DataFrame(
             {
                 "date": self.panel.dates[rows].astype("datetime64[us]"),
@@ -111,6 +120,24 @@ class Readings:
                 },
             }
         )
+
+
+def bar_marks(panel: Panel, names: tuple[str, ...]) -> NDArray[np.uint32]:
+    """A number (T, A) that is another one from the first row on where one of an asset's named columns is another.
+
+    The running sum of a hash of each cell (the finaliser of SplitMix64; Steele, Lea and Flood, 2014): what is restated
+    where there is no return shows at the next one. NaN is a value like others; a column that the panel lacks adds 0.
+    """
+    total = np.zeros(panel.returns.shape, dtype=np.uint64)
+    for place, name in enumerate(names, start=1):
+        if name in panel.fields:
+            column = np.asarray(panel.fields[name], dtype=np.float32)
+            bits = np.where(np.isnan(column), np.float32(np.nan), column).view(np.uint32).astype(np.uint64)
+            mixed = bits + np.uint64(place * 0x9E3779B97F4A7C15 % 2**64)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            total += mixed ^ (mixed >> np.uint64(31))
+    return (np.cumsum(total, axis=0) >> np.uint64(32)).astype(np.uint32)
 
 
 def open_readings(path: Path, panel: Panel) -> Readings:
@@ -135,7 +162,7 @@ def open_readings(path: Path, panel: Panel) -> Readings:
     is_there = column >= 0
     arrays = []
     for name, dtype in _TYPES.items():
-        values = np.full((len(days), panel.num_assets), np.nan, dtype)
+        values = np.full((len(days), panel.num_assets), 0 if dtype is np.uint32 else np.nan, dtype)
         values[row[is_there], column[is_there]] = table[name].to_numpy()[is_there]
         arrays.append(values)
     read = Panel(returns=arrays[0].astype(np.float64), dates=days, assets=panel.assets, source=str(path))

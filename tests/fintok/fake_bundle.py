@@ -37,6 +37,7 @@ class FakeBundle:
 
     training: Panel
     calls: list[str] = field(default_factory=list)
+    bar_fields: tuple[str, ...] = ("volume",)
 
     @property
     def train_end(self) -> np.datetime64:

@@ -8,7 +8,7 @@ import pytest
 
 from fintok.errors import InputError
 from fintok.files import write_table
-from fintok.readings import RESTATED, Readings, open_readings
+from fintok.readings import RESTATED, Readings, bar_marks, open_readings
 from tests.fintok.fake_bundle import FakeBundle, FakeSurprise, make_panel, simulate_returns
 
 
@@ -87,6 +87,45 @@ def test_a_file_gives_back_what_was_read(bundle, panel, tmp_path):
     assert bundle.calls[-1] == "surprise since 149"
     later.extended(bundle, changed(panel, 100, 1e-3), RESTATED)
     assert bundle.calls[-1] == "surprise since 99"
+
+
+def with_bars(panel, row=None):
+    """Bars of every kind; from `row` on those of asset 1 are restated."""
+    fields = {name: np.full(panel.returns.shape, 100.0 + k, np.float32) for k, name in enumerate(("close", "volume"))}
+    for column in fields.values():
+        column[:90, 3] = np.nan
+        if row is not None:
+            column[row, 1] *= 2.0
+    return replace(panel, fields=fields)
+
+
+@pytest.mark.parametrize(("fields", "since"), [(("volume",), 119), (("close", "volume"), 119), ((), 149)])
+def test_a_file_knows_whether_the_bars_that_the_bundle_reads_are_restated(panel, tmp_path, fields, since):
+    bundle = FakeBundle(panel[:80], bar_fields=fields)
+    path = write_table(Readings.of(bundle, with_bars(panel[:150])).to_polars(), tmp_path / "readings.parquet")
+    for now, start in ((with_bars(panel), 149), (with_bars(panel, 120), since)):
+        same(open_readings(path, now).extended(bundle, now, RESTATED), Readings.of(bundle, now))
+        assert bundle.calls[-2] == f"surprise since {start}"
+
+
+def test_bars_restated_where_there_is_no_return_show_at_the_next_one(panel, tmp_path):
+    bundle, returns = FakeBundle(panel[:80]), panel.returns.copy()
+    returns[118:123, 1] = np.nan
+    holed = replace(panel, returns=returns)
+    path = write_table(Readings.of(bundle, with_bars(holed[:150])).to_polars(), tmp_path / "readings.parquet")
+    now = with_bars(holed, 120)
+    same(open_readings(path, now).extended(bundle, now, RESTATED), Readings.of(bundle, now))
+    assert bundle.calls[-2] == "surprise since 122"
+
+
+def test_a_mark_changes_with_any_number_up_to_its_row_and_with_none_after(panel):
+    before, after = (bar_marks(with_bars(panel, row), ("close", "volume")) for row in (None, 120))
+    np.testing.assert_array_equal(before != after, (np.arange(160)[:, None] >= 120) & (np.arange(4) == 1))
+    assert not bar_marks(panel, ("close", "volume")).any()
+    swapped = replace(
+        panel, fields={"close": with_bars(panel).fields["volume"], "volume": with_bars(panel).fields["close"]}
+    )
+    assert (bar_marks(swapped, ("close", "volume"))[:, :3] != before[:, :3]).all()
 
 
 def test_a_file_of_another_panel_or_of_nothing_is_of_no_use_and_does_no_harm(bundle, panel, tmp_path):

@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 PENALTIES = (1.0, 0.3, 3.0, 10.0)  # of the jump model, the usual one first
-VOLATILITY_HALF_LIVES = (10.0, 30.0, 90.0)  # rows
+VOLATILITY_HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # rows
+STILL = 1e-2  # usual days, added before a logarithm: a day without moves is not minus infinity
 SMOOTHINGS = (0.0, 5.0, 20.0)  # half-lives of an HMM's filtered probabilities, rows
 TURBULENCE_HALF_LIVES = (5.0, 20.0, 60.0)
 ABSORPTION_SHIFT = (15, 250)  # rows: the mean of the last over that of the year before, as in the paper
@@ -94,7 +95,7 @@ def hidden_markov(market: Market, num_regimes: int, rows: int, seed: int) -> dic
     """Gaussian HMM on the day's log mean |return| (hmmlearn), filtered: its own `predict` looks ahead."""
     from hmmlearn.hmm import GaussianHMM  # pyright: ignore[reportMissingImports]
 
-    raw = np.log(market.size.to_numpy()[market.first :, None] + 1e-4)
+    raw = log_size(market, rows)[:, None]
     training = raw[: rows - market.first]
     starts = [GaussianHMM(num_regimes, "full", n_iter=100, random_state=3 * seed + k) for k in range(3)]
     with quiet():
@@ -107,6 +108,16 @@ def hidden_markov(market: Market, num_regimes: int, rows: int, seed: int) -> dic
         )
         for days in SMOOTHINGS
     }
+
+
+def log_size(market: Market, rows: int) -> Array:
+    """(T - first,) log mean |return| of each day from row ``first`` on, for returns of any size alike.
+
+    What keeps still days finite is a share of the median day up to ``rows``.
+    """
+    size = market.size.to_numpy()[market.first :]
+    usual = float(np.median(size[: rows - market.first]))
+    return np.log(size + max(STILL * usual, 1e-12))
 
 
 def filter_states(model: GaussianHMM, observations: Array) -> Array:

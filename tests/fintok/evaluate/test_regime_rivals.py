@@ -1,5 +1,7 @@
 """Rivals that do not look ahead, and label what they should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from fintok.evaluate.future import foresight, targets
 from fintok.evaluate.label_paths import persistence, shift_p_value, strategy
 from fintok.evaluate.log_score import Densities
 from fintok.evaluate.market import Market, correlation
-from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed, filter_states
+from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed, filter_states, log_size
 from tests.fintok.fake_bundle import make_panel, simulate_returns, with_noise_after
 
 FIRST, CUT, ROW = 40, 500, 650
@@ -40,6 +42,18 @@ def test_a_rival_labels_each_day_from_its_own_past(rival, panel, market):
         assert set(np.unique(labels[FIRST:])) <= {0, 1}
         np.testing.assert_array_equal(labels[: ROW + 1], others[setting][: ROW + 1])
     assert any(not np.array_equal(labels, others[setting]) for setting, labels in labellings.items())
+
+
+def test_what_the_hmm_sees_is_the_same_for_daily_and_for_tiny_returns(panel, market):
+    tiny = Market(replace(panel, returns=panel.returns * 1e-3), FIRST, CUT)
+    np.testing.assert_allclose(log_size(tiny, CUT) - np.log(1e-3), log_size(market, CUT))
+    later = Market(with_noise_after(panel, ROW), FIRST, CUT)
+    np.testing.assert_array_equal(log_size(later, CUT)[: ROW - FIRST], log_size(market, CUT)[: ROW - FIRST])
+
+
+def test_a_market_that_stands_still_has_a_size(panel):
+    still = Market(replace(panel, returns=panel.returns * 0.0), FIRST, CUT)
+    assert np.isfinite(log_size(still, CUT)).all()
 
 
 def test_the_filter_is_the_forward_recursion():

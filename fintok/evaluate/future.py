@@ -24,6 +24,7 @@ class Foresight(NamedTuple):
 
     r_squared: float  # 1 - squared error / variance of the judged days; below 0: worse than their mean
     rank_correlation: float  # Spearman's
+    daily: Array  # (R,) squared error of each judged day over that variance: R² is 1 less their mean
 
 
 def targets(market: Market) -> dict[str, Array]:
@@ -57,9 +58,9 @@ def foresight(labels: NDArray[np.integer], target: Array, rows: int, market: Mar
     judged = np.arange(len(labels)) >= cut
     judged &= np.isfinite(target)
     said, true = means[labels[judged]], target[judged]
-    error, variance = float(((true - said) ** 2).mean()), float(true.var())
-    r_squared = 1.0 - error / variance if variance > 0.0 else float("nan")
-    return Foresight(r_squared, _rank_correlation(said, true))
+    variance = float(true.var())
+    daily = (true - said) ** 2 / (variance if variance > 0.0 else float("nan"))
+    return Foresight(1.0 - float(daily.mean()), _rank_correlation(said, true), daily)
 
 
 def _rank_correlation(one: Array, other: Array) -> float:

@@ -50,7 +50,7 @@ def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
     for _, group in groupby(known, key=lambda pair: (id(pair[1]), id(pair[2]))):
         (first, own, other), *more = group
         difference, error = ahead_by(own.daily, other.daily, counts)
-        verdict = "level with" if abs(difference) < CLEAR * error else "ahead of" if difference > 0 else "behind"
+        verdict = standing(difference, error)
         sentences.append(
             f"Log score {_words(first, more[-1][0] if more else first)}: fintok {own.score:.4f} nats "
             f"({own.num_regimes} regimes, {own.setting}, {own.path.switches_a_year:.1f} switches), {verdict} the best "
@@ -58,6 +58,11 @@ def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
             f"{difference:+.4f} ± {error:.4f}."
         )
     return sentences
+
+
+def standing(difference: float, error: float) -> str:
+    """Where a difference with its standard error puts one beside the other, in words."""
+    return "level with" if abs(difference) < CLEAR * error else "ahead of" if difference > 0 else "behind"
 
 
 def _heading(budget: float) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.evaluate.future import foresight, targets
+from fintok.evaluate.future import Foresight, foresight, targets
 from fintok.evaluate.label_paths import DELAYS, strategy
+from fintok.evaluate.log_score import ahead_by
 from fintok.evaluate.market import Market
-from fintok.evaluate.regime_frontier import frontier_table, frontier_verdicts
+from fintok.evaluate.regime_frontier import frontier_table, frontier_verdicts, standing
 from fintok.evaluate.regime_rivals import RIVALS, Method
 from fintok.evaluate.regime_scores import OURS, Scored, score_methods, score_table
 from fintok.evaluate.result import Findings, Progress, left_out
@@ -63,19 +63,20 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
     methods = [*own_methods(bundle, forecast), *rivals]
     scored, failures = score_methods(methods, market, seed, progress)
     stability = stability_table(methods, market, seed, progress)
+    foreseen = _foreseen(scored, market)
     usual = {method.name: method.usual for method in methods if method.usual}
     needs = {rival.name: rival.package for rival in RIVALS if rival.package}
     tables = {
         "frontier": frontier_table(scored),
         "stability": stability,
         "log score": score_table(scored),
-        "future": _future(scored, market),
+        "future": _future(foreseen),
     }
     if market.is_relative:  # deviations are not money
         tables["strategy"] = _strategies(scored, usual, market)
     verdicts = [
         *frontier_verdicts(scored, market),
-        *_future_verdicts(tables["future"]),
+        *_future_verdicts(foreseen),
         *stability_verdicts(stability),
         *failures,
         *left_out(needs),
@@ -133,34 +134,41 @@ def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
     ]
 
 
-def _future(scored: Sequence[Scored], market: Market) -> pd.DataFrame:
+def _foreseen(scored: Sequence[Scored], market: Market) -> list[tuple[Scored, dict[str, Foresight]]]:
+    """Each labelling with what it foresees, by target."""
+    aims = targets(market)
+    return [
+        (one, {name: foresight(one.labels, aim, int(name.split()[-1]), market) for name, aim in aims.items()})
+        for one in scored
+    ]
+
+
+def _future(foreseen: Sequence[tuple[Scored, dict[str, Foresight]]]) -> pd.DataFrame:
     """R² and rank correlation of each target, a row a labelling."""
     import pandas as pd
 
-    aims = targets(market)
     rows = []
-    for one in scored:
+    for one, found in foreseen:
         row: dict[str, Any] = {**one.name, "switches_a_year": one.path.switches_a_year}
-        found = {name: foresight(one.labels, aim, int(name.split()[-1]), market) for name, aim in aims.items()}
-        row |= {f"r2 {name}": one.r_squared for name, one in found.items()}
-        row |= {f"rank {name}": one.rank_correlation for name, one in found.items()}
+        row |= {f"r2 {name}": told.r_squared for name, told in found.items()}
+        row |= {f"rank {name}": told.rank_correlation for name, told in found.items()}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _future_verdicts(future: pd.DataFrame) -> list[str]:
-    """A sentence a target, for 20 days: the best of fintok beside the best rival."""
-    rows, sentences = future.to_dict("records"), []
+def _future_verdicts(foreseen: Sequence[tuple[Scored, dict[str, Foresight]]]) -> list[str]:
+    """A sentence a target, for 20 days: the best of fintok beside the best rival, the difference with its error."""
+    sentences = []
     for target in ("volatility", "dispersion", "drawdown"):
-        column = f"r2 {target} 20"
-        own = max((row for row in rows if row["method"] == OURS), key=itemgetter(column))
-        other = max((row for row in rows if row["method"] != OURS), key=itemgetter(column))
-        verdict = "ahead of" if own[column] > other[column] else "behind"
+        told = [(one, found[f"{target} 20"]) for one, found in foreseen]
+        own, ours = max((pair for pair in told if pair[0].method == OURS), key=lambda pair: pair[1].r_squared)
+        other, best = max((pair for pair in told if pair[0].method != OURS), key=lambda pair: pair[1].r_squared)
+        difference, error = ahead_by(-ours.daily, -best.daily, np.ones(len(ours.daily), dtype=np.int64))
         log = "" if target == "drawdown" else "log "
         sentences.append(
-            f"R² of the {log}{target} of the next 20 days: fintok {own[column]:.3f} ({own['regimes']} regimes, "
-            f"{own['setting']}), {verdict} the best rival, {other['method']} ({other['regimes']} regimes, "
-            f"{other['setting']}), {other[column]:.3f}."
+            f"R² of the {log}{target} of the next 20 days: fintok {ours.r_squared:.3f} ({own.num_regimes} regimes, "
+            f"{own.setting}), {standing(difference, error)} the best rival, {other.description}, "
+            f"{best.r_squared:.3f}; difference {difference:+.3f} ± {error:.3f}."
         )
     return sentences
 

@@ -104,6 +104,18 @@ def test_foresight_is_one_for_labels_that_know_the_target_and_none_for_one_regim
     assert np.isnan(nothing.rank_correlation)
 
 
+def test_the_error_of_each_judged_day_is_kept_and_makes_the_r_squared(market):
+    rng, labels = np.random.default_rng(0), np.tile([0, 1], 400)
+    target = labels + rng.standard_normal(800)
+    target[-5:] = np.nan
+    found = foresight(labels, target, 5, market)
+    known = slice(FIRST, CUT - 5)
+    means = np.array([target[known][labels[known] == k].mean() for k in (0, 1)])
+    true = target[CUT:-5]
+    np.testing.assert_allclose(found.daily, (true - means[labels[CUT:-5]]) ** 2 / true.var())
+    assert found.r_squared == pytest.approx(1.0 - found.daily.mean())
+
+
 def test_persistence_is_counted_on_the_judged_days(market):
     labels = np.zeros(800, dtype=int)
     labels[::2] = 1  # before the cut it does not count

@@ -10,6 +10,7 @@ from fintok.cli import run
 from fintok.errors import InputError
 from fintok.evaluate import regime_scores, regimes, result, runner, stability
 from fintok.evaluate.page import readable
+from fintok.evaluate.regime_frontier import standing
 from fintok.evaluate.regime_rivals import RIVALS
 from fintok.evaluate.result import Findings
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
@@ -70,6 +71,28 @@ def test_the_table_and_the_verdict_name_the_best_at_each_budget(evaluation):
     sentence = next(words for words in evaluation.verdicts if f"fintok {own:.4f} nats" in words)
     assert sentence.startswith("Log score at no more than")
     assert re.search("(ahead of|behind|level with) the best rival", sentence)
+
+
+def test_what_the_future_holds_is_told_with_the_error_of_the_difference(evaluation):
+    table = evaluation.findings["regimes"].tables["future"]
+    for target in ("volatility", "dispersion", "drawdown"):
+        sentence = next(words for words in evaluation.verdicts if f"{target} of the next 20 days" in words)
+        found = re.search(
+            r"fintok (\S+) \(.*\), (.*) the best rival, .*\), (\S+); difference (\S+) ± (\S+)\.$", sentence
+        )
+        own, verdict, other, difference, error = found.groups()
+        column = table.set_index("method")[f"r2 {target} 20"]
+        assert float(own) == pytest.approx(column["fintok"].max(), abs=1e-3)
+        assert float(other) == pytest.approx(column.drop("fintok").max(), abs=1e-3)
+        assert float(difference) == pytest.approx(float(own) - float(other), abs=2e-3)
+        assert verdict == standing(float(difference), float(error))
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"), [(0.019, "level with"), (-0.019, "level with"), (0.021, "ahead of"), (-0.021, "behind")]
+)
+def test_a_difference_below_two_standard_errors_is_none(difference, verdict):
+    assert standing(difference, 0.01) == verdict
 
 
 def test_refits_are_compared_at_the_worst(evaluation):

@@ -118,3 +118,11 @@ def test_the_loader_makes_batches_of_them_with_a_fixed_shape(images):
         assert batch.valid[0].shape == (8, 6, 30)
         if batch.masks[0] is not None:
             assert batch.masks[0].index.shape == (8, views.num_masked[0])
+
+
+def test_half_of_the_global_crops_have_a_mask():
+    crops = ReturnMultiCrop(6, 30, 5, 0, LevelJitter(("return",), 0.0), RandomMask(0.5))
+    values, observed = torch.randn(1, 8, 40, generator=torch.Generator().manual_seed(0)), torch.ones(8, 40) > 0
+    rng = np.random.default_rng(0)
+    masks = [view[2] for _ in range(200) for view in crops(values, observed, rng)[0]]
+    assert 0.4 < np.mean([mask is None for mask in masks]) < 0.6

@@ -170,3 +170,13 @@ def test_discoveries_hold_their_share_of_false_ones():
     false = named[:, 6:].sum(axis=1) / np.maximum(named.sum(axis=1), 1)
     assert 0.13 < false.mean() < 0.2  # q times the share of true nulls, 34 / 40
     assert named[:, :6].mean() > 0.9
+
+
+def test_a_p_value_at_the_level_counts_as_an_alarm():
+    assert adaptive_levels(np.full((2, 4), 0.25), 0.25)[1] < 0.25
+
+
+def test_the_share_of_alarms_is_of_the_assets_that_have_a_p_value():
+    p_values = np.full((2, 4), np.nan)
+    p_values[0, :2] = 0.0, 1.0
+    assert adaptive_levels(p_values, 0.4)[1] == pytest.approx(0.4 + 0.005 * (0.4 - 0.5))

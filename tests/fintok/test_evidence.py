@@ -3,6 +3,7 @@ import pytest
 
 from fintok.evidence import REASONS, gather, standard_tails
 from fintok.tails import TailMap, evidence
+from fintok.trailing import trailing_moments
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
 FAULT = 1000  # row
@@ -135,3 +136,48 @@ def test_statistics_are_causal_and_missing_where_there_is_no_token():
         assert not np.isfinite(values[300:310, 3]).any()
         assert np.isfinite(values[450:]).all(), name
         np.testing.assert_array_equal(part[name], values[:350], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def told():
+    """Returns, what a bundle says of them, and the evidence."""
+    returns = market(num_days=700)
+    panel = make_panel(returns)
+    says = FakeBundle(panel[:500]).surprise(panel)
+    return returns, says, gather(says, returns)
+
+
+def test_drift_is_the_sum_of_ten_residuals_of_at_most_two_deviations(told):
+    found = told[2]
+    for row in (400, 555, 699):
+        wanted = abs(np.clip(found.residual[row - 9 : row + 1, 3], -2.0, 2.0).sum()) / np.sqrt(10.0)
+        assert found.statistics["drift"][row, 3] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_rebound_is_the_lesser_of_a_residual_and_the_largest_opposite_one_of_five_days(told):
+    found = told[2]
+    for row in range(400, 460):
+        now, before = found.residual[row, 2], found.residual[row - 5 : row, 2]
+        wanted = max((min(abs(now), abs(then)) for then in before if now * then < 0.0), default=0.0)
+        assert found.statistics["rebound"][row, 2] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_surprise_is_half_the_code_up_to_three_and_the_distance_less_the_median_of_the_day(told):
+    _, says, found = told
+    far = np.log(says.distance.astype(np.float64))
+    is_told = np.isfinite(far).any(axis=1)
+    far[is_told] -= np.nanmedian(far[is_told], axis=1, keepdims=True)
+    past = trailing_moments(far, half_life=60, min_count=60)
+    code = (says.surprise - says.expected) / says.deviation
+    assert np.nanmax(code) > 3.0
+    wanted = 0.5 * np.minimum(code, 3.0) + np.nan_to_num((far - past.mean) / past.deviation)
+    known = np.isfinite(found.statistics["surprise"])
+    np.testing.assert_allclose(found.statistics["surprise"][known], wanted[known], rtol=1e-4, atol=1e-4)
+
+
+def test_a_day_that_everyone_is_in_raises_nobodys_distance(told):
+    returns, says, found = told
+    is_loud = np.arange(len(returns))[:, None] == 650
+    louder = says._replace(distance=np.where(is_loud, 50.0 * says.distance, says.distance))
+    again = gather(louder, returns).statistics["surprise"]
+    np.testing.assert_allclose(again[650], found.statistics["surprise"][650], rtol=1e-4, atol=1e-5)

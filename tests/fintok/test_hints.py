@@ -168,3 +168,21 @@ def test_other_masks_are_given_no_hints(images, drawn, mask):
             assert not image[-2:].any()
             return
     pytest.fail("no mask of the kind was drawn")
+
+
+@pytest.mark.parametrize("day", [358, 359, 360])  # fits of neighbouring days are made together
+def test_no_day_knows_anything_of_its_window(images, told, day):
+    values = images.values.copy()
+    values[CHANNEL, GROUPS[0], day - WINDOW + 1 :] += 1.0
+    other = group_hints(replace(images, values=values), GROUPS, WINDOW)
+    np.testing.assert_array_equal(other[:, GROUPS[0], day], told[:, GROUPS[0], day])
+
+
+def test_correlations_that_are_none_have_their_eigenvalues_raised_to_the_ridge():
+    sums = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
+    weights = np.full((3, 3), 1e6)
+    found, _ = hints._Relations(sums * weights, weights, weights).correlations()
+    values, vectors = np.linalg.eigh(sums + 0.003 * np.eye(3))
+    assert values.min() < 0.0
+    wanted = sum(max(value, 0.003) * np.outer(axis, axis) for value, axis in zip(values, vectors.T, strict=True))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)

@@ -218,3 +218,17 @@ def test_a_large_panel_takes_seconds():
     start = time.process_time()
     ReturnImager().transform(panel)
     assert time.process_time() - start < 5.0  # a quarter of a second; a loop over assets or days takes minutes
+
+
+def test_a_negative_volume_is_a_missing_one():
+    rng = np.random.default_rng(0)
+    returns, usual = 0.01 * rng.standard_normal((80, 3)), rng.lognormal(5.0, 1.0, (80, 3))
+    dates = np.datetime64("2020-01-01") + np.arange(80)
+
+    def channel(value):
+        volume = usual.copy()
+        volume[40, 0] = value
+        panel = Panel.from_arrays(returns, dates, "ABC", values="returns", fields={"volume": volume})
+        return ReturnImager(("return", "volume")).transform(panel).channel("volume")
+
+    np.testing.assert_array_equal(channel(-5.0), channel(np.nan))

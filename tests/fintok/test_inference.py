@@ -85,3 +85,49 @@ def test_the_other_assets_tell_nothing_of_what_is_hidden(model, small_panel, mon
         with inference.reading(model):
             answers.append(inference._last_column(model, values, observed, [question])[0][:, group])
     assert torch.equal(answers[0], answers[1])
+
+
+def test_the_numbers_of_a_surprise_are_those_of_the_loop():
+    rng = torch.Generator().manual_seed(0)
+    logits = 2.0 * torch.randn(2, 3, 5, generator=rng)
+    codes = torch.randint(0, 5, (2, 3), generator=rng)
+    patches, seen = torch.randn(2, 3, 4, generator=rng), torch.rand(2, 3, 4, generator=rng) < 0.6
+    seen[..., 0] = True
+    mean, variance = torch.randn(5, 4, generator=rng), torch.rand(5, 4, generator=rng) + 0.1
+    found = inference._judge(logits, codes, patches, seen, mean, variance)
+    for row, asset in np.ndindex(2, 3):
+        p = logits[row, asset].softmax(-1)
+        code, surprises = int(codes[row, asset]), -p.log()
+        expected = float((p * surprises).sum())
+        deviation = float((p * (surprises - expected) ** 2).sum().sqrt())
+        squares = (patches[row, asset] - mean[code]) ** 2 / variance[code]
+        wanted = [float(surprises[code]), expected, deviation, float(squares[seen[row, asset]].mean())]
+        torch.testing.assert_close(found[:, row, asset], torch.tensor(wanted), rtol=1e-4, atol=1e-4)
+
+
+def test_batches_since_a_row_are_batches_of_the_whole_pass(images):
+    windows = inference.Windows.of(images, WINDOW, WINDOW * len(images.assets) * 7)
+    assert windows.batch_size == 7
+    whole = {rows.start: values for rows, values, _ in windows.batches("windows")}
+    part = {rows.start: values for rows, values, _ in windows.batches("windows", since=83)}
+    assert part
+    assert part.keys() < whole.keys()
+    assert all(torch.equal(part[start], whole[start]) for start in part)
+
+
+def test_a_forecast_is_the_mean_over_the_assets_observed_that_day(model, images, monkeypatch):
+    last, places = WINDOW - PATCH - 1, torch.arange(NUM_CODES)
+
+    def said(model, values, observed, questions):  # logits that know their asset and day, without a network
+        return [values[:, 0, :, last, None] * places]
+
+    monkeypatch.setattr(inference, "_last_column", said)
+    found = read_forecast(model, images, WINDOW, PATCH)
+    assert not images.observed[:, last:].all()
+    for day in range(images.num_days):
+        assets = np.flatnonzero(images.observed[:, day]) if day >= last else []
+        if not len(assets):
+            assert np.isnan(found[day]).all()
+            continue
+        told = np.exp([images.values[0, asset, day] * np.arange(NUM_CODES) for asset in assets])
+        np.testing.assert_allclose(found[day], (told / told.sum(axis=1, keepdims=True)).mean(axis=0), rtol=1e-4)

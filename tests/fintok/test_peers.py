@@ -177,3 +177,22 @@ def test_missing_returns_have_no_reading_and_one_asset_or_an_empty_column_is_def
         assert np.isnan(found.scaled[:, 2:]).all()
     np.testing.assert_array_equal(peer_view(returns[:, :1]).expected[100:], 0.0)
     assert peer_view(returns[:0]).scaled.shape == (0, 3)
+
+
+def test_the_inverse_of_what_is_no_correlation_is_that_of_the_clipped_one():
+    sums = np.array([[1.0, 0.99, -0.99], [0.99, 1.0, 0.99], [-0.99, 0.99, 1.0]])
+    weights = np.full((3, 3), 1e9)
+    found = peers._inverse(sums * weights, weights, np.ones(3, dtype=bool))
+    values, vectors = np.linalg.eigh(0.9 * sums + 0.1 * np.eye(3))
+    assert values.min() < 0.05
+    wanted = sum(np.outer(axis, axis) / max(value, 0.05) for value, axis in zip(values, vectors.T, strict=True))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_an_asset_that_has_ended_has_no_weight_with_the_others():
+    returns = correlated(500)
+    returns[300:, 5] = np.nan
+    months_later = slice(300 + 2 * 21, 500)
+    found = peer_view(returns).expected[months_later, :5]
+    wanted = peer_view(np.delete(returns, 5, axis=1)).expected[months_later]
+    np.testing.assert_allclose(found, wanted, atol=1e-9)

@@ -11,7 +11,7 @@ import pytest
 from fintok.bundle import load
 from fintok.errors import InputError
 from fintok.panel import Panel
-from fintok.pretrain import pretrain
+from fintok.pretrain import _Run, pretrain
 from fintok.sample import simulate_panel
 from vision.train import module as training
 
@@ -217,3 +217,19 @@ def test_odd_assets_are_read_as_documented(small_bundle, small_panel):
         assert np.isfinite(values[60:][has_token[60:]]).all(), name
     without = Panel.from_arrays(returns[:, [0, 1, 2, 5]], dates, list("GLEX"), values="returns")
     np.testing.assert_array_equal(small_bundle.codes(without), tokens.codes[:, [0, 1, 2, 5]])
+
+
+def test_a_run_that_is_replaced_is_not_taken_for_finished(small_panel, small_config, tmp_path, monkeypatch):
+    (tmp_path / "stages").mkdir()
+    for name in ("bundle.json", "arrays.safetensors", "config.yaml", "stages/run.yaml"):
+        (tmp_path / name).write_text("of the run before")
+
+    def interrupt(self, resume):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Run, "_teach", interrupt)
+    for again in ({"overwrite": True}, {"resume": True}):  # it goes on, and does not come back with the run before
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(small_panel, out=tmp_path, config=small_config(), progress=False, **again)
+        assert not (tmp_path / "bundle.json").exists()
+        assert not (tmp_path / "arrays.safetensors").exists()

@@ -137,3 +137,11 @@ def test_a_file_of_another_panel_or_of_nothing_is_of_no_use_and_does_no_harm(bun
     wrong = write_table(pl.DataFrame({"date": [1]}), tmp_path / "wrong.parquet")
     with pytest.raises(InputError, match=r"wrong.parquet holds \['date'\].*remove it"):
         open_readings(wrong, panel)
+
+
+@pytest.mark.parametrize(("error", "rows"), [(5e-6, 60), (5e-5, 33)])
+def test_a_tolerance_is_in_mean_moves_of_the_asset(error, rows):
+    panel = make_panel(0.01 * np.random.default_rng(0).standard_normal((60, 2)))
+    nothing, bars = np.full(panel.returns.shape, np.nan), bar_marks(panel, ())
+    kept = Readings(panel, nothing, nothing, nothing, nothing, bars)
+    assert kept._rows_in_common(changed(panel, 33, error), bars, RESTATED) == rows

@@ -72,3 +72,14 @@ def test_shares_sum_to_one_or_are_missing():
     found = shares(np.array([[1e-2, 1.0], [1e-2, 1.0], [np.nan, np.nan]]))
     np.testing.assert_allclose(found[:, 0], [0.5, 0.5, 0.0])
     assert np.isnan(found[:, 1]).all()
+
+
+def test_the_tail_has_the_probability_weighted_moments_of_hosking_and_wallis():
+    sample = np.random.default_rng(0).standard_t(4, 1500)
+    tail = TailMap.fit(sample)
+    excess = np.sort(sample[sample > tail.threshold] - tail.threshold)
+    count = len(excess)
+    first = excess.mean()
+    second = sum((1.0 - (place - 0.35) / count) * excess[place - 1] for place in range(1, count + 1)) / count
+    assert tail.shape == pytest.approx(2.0 - first / (first - 2.0 * second), rel=1e-9)
+    assert tail.scale == pytest.approx(2.0 * first * second / (first - 2.0 * second), rel=1e-6)

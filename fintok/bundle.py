@@ -18,8 +18,8 @@ from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
 from fintok.imaging import BAR_CHANNELS, ReturnImager, ReturnImages
 from fintok.inference import Surprise, Vocabulary
-from fintok.panel import Panel, date_unit, require_panel
-from fintok.spans import DateLike
+from fintok.panel import Panel, require_panel
+from fintok.spans import DateLike, date_unit
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
 from vision.files import write_bytes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fintok.cells import locate
 from fintok.errors import InputError
-from fintok.panel import date_unit
+from fintok.spans import date_unit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,8 +20,11 @@ from vision.batch import Batch, Mask
 from vision.config import ViewsConfig
 from vision.data.color import apply_color, draw_color
 from vision.data.views import draw_crop
+from vision.errors import InputError
 from vision.masks import MaskGenerator
 from vision.nn.grid import PatchGrid
+
+MARGIN = 2  # pixels around a box that bicubic sampling looks at
 
 
 class PlannedCrops(NamedTuple):
@@ -67,6 +70,7 @@ class ImageViews:
     Raises
     ------
     ValueError : patches do not fill the views.
+    InputError : of a call, where the network sees images of ``data_size`` as they are and one has another size.
     """
 
     def __init__(
@@ -94,9 +98,17 @@ class ImageViews:
         self.num_masked = (0 if mask is None else mask.count(self.grid), 0)[: len(self.sizes)]
 
     def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> PlannedSample:
+        size = tuple(image.shape[-2:])
+        if self.data_size is not None and size != self.data_size == self.sizes[0][0]:  # else each is cropped for itself
+            both = "{} x {} and {} x {} pixels".format(*self.data_size, *size)
+            raise InputError(
+                f"the images have several sizes, {both}: bring them to one, or say what the network sees, as "
+                "--images.size 224 224"
+            )
         is_colored = self.config.color.is_used and image.dtype == torch.uint8 and len(image) == 3
         crops = [self._plan(number, tuple(image.shape[-2:]), is_colored, rng) for number in range(len(self.sizes))]
-        return PlannedSample(image, observed, crops)
+        planned = PlannedSample(image, observed, crops)
+        return _cut(planned) if self.data_size is None and observed is None else planned  # arrays have one size
 
     def _plan(
         self, number: int, image_size: tuple[int, ...], is_colored: bool, rng: np.random.Generator
@@ -230,6 +242,21 @@ def _local_size(image_size: tuple[int, int], patch_size: tuple[int, int]) -> tup
         max(1, round(side / 2 / patch)) * patch for side, patch in zip(image_size, patch_size, strict=True)
     )
     return rows, columns
+
+
+def _cut(sample: PlannedSample) -> PlannedSample:
+    """An image, observed throughout, without what lies outside its boxes: a batch has the size of its largest."""
+    boxes = np.concatenate([crops.boxes for crops in sample.crops])
+    rows, columns = sample.image.shape[-2:]
+    top, left = (max(0, int(start) - MARGIN) for start in boxes[:, :2].min(axis=0))
+    bottom, right = (int(stop) + MARGIN for stop in (boxes[:, :2] + boxes[:, 2:]).max(axis=0))
+    part = (..., slice(top, min(bottom, rows)), slice(left, min(right, columns)))
+    shift = np.array([top, left, 0, 0], np.float32)
+    return PlannedSample(
+        sample.image[part],
+        None,
+        [crops._replace(boxes=crops.boxes - shift) for crops in sample.crops],
+    )
 
 
 def _pad(image: Tensor, height: int, width: int) -> Tensor:

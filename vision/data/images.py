@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -19,13 +18,16 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from vision.data.arrays import ArrayImages
-from vision.data.sources import FolderSource, ImageSource, Labels, ParquetSource, TarSource
+from vision.data.decode import decode
+from vision.data.sources import IMAGE_ENDINGS, FolderSource, ImageSource, Labels, ParquetSource, files_below
+from vision.data.tars import TarSource
 from vision.errors import InputError
 
 Track: TypeAlias = Callable[[range, str], Iterable[int]]
 
 MEMORY_BYTES = 2 * 1024**3  # decoded images of one size are kept up to this; more are decoded as they come
 SHOWN = 5  # unreadable images that are named one by one
+PROBES = 64  # images, evenly spread, that tell whether all have one size
 
 
 class ImageSet(Protocol):
@@ -57,7 +59,8 @@ def open_images(
     Parameters
     ----------
     path : folder, ``.parquet``, ``.tar``, ``.npy`` or ``.npz``.
-    shortest : encoded images whose shorter side has more pixels are scaled down to it; None = never.
+    shortest : encoded images whose shorter side has more pixels are scaled down to it, and all keep at most four
+        times as many along the longer one, from the middle; None = they stay as they are.
     label_column : of a Parquet table, or key of the ``.json`` of a tar or of the ``.npz``; None = ``label``.
     max_unreadable : share of the images that may be unreadable and are left out.
     track : iterates over numbers and shows how far a long reading is; None = silent.
@@ -82,10 +85,16 @@ def open_images(
 
 
 def _open_folder(path: Path, label_column: str | None) -> ImageSource:
-    tars, tables = sorted(path.rglob("*.tar")), sorted(path.rglob("*.parquet"))
-    if tars:
-        return TarSource(tars, label_column)
-    return ParquetSource(tables, label_column) if tables else FolderSource(path)
+    """Of tars, else of Parquet tables, else of image files; what else lies there is told on stderr."""
+    names = files_below(path)
+    endings = {"tars": (".tar",), "Parquet tables": (".parquet",), "image files": IMAGE_ENDINGS}
+    kinds = {kind: [name for name in names if name.lower().endswith(of)] for kind, of in endings.items()}
+    chosen, *others = [kind for kind, found in kinds.items() if found] or ["image files"]
+    for kind in others:
+        print(f"{path}: {len(kinds[chosen])} {chosen} are read, {len(kinds[kind])} {kind} left alone", file=sys.stderr)
+    if chosen == "image files":
+        return FolderSource(path, kinds[chosen])
+    return (TarSource if chosen == "tars" else ParquetSource)([path / name for name in kinds[chosen]], label_column)
 
 
 class EncodedImages:
@@ -120,7 +129,7 @@ class EncodedImages:
         self._num_named = 0  # of the faults
         if len(source) == 0:
             raise InputError(f"{name} holds no images")
-        probes = [self._first_readable(start) for start in np.linspace(0, len(source) - 1, 8).astype(int)]
+        probes = [self._first_readable(start) for start in _probes(len(source))]
         shapes = {(probe.shape[-2], probe.shape[-1]) for probe in probes}
         self.size: tuple[int, int] | None = next(iter(shapes)) if len(shapes) == 1 else None
         if self.size is not None and len(source) * probes[0].numel() <= MEMORY_BYTES:
@@ -203,7 +212,7 @@ class EncodedImages:
             return decode(self.source.content(index), shortest)
         except UnidentifiedImageError:
             self._faults[index] = f"{self.source.where(index)} (not an image)"
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # of damaged files Pillow's readers raise what comes
             reason = " ".join(str(error).split())[:100]
             self._faults[index] = f"{self.source.where(index)} ({reason})"
         if len(self._faults) > self.max_unreadable * len(self.source):
@@ -215,19 +224,6 @@ class EncodedImages:
         return None
 
 
-def decode(content: bytes, shortest: int | None = None) -> Tensor:
-    """An encoded image -> (3, H, W) uint8, its shorter side scaled down to ``shortest`` pixels.
-
-    Raises OSError, ValueError or SyntaxError, as Pillow does, where it is damaged.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of EXIF blocks and palettes that need not concern us
-        image = Image.open(io.BytesIO(content))
-        if image.mode in ("I;16", "I", "F"):
-            raise ValueError(f"mode {image.mode}: give images of more than 8 bits as .npy")
-        if shortest is not None and min(image.size) > shortest:
-            ratio = shortest / min(image.size)
-            width, height = (max(shortest, round(side * ratio)) for side in image.size)
-            image.draft("RGB", (width, height))
-            image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+def _probes(count: int) -> list[int]:
+    """Places of some images, evenly spread over ``count``."""
+    return sorted({int(place) for place in np.linspace(0, count - 1, PROBES)})

@@ -1,9 +1,8 @@
-"""Where encoded images lie: a folder, a Parquet table, WebDataset tars. Each gives bytes by number, and labels."""
+"""Where encoded images lie: a folder, a Parquet table (tars: ``tars.py``). Each gives bytes by number, and labels."""
 
 from __future__ import annotations
 
-import json
-import tarfile
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -40,28 +39,29 @@ class ImageSource(Protocol):
 
 
 class FolderSource:
-    """Image files below a folder, in the order of their names; folders with images in them are classes.
+    """Image files below a folder; folders with images in them are classes. Without such folders there are no labels.
 
-    Without such folders (flat) there are no labels.
+    Parameters
+    ----------
+    folder : of them all.
+    names : of the files, from there on (:func:`files_below`).
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.paths = sorted(
-            path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
-        )
-        if not self.paths:
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        if not names:
             raise InputError(f"{folder} holds no images ({', '.join(IMAGE_ENDINGS)}), Parquet files, tars or arrays")
-        classes = [path.relative_to(folder).parts[0] for path in self.paths if path.parent != folder]
-        self.labels = name_labels(classes, str(folder)) if len(classes) == len(self.paths) else None
+        self.folder, self.names = folder, names
+        classes = [name.partition(os.sep)[0] for name in names if os.sep in name]
+        self.labels = name_labels(classes, str(folder)) if len(classes) == len(names) else None
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def content(self, index: int) -> bytes:
-        return self.paths[index].read_bytes()
+        return (self.folder / self.names[index]).read_bytes()
 
     def where(self, index: int) -> str:
-        return str(self.paths[index])
+        return str(self.folder / self.names[index])
 
 
 class ParquetSource:
@@ -123,45 +123,23 @@ class ParquetSource:
         return f"{self.name}, row {index}"
 
 
-class TarSource:
-    """WebDataset tars: of each sample an image, and its class in ``key.cls`` or ``key.json`` (``label``).
+def files_below(folder: Path) -> list[str]:
+    """Names of the files below a folder, from there on, sorted folder by folder; hidden files and folders are left out.
 
-    The tars must not be compressed, so that any image can be read without those before it.
-
-    Raises
-    ------
-    InputError : a tar is damaged, compressed or holds no image; or some samples have a label and some not.
+    Links to folders are followed, each folder once.
     """
-
-    def __init__(self, paths: Sequence[Path], label_column: str | None = None) -> None:
-        self._places: list[tuple[Path, str, int, int]] = []  # tar, member, offset, bytes
-        labels: list[Any] = []
-        for path in paths:
-            for image, label in _tar_samples(path, label_column or "label"):
-                self._places.append((path, image.name, image.offset_data, image.size))
-                labels.append(label)
-        name = str(paths[0]) if len(paths) == 1 else str(paths[0].parent)
-        if not self._places:
-            raise InputError(f"{name} holds no images ({', '.join(IMAGE_ENDINGS)})")
-        is_known = [label is not None for label in labels]
-        if any(is_known) and not all(is_known):
-            raise InputError(f"{self.where(is_known.index(False))} has no label though others have")
-        if label_column is not None and not all(is_known):
-            raise InputError(f"{name}: no sample has a .cls or a .json with {label_column!r}")
-        self.labels = name_labels(labels, name) if all(is_known) else None
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def content(self, index: int) -> bytes:
-        path, _, offset, size = self._places[index]
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
-
-    def where(self, index: int) -> str:
-        path, member, _, _ = self._places[index]
-        return f"{path}, {member}"
+    found: list[str] = []
+    seen = set()
+    for above, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(above)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = os.path.relpath(above, folder)
+        found += [os.path.normpath(os.path.join(below, name)) for name in names if not name.startswith(".")]
+    return sorted(found, key=lambda name: name.split(os.sep))
 
 
 def name_labels(values: Iterable[Any], source: str) -> Labels:
@@ -181,34 +159,6 @@ def name_labels(values: Iterable[Any], source: str) -> Labels:
     names = sorted(set(given))
     number = {name: place for place, name in enumerate(names)}
     return Labels(np.array([number[value] for value in given], dtype=np.int64), tuple(str(name) for name in names))
-
-
-def _tar_samples(path: Path, label_key: str) -> Iterable[tuple[tarfile.TarInfo, Any]]:
-    """(image, label or None) of each sample of a tar; a sample is what has the same name up to its first dot."""
-    images: dict[str, tarfile.TarInfo] = {}
-    labels: dict[str, Any] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                folder, _, name = member.name.rpartition("/")
-                stem, _, ending = name.partition(".")
-                key = f"{folder}/{stem}"
-                if f".{ending.rpartition('.')[2].lower()}" in IMAGE_ENDINGS:
-                    images.setdefault(key, member)
-                elif ending == "cls" and (file := tar.extractfile(member)) is not None:
-                    labels[key] = _class_of(file.read())
-                elif ending == "json" and (file := tar.extractfile(member)) is not None:
-                    labels.setdefault(key, json.loads(file.read()).get(label_key))
-    except (tarfile.TarError, OSError, ValueError, AttributeError) as error:
-        hint = "; tars must not be compressed" if path.read_bytes()[:2] in (b"\x1f\x8b", b"BZ") else ""
-        raise InputError(f"{path} cannot be read as a tar of images ({error}){hint}") from None
-    return [(image, labels.get(key)) for key, image in images.items()]
-
-
-def _class_of(content: bytes) -> int | str:
-    """What a ``.cls`` member holds: a number, or a name."""
-    text = content.decode().strip()
-    return int(text) if text.removeprefix("-").isdigit() else text
 
 
 def _is_bytes(kind: Any) -> bool:

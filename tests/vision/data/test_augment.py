@@ -9,6 +9,7 @@ from vision.config import ColorConfig, ViewsConfig
 from vision.data.augment import ImageViews, crop
 from vision.data.color import apply_color, draw_color
 from vision.data.loader import make_loader
+from vision.errors import InputError
 from vision.masks import RandomMask
 
 PATCH, SIZE = (2, 3), (8, 12)
@@ -46,6 +47,29 @@ def views_of(config=CROPS, channels=3, mask=None, data_size=None):
 def batches(data, views, batch_size, **options):
     loader = make_loader(data, views, batch_size, 0, 24, seed=3, **options)
     return [views.prepare(planned) for planned in loader]
+
+
+def test_an_image_of_another_size_than_the_network_sees_is_refused():
+    views = views_of(data_size=SIZE)
+    with pytest.raises(InputError, match=r"8 x 12 and 8 x 13 pixels: .*--images\.size"):
+        views(torch.zeros(3, 8, 13), None, np.random.default_rng(0))
+
+
+def test_images_are_cut_to_what_their_crops_look_at_and_the_views_stay(monkeypatch):
+    """A panorama and a tower in one batch would else make every image as wide and as high as both."""
+    config = ViewsConfig(num_global=1, num_local=1, local_size=(4, 6), global_scale=(0.02, 0.05))
+    views, generator = views_of(config), torch.Generator().manual_seed(0)
+    images = [torch.rand(3, *shape, generator=generator) for shape in [(12, 400), (300, 20), (30, 45)] * 4]
+
+    def planned():
+        return [views(image, None, np.random.default_rng(number)) for number, image in enumerate(images)]
+
+    cut = planned()
+    assert all(sample.image.numel() < image.numel() for image, sample in zip(images, cut, strict=True))
+    monkeypatch.setattr("vision.data.augment._cut", lambda sample: sample)
+    batch, expected = (views.prepare(views.collate(samples)) for samples in (cut, planned()))
+    for made, wanted in zip(batch.views, expected.views, strict=True):
+        torch.testing.assert_close(made, wanted, atol=1e-3, rtol=1e-4)
 
 
 def test_views_have_the_sizes_asked_for_view_major():

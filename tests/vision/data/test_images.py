@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import struct
 import tarfile
 
 import numpy as np
@@ -10,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
+from vision.data.decode import decode
 from vision.data.images import open_images
 from vision.errors import InputError
 
@@ -58,6 +60,27 @@ def test_class_folders_are_labels(tmp_path):
     assert images[0][0].shape == (3, 6, 4)
 
 
+def test_links_to_folders_are_followed_once_and_what_is_hidden_is_left_out(tmp_path):
+    write_folder(tmp_path / "elsewhere", ["b.png", "a.png", ".c.png", ".hidden/d.png"])
+    folder = tmp_path / "x"
+    write_folder(folder, ["cat/c.png"])
+    (folder / "dog").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (folder / "dog" / "loop").symlink_to(folder, target_is_directory=True)
+    images = open_images(folder)
+    assert images.source.names == ["cat/c.png", "dog/a.png", "dog/b.png"]
+    assert images.labels.names == ("cat", "dog")
+
+
+def test_what_a_folder_holds_beside_what_is_read_is_told(tmp_path, capsys):
+    write_folder(tmp_path, ["a/1.png", "a/2.jpg"])
+    write_parquet(tmp_path / "x.parquet", [picture(1)])
+    open_images(tmp_path)
+    assert capsys.readouterr().err == f"{tmp_path}: 1 Parquet tables are read, 2 image files left alone\n"
+    write_tar(tmp_path / "x.tar", [("a.png", picture(1))])
+    open_images(tmp_path)
+    assert "1 tars are read, 1 Parquet tables left alone" in capsys.readouterr().err
+
+
 def test_a_flat_folder_has_no_labels(tmp_path):
     images = open_images(write_folder(tmp_path, ["b.png", "a.png"]))
     assert images.labels is None
@@ -88,6 +111,26 @@ def test_tars_are_read_in_any_order(tmp_path):
     assert colors(images) == [1, 2, 3]
     assert images.labels.numbers.tolist() == [1, 0, 1]
     assert images.labels.names == ("3", "7")
+
+
+def test_of_two_images_of_a_sample_in_a_tar_the_plainer_counts(tmp_path):
+    write_tar(tmp_path / "x.tar", [("7.mask.png", picture(1)), ("7.png", picture(2)), ("8.jpg", picture(3))])
+    assert colors(open_images(tmp_path / "x.tar")) == [2, 3]
+    write_tar(
+        tmp_path / "y.tar", [("a/7.left.png", picture(1)), ("b/7.png", picture(2)), ("a/7.right.png", picture(3))]
+    )
+    with pytest.raises(InputError, match=r"a/7\.left\.png and a/7\.right\.png have the same name up to the first dot"):
+        open_images(tmp_path / "y.tar")
+
+
+def test_members_of_a_tar_that_are_hidden_or_no_files_are_no_images(tmp_path):
+    write_tar(tmp_path / "x.tar", [("./._a.png", b"AppleDouble"), ("./a.png", picture(1)), ("./b.png", picture(2))])
+    with tarfile.open(tmp_path / "x.tar", "a") as tar:
+        folder, link = tarfile.TarInfo("c.png"), tarfile.TarInfo("d.png")
+        folder.type, link.type, link.linkname = tarfile.DIRTYPE, tarfile.SYMTYPE, "a.png"
+        tar.addfile(folder)
+        tar.addfile(link)
+    assert colors(open_images(tmp_path / "x.tar")) == [1, 2]
 
 
 def test_classes_in_tars_may_be_names_but_not_names_and_numbers(tmp_path):
@@ -121,6 +164,68 @@ def test_large_images_are_scaled_down_and_keep_their_shape(tmp_path):
     images = open_images(tmp_path, shortest=20)
     assert images.size is None
     assert [tuple(images[index][0].shape) for index in range(2)] == [(3, 20, 30), (3, 10, 12)]
+
+
+def test_of_a_very_long_image_the_middle_is_kept():
+    stripes = np.zeros((100, 1000, 3), np.uint8)
+    stripes[:, 495:505] = 255
+    file = io.BytesIO()
+    Image.fromarray(stripes).save(file, "png")
+    whole = np.array(Image.fromarray(stripes).resize((200, 20), Image.Resampling.BICUBIC))
+    assert np.array_equal(decode(file.getvalue(), 20).permute(1, 2, 0), whole[:, 60:140])  # cut, not scaled again
+    assert decode(file.getvalue(), 200).shape == (3, 100, 800)
+    assert decode(file.getvalue()).shape == (3, 100, 1000)
+
+
+@pytest.mark.parametrize("ending", ["jpeg", "png", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_stand_as_their_exif_block_says(ending, orientation):
+    upright = np.zeros((16, 48, 3), np.uint8)
+    upright[:8, :24] = 255
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(upright).save(file, ending, exif=exif)
+    expected = np.array(ImageOps.exif_transpose(Image.open(file)))
+    for shortest in (None, 8):
+        image = decode(file.getvalue(), shortest).permute(1, 2, 0)
+        side = expected.shape[0] // image.shape[0]
+        assert image.shape[:2] == (expected.shape[0] // side, expected.shape[1] // side)
+        corners = (slice(2, None, image.shape[0] - 5), slice(2, None, image.shape[1] - 5))
+        places = (slice(4, None, expected.shape[0] - 9), slice(4, None, expected.shape[1] - 9))
+        assert np.array_equal(image[corners] > 128, expected[places] > 128)
+
+
+def test_a_damaged_exif_block_takes_no_image_along():
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4), (9, 9, 9)).save(file, "jpeg", exif=b"Exif\0\0no such thing")
+    assert decode(file.getvalue()).shape == (3, 4, 6)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
+def test_images_of_more_than_eight_bits_are_refused(mode):
+    file = io.BytesIO()
+    Image.new(mode, (6, 4)).save(file, "tiff")
+    with pytest.raises(ValueError, match=rf"mode {mode}: give images of more than 8 bits as \.npy"):
+        decode(file.getvalue())
+
+
+def test_whatever_a_reader_raises_the_image_is_unreadable(tmp_path, monkeypatch, capsys):
+    def broken(content, shortest=None):
+        if content == picture(2):
+            raise struct.error("unpack requires a buffer of 4 bytes")
+        return decode(content, shortest)
+
+    monkeypatch.setattr("vision.data.images.decode", broken)
+    images = open_images(write_folder(tmp_path, [f"{number}.png" for number in range(4)]), max_unreadable=0.25)
+    assert colors(images) == [0, 1, 3]
+    assert "2.png (unpack requires a buffer of 4 bytes)" in capsys.readouterr().err
+
+
+def test_an_image_of_another_size_among_many_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr("vision.data.images.MEMORY_BYTES", 0)
+    write_folder(tmp_path, [f"{number:02d}.png" for number in range(60)])
+    (tmp_path / "31.png").write_bytes(picture(1, (6, 5)))
+    assert open_images(tmp_path).size is None
 
 
 def test_unreadable_images_are_named_and_left_out(tmp_path, capsys):

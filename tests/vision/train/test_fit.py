@@ -19,15 +19,26 @@ TIMES = ("steps_per_second",)
 
 
 class PressCtrlC(Callback):
-    """Ctrl-C while step ``step`` is under way; ``hook`` says where in it."""
+    """Ctrl-C, once, while step ``step`` is under way, in the first of its passes."""
 
-    def __init__(self, step, hook="on_train_batch_start"):
-        self.step = step
-        setattr(self, hook, self._press)
+    def __init__(self, step):
+        self.step, self.is_pressed = step, False
 
-    def _press(self, trainer, pl_module, *_):
-        if pl_module.step == self.step:
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if pl_module.step == self.step and not self.is_pressed:
+            self.is_pressed = True
             signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def interrupted_and_resumed(run, tmp_path):
+    def call(name, step, **options):
+        with pytest.raises(KeyboardInterrupt):
+            run(name, "cut", callbacks=[PressCtrlC(step)], **options)
+        assert load_training_state(tmp_path / "cut" / f"{name}.ckpt")["step"] == step + 1  # the step was ended
+        return run(name, "cut", resume=True, **options)
+
+    return call
 
 
 @pytest.fixture
@@ -38,12 +49,6 @@ def run(dataset, build, config, tmp_path):
         return method, fit(method, dataset, views, config, out=tmp_path / folder, name=name, **options)
 
     return call
-
-
-def interrupted_and_resumed(run, name, step, **options):
-    with pytest.raises(KeyboardInterrupt):
-        run(name, "cut", callbacks=[PressCtrlC(step)], **options)
-    return run(name, "cut", resume=True, **options)
 
 
 def check_equal(one, other):
@@ -61,25 +66,25 @@ def check_equal(one, other):
 
 
 @pytest.mark.parametrize("name", ["ibot", "vqkd", "beit2"])
-def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(run, name):
-    check_equal(run(name, "whole"), interrupted_and_resumed(run, name, step=6))
+def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(run, interrupted_and_resumed, name):
+    check_equal(run(name, "whole"), interrupted_and_resumed(name, step=6))
 
 
 @pytest.mark.parametrize("step", [0, 3, 10, 11])
-def test_resume_is_exact_wherever_the_run_was_cut(run, step):
-    check_equal(run("vqkd", "whole"), interrupted_and_resumed(run, "vqkd", step))
+def test_resume_is_exact_wherever_the_run_was_cut(run, interrupted_and_resumed, step):
+    check_equal(run("vqkd", "whole"), interrupted_and_resumed("vqkd", step))
 
 
-def test_resume_is_exact_with_gradient_accumulation(run, config):
+def test_resume_is_exact_with_gradient_accumulation(run, interrupted_and_resumed, config):
     config = dataclasses.replace(config, accumulate=3, batch_size=2)
-    check_equal(run("ibot", "whole", config), interrupted_and_resumed(run, "ibot", 5, config=config))
+    check_equal(run("ibot", "whole", config), interrupted_and_resumed("ibot", 5, config=config))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_resume_is_exact_with_workers(run, config, accumulate):
+def test_resume_is_exact_with_workers(run, interrupted_and_resumed, config, accumulate):
     config = dataclasses.replace(config, accumulate=accumulate, batch_size=2)
     whole = run("vqkd", "whole", config, num_workers=0)
-    check_equal(whole, interrupted_and_resumed(run, "vqkd", 5, config=config, num_workers=2))
+    check_equal(whole, interrupted_and_resumed("vqkd", 5, config=config, num_workers=2))
 
 
 def test_resume_is_exact_after_a_kill_that_saved_nothing(run):

@@ -17,6 +17,8 @@ from torch import Tensor
 from vision.errors import InputError
 
 PREFIXES = ("module.", "_orig_mod.", "backbone.")  # of DDP, torch.compile, and DINO's multi-crop wrapper
+FSDP = "_fsdp_wrapped_module."  # anywhere in a name
+BRANCHES = ("teacher", "student")  # of one module, in DINOv2's training checkpoints
 HF_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
 
@@ -57,6 +59,7 @@ def read_checkpoint(path: Path, entries: tuple[str, ...] = (), entry: str | None
     content = _unpickle(path)
     if not isinstance(content, Mapping):
         raise ConvertError(f"{path} holds a {type(content).__name__}, expected named tensors")
+    content = _in_branches(content)
     if entry is not None and entry not in content:
         raise ConvertError(f"{path} has no entry {entry!r}; it has {_some(map(str, content))}")
     chosen = entry or next((name for name in entries if isinstance(content.get(name), Mapping)), None)
@@ -127,10 +130,29 @@ def _unpickle(path: Path) -> Any:
         raise ConvertError(f"{path} is damaged, cut short or not a checkpoint ({reason})") from None
 
 
+def _in_branches(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The content of a file; where names begin with teacher. and student., there or in an entry, these are entries."""
+    for place in (None, *content):
+        tensors = content if place is None else content[place]
+        names = list(map(str, tensors)) if isinstance(tensors, Mapping) else []
+        if not all(any(name.startswith(f"{branch}.") for name in names) for branch in BRANCHES):
+            continue
+        found: dict[Any, Any] = {name: value for name, value in content.items() if place is not None and name != place}
+        for name, value in tensors.items():
+            branch, _, rest = str(name).partition(".")
+            if branch in BRANCHES and rest:
+                found.setdefault(branch, {})[rest] = value
+            else:
+                found[name] = value
+        return found
+    return content
+
+
 def _strip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names without the prefixes of wrappers, however many."""
     stripped = {}
     for name, tensor in tensors.items():
+        name = name.replace(FSDP, "")
         while (prefix := next((p for p in PREFIXES if name.startswith(p)), None)) is not None:
             name = name.removeprefix(prefix)
         stripped[name] = tensor

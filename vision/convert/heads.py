@@ -16,6 +16,7 @@ from torch import Tensor
 from vision.config import MAEConfig, ViTConfig
 from vision.convert.changes import sincos_positions
 from vision.convert.files import ConvertError, read_checkpoint
+from vision.convert.infer import is_rounded
 
 DECODER_HEADS = 16  # facebookresearch/mae, models_mae.py: of every size; no tensor tells
 DECODER_POSITIONS = "decoder_pos_embed"
@@ -41,8 +42,7 @@ def read_mae_decoder(
     dim = theirs["decoder_embed.weight"].shape[0]
     what = f"{source}, read as MAE with its decoder,"
     positions = theirs.pop(DECODER_POSITIONS, None)
-    table = _positions(encoder, dim)
-    is_fixed = positions is not None and positions.shape == table.shape and torch.allclose(positions, table, atol=1e-4)
+    is_fixed = positions is not None and is_rounded(positions, _positions(encoder, dim), tolerance=1e-4)
     if encoder.row_position != "sincos" or not is_fixed:
         raise ConvertError(f"{what} has {DECODER_POSITIONS!r} that are not sin-cos on the encoder's grid")
     tensors = _renamed(theirs, _decoder_names(depth), what)

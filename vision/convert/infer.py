@@ -79,11 +79,16 @@ def with_sincos(config: ViTConfig, positions: Tensor | None, names: Names) -> Vi
     if positions is None or config.dim % 4 or not names.cls_has_position:
         return config
     fixed = replace(config, row_position="sincos", column_position="sincos")
-    rows = positions[0, 1:].float()
-    wanted = sincos_positions(fixed)
-    if rows.shape != wanted.shape or not torch.allclose(rows, wanted, atol=SINCOS_TOLERANCE, rtol=0):
-        return config
-    return fixed
+    is_fixed = is_rounded(positions[0, 1:], sincos_positions(fixed), SINCOS_TOLERANCE)
+    return fixed if is_fixed else config
+
+
+def is_rounded(found: Tensor, wanted: Tensor, tolerance: float) -> bool:
+    """Whether a tensor of a file holds the numbers wanted, in the precision of the file, up to ``tolerance``."""
+    if found.shape != wanted.shape or not found.is_floating_point():
+        return False
+    tolerance = max(tolerance, torch.finfo(found.dtype).eps)
+    return torch.allclose(found.double(), wanted.to(found.dtype).double(), atol=tolerance, rtol=0)
 
 
 def _find(tensors: Mapping[str, Tensor], name: str | None) -> Tensor | None:

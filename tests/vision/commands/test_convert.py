@@ -38,6 +38,20 @@ def mae(tmp_path):
     return tmp_path / "mae.pth"
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_mae_in_another_precision_keeps_its_decoder_and_its_positions(dtype, convert, mae, tmp_path):
+    tensors = torch.load(mae)["model"]
+    torch.save({"model": {name: tensor.to(dtype) for name, tensor in tensors.items()}}, tmp_path / "other.pth")
+    assert "decoder and mask token" in convert(tmp_path / "other.pth", "--out", tmp_path / "run")
+    encoder = open_encoder(tmp_path / "run")[0]
+    assert (encoder.config.row_position, encoder.config.column_position) == ("sincos", "sincos")
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    moved = tensors["decoder_pos_embed"].to(dtype)
+    moved[0, 3, 0] += 0.1
+    torch.save({"model": {**tensors, "decoder_pos_embed": moved}}, tmp_path / "moved.pth")
+    assert run(["vision", "convert", str(tmp_path / "moved.pth"), "--heads", "4", "--out", str(tmp_path / "no")]) == 2
+
+
 def test_nothing_of_the_model_before_is_left_after_overwrite(convert, mae, tmp_path):
     out = tmp_path / "run"
     model = MaskedCodeModel(ViTConfig(patch_size=(4, 4), dim=32, depth=1, heads=4, **RELATIVE), 16)

@@ -127,6 +127,27 @@ def test_a_training_checkpoint_gives_the_teacher_and_tells_what_was_left(make_en
     assert not other.cls_token.any()
 
 
+@pytest.mark.parametrize("place", [None, "model"])
+def test_teacher_and_student_of_one_module_under_fsdp_are_entries(place, make_encoder, assert_twins, images, tmp_path):
+    encoder = make_encoder(layer_scale=1e-5)
+    write_encoder(encoder, tmp_path / "plain.pth", "dinov2")
+    plain = torch.load(tmp_path / "plain.pth")
+    wrapped = {f"backbone._fsdp_wrapped_module.{n.replace('norm1', '_fsdp_wrapped_module.norm1')}": t
+               for n, t in plain.items()}  # fmt: skip
+    tensors = {f"student.{name}": torch.zeros_like(tensor) for name, tensor in wrapped.items()}
+    tensors |= {f"teacher.{name}": tensor for name, tensor in wrapped.items()}
+    tensors |= {"dino_loss.center": torch.zeros(1, 4), "teacher.dino_head.last_layer.weight_v": torch.zeros(3)}
+    torch.save(tensors if place is None else {place: tensors, "iteration": 7}, tmp_path / "x.pth")
+    converted = read_encoder(tmp_path / "x.pth", heads=4)
+    assert_twins(encoder, converted.encoder, images)
+    left = {"dino_head.last_layer.weight_v", "student", "dino_loss.center"} | (
+        set() if place is None else {"iteration"}
+    )
+    assert (converted.form, converted.unused.keys()) == ("DINOv2", left)
+    other = read_encoder(tmp_path / "x.pth", "dinov2", heads=4, entry="student").encoder
+    assert not other.cls_token.any()
+
+
 def test_blocks_in_chunks_are_put_in_line(make_encoder, assert_twins, images, tmp_path):
     encoder = make_encoder(layer_scale=1e-5)
     write_encoder(encoder, tmp_path / "x.pth", "dinov2")

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Group, Parameter
 
 from vision.commands.features import default_pooling
 from vision.commands.options import AT_LEAST_ONE, DataPath, LabelColumn, Overwrite, RunPath, say_wrote
-from vision.commands.reading import BatchSize, Device, inputs_of, observed_part, open_shown, pick_device
+from vision.commands.reading import BatchSize, Device, NumWorkers, inputs_of, observed_part, open_shown, pick_device
 from vision.config import ImagesConfig
 from vision.errors import InputError
 from vision.evaluate.config import FinetuneConfig, LinearConfig, Pooling, SegmentConfig, finetune_pooling
 from vision.files import write_bytes
+
+if TYPE_CHECKING:
+    from vision.data.shown import ShownImages
+    from vision.nn.vit import VisionTransformer
+    from vision.train.inputs import Inputs
 
 Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
 PROTOCOLS = Group("Protocols", sort_key=20)
@@ -56,6 +61,7 @@ def evaluate(
     ignore: Annotated[int, Parameter(help="Class of pixels that segmentation does not count.")] = 255,
     pictures: Annotated[int, Parameter(help="Images in a picture.", validator=AT_LEAST_ONE)] = 8,
     batch_size: BatchSize = 256,
+    num_workers: NumWorkers = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
     config: Annotated[EvaluateConfig, Parameter(name="*", group=PROTOCOLS)] = EvaluateConfig(),
@@ -68,55 +74,35 @@ def evaluate(
     results = out / "results.json"
     if results.exists() and not overwrite:
         raise InputError(f"{results} exists: choose another --out, or allow it with --overwrite")
-    import torch
-
     from vision.commands.evaluation import Evaluation
     from vision.commands.tasks import TASKS
-    from vision.nn.vit import VisionTransformer
-    from vision.train.artifacts import open_encoder
-    from vision.train.inputs import decide_inputs, open_data
 
-    place, trained, extra = pick_device(device), None, {}
+    place, is_masking = pick_device(device), set(task) == {"masking"}
     if model is not None:
-        encoder, extra = open_encoder(model)
-        if untrained:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                encoder = VisionTransformer(encoder.config).eval()
-        trained, inputs = (model, encoder.to(place)), inputs_of(model, extra)
-        patch_size = encoder.config.patch_size
-    elif set(task) != {"masking"}:
+        subject = _opened(model, place, untrained=untrained)
+    elif is_masking:
+        subject = _without_model(data, label_column, patch_size)
+    else:
         raise InputError("evaluate needs --model for every task but masking")
-    elif patch_size is None:
-        raise InputError("masking without --model needs --patch-size, as --patch-size 4 4")
-    else:
-        images = open_data(data, ImagesConfig(label_column=label_column))
-        if images.size is None:
-            raise InputError(
-                f"{images.name} holds images of several sizes: with --model, masking takes the size which that model "
-                "sees; without, bring them to one size first"
-            )
-        inputs = decide_inputs(images, ImagesConfig())
-    is_reduced = "segment" not in task  # its masks have the images' own size
-    train = observed_part(open_shown(data, inputs, label_column, is_reduced=is_reduced))
-    if test is None:
-        places = torch.arange(len(train))
-        held_out = train.part(places[EVERY - 1 :: EVERY])
-        train = train.part(places[places % EVERY != EVERY - 1])
-    else:
-        held_out = observed_part(open_shown(test, inputs, label_column, is_reduced=is_reduced))
-    has_cls = trained is not None and trained[1].config.has_cls
-    method = extra.get("method")
+
+    def read(path: Path) -> ShownImages:
+        is_reduced = "segment" not in task  # its masks have the images' own size
+        return observed_part(open_shown(path, subject.inputs, label_column, is_reduced=is_reduced))
+
+    train, held_out = _split(read(data), is_tested=not is_masking) if test is None else (read(data), read(test))
+    has_cls = subject.trained is not None and subject.trained[1].config.has_cls
+    method = subject.method
     on = Evaluation(
-        trained=trained,
-        patch_size=patch_size,
-        inputs=inputs,
+        trained=subject.trained,
+        patch_size=subject.patch_size,
+        inputs=subject.inputs,
         train=train,
         test=held_out,
         out=out,
         pooling=pooling or default_pooling(method, has_cls),
         device=place,
         batch_size=batch_size,
+        num_workers=num_workers,
         linear=config.linear,
         finetune=replace(config.finetune, pooling=config.finetune.pooling or finetune_pooling(method, has_cls)),
         segment=config.segment,
@@ -137,3 +123,56 @@ def evaluate(
             raise error if isinstance(error, InputError) else InputError(str(error)) from None
         write_bytes((json.dumps(figures, indent=2) + "\n").encode(), results)  # what was done stays, whatever follows
     say_wrote(results, *on.written)
+
+
+class _Subject(NamedTuple):
+    """What is evaluated."""
+
+    trained: tuple[Path, VisionTransformer] | None  # the model's folder and its encoder; None = the images themselves
+    inputs: Inputs
+    patch_size: tuple[int, int]
+    method: str | None  # that trained it
+
+
+def _opened(model: Path, device: str, *, untrained: bool) -> _Subject:
+    """The encoder of a folder, or the same network with random weights."""
+    import torch
+
+    from vision.nn.vit import VisionTransformer
+    from vision.train.artifacts import open_encoder
+
+    encoder, extra = open_encoder(model)
+    if untrained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            encoder = VisionTransformer(encoder.config).eval()
+    trained = (model, encoder.to(device))
+    return _Subject(trained, inputs_of(model, extra), encoder.config.patch_size, extra.get("method"))
+
+
+def _without_model(data: Path, label_column: str | None, patch_size: tuple[int, int] | None) -> _Subject:
+    """Images as they are, which must have one size. Raises InputError."""
+    from vision.train.inputs import decide_inputs, open_data
+
+    if patch_size is None:
+        raise InputError("masking without --model needs --patch-size, as --patch-size 4 4")
+    images = open_data(data, ImagesConfig(label_column=label_column))
+    if images.size is None:
+        raise InputError(
+            f"{images.name} holds images of several sizes: with --model, masking takes the size which that model "
+            "sees; without, bring them to one size first"
+        )
+    return _Subject(None, decide_inputs(images, ImagesConfig()), patch_size, None)
+
+
+def _split(shown: ShownImages, *, is_tested: bool) -> tuple[ShownImages, ShownImages]:
+    """Images to train on, and every fifth to test on. Raises InputError where none would be left for a test."""
+    import torch
+
+    if is_tested and len(shown) < EVERY:
+        raise InputError(
+            f"{shown.images.name} has {len(shown)} images, of which every fifth is to be tested on: give the images to "
+            "test on as --test"
+        )
+    places = torch.arange(len(shown))
+    return shown.part(places[places % EVERY != EVERY - 1]), shown.part(places[EVERY - 1 :: EVERY])

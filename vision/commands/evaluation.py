@@ -35,6 +35,7 @@ class Evaluation:
     pooling: Pooling
     device: str
     batch_size: int
+    num_workers: int  # processes that read images
     linear: LinearConfig
     finetune: FinetuneConfig
     segment: SegmentConfig
@@ -66,7 +67,7 @@ class Evaluation:
             pair = [
                 extract_features(
                     self.encoder,
-                    tracked(shown, self.batch_size, f"features of the {name} images"),
+                    tracked(shown, self.batch_size, f"features of the {name} images", self.num_workers),
                     pooling=self.pooling,
                     device=self.device,
                 )

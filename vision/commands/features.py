@@ -11,6 +11,7 @@ from vision.commands.options import DataPath, LabelColumn, Overwrite, RunPath, s
 from vision.commands.reading import (
     BatchSize,
     Device,
+    NumWorkers,
     check_arrays,
     inputs_of,
     open_shown,
@@ -33,6 +34,7 @@ def features(
     last_blocks: Annotated[int, Parameter(help="Of as many blocks, one after the other.")] = 1,
     label_column: LabelColumn = None,
     batch_size: BatchSize = 256,
+    num_workers: NumWorkers = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -50,7 +52,7 @@ def features(
     chosen = pooling or default_pooling(extra.get("method"), encoder.config.has_cls)
     values = extract_features(
         encoder,
-        tracked(shown, batch_size, "features"),
+        tracked(shown, batch_size, "features", num_workers),
         pooling=chosen,
         last_blocks=last_blocks,
         device=pick_device(device),

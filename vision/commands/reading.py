@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from vision.commands.options import AT_LEAST_ONE
 from vision.errors import InputError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Device = Annotated[str, Parameter(help="Where to compute: cpu, cuda, or auto.")]
 BatchSize = Annotated[int, Parameter(help="Images at once.", validator=AT_LEAST_ONE)]
+NumWorkers = Annotated[int, Parameter(help="Processes that read images; 0 = this one.", validator=Number(gte=0))]
 
 
 def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:
@@ -51,14 +53,31 @@ def open_shown(data: Path, inputs: Inputs, label_column: str | None = None, *, i
     return ShownImages(images, inputs.image_size, inputs.mean, inputs.std)
 
 
-def tracked(shown: ShownImages, batch_size: int, description: str) -> Iterator[Tensor]:
-    """Batches of all images, NaN = not observed; long readings show how far they are, on stderr."""
-    import torch
+def tracked(shown: ShownImages, batch_size: int, description: str, num_workers: int = 0) -> Iterator[Tensor]:
+    """Batches of all images, NaN = not observed; long readings show how far they are, on stderr.
 
+    ``num_workers`` : processes that read them; 0 = this one. Changes no number.
+    """
+    import torch
+    from torch.utils.data import DataLoader
+
+    from vision.data.loader import prepare_worker, unwrapped
     from vision.train.progress import track
 
-    for chosen in track(torch.arange(len(shown)).split(batch_size), description):
-        yield shown[chosen]
+    chosen = torch.arange(len(shown)).split(batch_size)
+    batches = DataLoader(
+        shown,
+        batch_size=None,
+        sampler=chosen,
+        num_workers=num_workers,
+        worker_init_fn=prepare_worker,
+        generator=torch.Generator(),  # else the loader draws from the global one
+    )
+    try:
+        for _, images in zip(track(chosen, description), batches, strict=True):
+            yield images
+    except InputError as error:
+        raise unwrapped(error) from None
 
 
 def observed_part(shown: ShownImages) -> ShownImages:

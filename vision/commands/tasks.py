@@ -50,7 +50,8 @@ def run_knn(on: Evaluation) -> dict[str, float]:
 
 def run_pixels(on: Evaluation) -> dict[str, float]:
     """k-NN on the pixels themselves: what no network has to add to."""
-    pixels = [torch.cat([b.flatten(1) for b in tracked(s, on.batch_size, "pixels")]) for s in (on.train, on.test)]
+    batches = (tracked(shown, on.batch_size, "pixels", on.num_workers) for shown in (on.train, on.test))
+    pixels = [torch.cat([images.flatten(1) for images in one]) for one in batches]
     known = (pixels[0].nan_to_num(), pixels[1].nan_to_num())  # what was not observed adds nothing to a cosine
     result = knn(*_interleave(known, on.labels()), device=on.device)
     on.say(f"On raw pixels. {result.summary()}")
@@ -108,7 +109,7 @@ def run_codebook(on: Evaluation) -> dict[str, float]:
     """Use of the codes on the test images, and a page of what each stands for."""
     tokenizer, _ = open_tokenizer(on.model)
     tokenizer.to(on.device)
-    health = codebook_health(tokenizer, tracked(on.test, on.batch_size, "codes"))
+    health = codebook_health(tokenizer, tracked(on.test, on.batch_size, "codes", on.num_workers))
     on.say(health.summary())
     images = on.test[torch.arange(min(IN_GALLERY, len(on.test)))]
     mean, std = _scale(on.inputs)

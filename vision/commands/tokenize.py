@@ -11,6 +11,7 @@ from vision.commands.options import DataPath, Overwrite, RunPath, say_next, say_
 from vision.commands.reading import (
     BatchSize,
     Device,
+    NumWorkers,
     check_arrays,
     inputs_of,
     open_shown,
@@ -26,6 +27,7 @@ def tokenize(
     data: DataPath,
     out: Annotated[Path, Parameter(help="Where to write: .npz or .npy.")],
     batch_size: BatchSize = 256,
+    num_workers: NumWorkers = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -45,7 +47,7 @@ def tokenize(
     shown, place = open_shown(data, inputs), pick_device(device)
     grid = PatchGrid.of(*inputs.image_size, tokenizer.patch_size)
     tokenizer.to(place)
-    batches = tracked(shown, batch_size, "tokens")
+    batches = tracked(shown, batch_size, "tokens", num_workers)
     parts = [observed_codes(tokenizer, images.to(place)).int().cpu() for images in batches]
     codes = torch.cat(parts).view(-1, grid.rows, grid.columns)
     counts = torch.bincount(codes[codes >= 0].flatten().long(), minlength=tokenizer.num_codes)

@@ -44,6 +44,8 @@ class ArrayImages:
             raise InputError(
                 f"{path} has shape {array.shape}: channels come second, as (images, channels, height, width)"
             )
+        if labels is not None and labels.ndim == 0:
+            raise InputError(f"{path} has a single label, expected one for each of {len(array)} images")
         if labels is not None and len(labels) != len(array):
             raise InputError(f"{path} has {len(labels)} labels for {len(array)} images")
         self._array = array

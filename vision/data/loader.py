@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vision.batch import Batch, Mask
+from vision.errors import InputError
 from vision.nn.grid import PatchGrid
 
 View: TypeAlias = tuple[Tensor, Tensor | None, np.ndarray | None]
@@ -149,7 +150,12 @@ class _Collate:
         return collate(samples, self.num_masked)
 
 
-def _prepare_worker(_: int) -> None:
+def unwrapped(error: InputError) -> InputError:
+    """The error as it was raised: out of a worker it comes in that one's traceback."""
+    return InputError(str(error).strip().splitlines()[-1].removeprefix("vision.errors.InputError: "))
+
+
+def prepare_worker(_: int) -> None:
     """Leave Ctrl-C to the main process, and one thread to each worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -186,6 +192,6 @@ def make_loader(
         collate_fn=getattr(views, "collate", None) or _Collate(getattr(views, "num_masked", None)),
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_prepare_worker,
+        worker_init_fn=prepare_worker,
         prefetch_factor=4 if num_workers else None,
     )

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from vision.data.augment import canvas_side
 from vision.data.images import ImageSet
 from vision.data.views import resize
 
 
-class ShownImages:
+class ShownImages(Dataset[Tensor]):
     """Normalised images (B, C, H, W) by their places.
 
     Files of another size are scaled until their shorter side has 8/7 of the network's, and their centre is taken

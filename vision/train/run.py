@@ -12,6 +12,7 @@ from torch import nn
 
 from vision.config import ConfigError, PretrainConfig, from_dict, to_dict
 from vision.data.augment import ImageViews
+from vision.data.loader import unwrapped
 from vision.errors import InputError
 from vision.methods import METHODS
 from vision.methods.base import Method
@@ -97,8 +98,8 @@ def pretrain(
             devices=devices,
             strategy=strategy,
         )
-    except InputError as error:  # out of a worker it comes wrapped in that one's traceback
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix("vision.errors.InputError: ")) from None
+    except InputError as error:
+        raise unwrapped(error) from None
     if not is_main:
         return RunResult(out, result, [], False)
     extra = {"method": config.method, "inputs": to_dict(inputs), "steps": result.steps, "data": facts.data}

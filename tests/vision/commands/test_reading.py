@@ -1,6 +1,7 @@
 """What features, tokenize, evaluate, convert and inspect leave and print."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,19 @@ from PIL import Image
 
 from fintok.cli import run
 from tests.vision.commands.conftest import encoded
-from vision.commands.reading import inputs_of, open_shown
+from vision.commands.reading import inputs_of, open_shown, tracked
+from vision.errors import InputError
 from vision.train.artifacts import open_encoder
+
+
+class Processes:
+    """Images that tell the number of the process which reads them."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __getitem__(self, index):
+        return torch.full_like(self.images[index][0], os.getpid(), dtype=torch.float64), None
 
 
 def call(*words):
@@ -166,6 +178,43 @@ def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
     for words in ("method: vqkd", "trained on 20 images", "builds on", "2 of 2 steps", "tokenizer: tokenizer, "):
         assert words in printed
     assert "holds no run" in refuse("inspect", tmp_path)
+
+
+def test_fewer_than_five_images_need_others_to_test_on(train, data, tmp_path, refuse):
+    table = pq.read_table(data / "images.parquet")
+    pq.write_table(table.slice(0, 4), tmp_path / "few.parquet")
+    words = ["evaluate", "--model", train("mae"), "--data", tmp_path / "few.parquet", "--task", "attention"]
+    assert "has 4 images, of which every fifth is to be tested on: give" in refuse(*words, "--out", tmp_path / "e")
+    call(*words, "--test", tmp_path / "few.parquet", "--out", tmp_path / "e")
+
+
+def test_images_are_read_by_other_processes_with_the_same_numbers(train, data, tmp_path, capsys):
+    words = ["--data", data / "images.parquet", "--batch-size", "3", "--device", "cpu"]
+    for workers in ("0", "2"):
+        own = [*words, "--num-workers", workers]
+        call("features", "--model", train("mae"), *own, "--out", tmp_path / f"f{workers}.npy")
+        call("tokenize", "--model", train("dvae"), *own, "--out", tmp_path / f"c{workers}.npy")
+        call("evaluate", "--model", train("mae"), *own, "--task", "knn", "pixels", "--out", tmp_path / f"e{workers}")
+    for name in ("f{}.npy", "c{}.npy"):
+        np.testing.assert_array_equal(*(np.load(tmp_path / name.format(workers)) for workers in "02"))
+    assert len({(tmp_path / f"e{workers}" / "results.json").read_text() for workers in "02"}) == 1
+    shown = open_shown(data / "images.parquet", inputs_of(tmp_path, open_encoder(train("mae"))[1]))
+    shown.images = Processes(shown.images)
+    assert os.getpid() not in {int(one) for images in tracked(shown, 3, "x", 2) for one in images[:, 0, 0, 0].tolist()}
+    before = torch.get_rng_state()
+    assert sum(1 for _ in tracked(shown, 3, "x")) == 7
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_error_of_a_process_that_reads_is_its_sentence(train, data):
+    class Broken:
+        def __getitem__(self, index):
+            raise InputError("no image")
+
+    shown = open_shown(data / "images.parquet", inputs_of(data, open_encoder(train("mae"))[1]))
+    shown.images = Broken()
+    with pytest.raises(InputError, match=r"^no image$"):
+        list(tracked(shown, 3, "x", 2))
 
 
 def test_masking_is_measured_without_a_model(tmp_path, refuse):

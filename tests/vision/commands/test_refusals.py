@@ -40,6 +40,7 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
         (["features", *READ[1:-1], "f.npz", "--batch-size", "-1"], 'Invalid value "-1" for --batch-size. Must be >= 1'),
         (["tokenize", *READ[1:-1], "c.npz", "--batch-size", "0"], "Must be >= 1"),
         ([*READ, "--pictures", "0"], "Must be >= 1"),
+        ([*READ, "--num-workers", "-1"], "Must be >= 0"),
         ([*READ, "--task", "masking", "--patch-size", "0", "4"], "Must be >= 1"),
     ],
 )

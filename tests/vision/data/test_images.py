@@ -311,6 +311,10 @@ BAD = {
     "objects": (lambda p: npy(p / "x.npy", np.array([{}], dtype=object)), "cannot be read as a NumPy array"),
     "too few axes": (lambda p: npy(p / "x.npy", np.zeros((2, 3))), r"shape \(2, 3\)"),
     "channels last": (lambda p: npy(p / "x.npy", np.zeros((2, 9, 9, 3))), "channels come second"),
+    "a single label": (
+        lambda p: (np.savez(p / "x.npz", images=np.zeros((2, 1, 3, 3)), labels=np.array(3)), p / "x.npz")[1],
+        r"x\.npz has a single label, expected one for each of 2 images",
+    ),
     "no images in it": (lambda p: (np.savez(p / "x.npz", a=np.ones(2)), p / "x.npz")[1], "x.npz holds a; name"),
 }
 

@@ -69,6 +69,13 @@ def test_no_table_of_positions_decays_where_the_official_code_exempts_it():
     assert not decayed & set(map(id, tables))
 
 
+def test_recipes_of_papers_read_images_in_as_many_processes_as_the_official_codes():
+    papers = {path.stem: load_yaml(PretrainConfig, path) for path in RECIPES if path.parent.name == "paper"}
+    assert {name: config.num_workers for name, config in papers.items()} == {
+        name: 8 if name == "simmim-base" else 10 for name in papers
+    }
+
+
 def test_every_method_has_a_recipe_for_small_data():
     assert set(NEEDS) == set(METHODS)
     assert {path.stem for path in RECIPES if path.parent.name == "small"} == set(METHODS)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from vision.commands.options import (
+    AT_LEAST_ONE,
     CONFIGURATION,
     DataPath,
     Overwrite,
@@ -41,6 +42,14 @@ def pretrain(
         Path | None, Parameter(help="Run of dvae, vqkd or online_tokenizer for beit and beit2.", show_default=False)
     ] = None,
     devices: Annotated[int, Parameter(help="Processes, one on each device.")] = 1,
+    nodes: Annotated[
+        int,
+        Parameter(
+            help="Machines with as many devices each. Each runs this command, with MASTER_ADDR, MASTER_PORT and "
+            "NODE_RANK set (torchrun and SLURM do), and sees the same files.",
+            validator=AT_LEAST_ONE,
+        ),
+    ] = 1,
     accelerator: Annotated[str, Parameter(help="cpu, cuda, mps, or auto.")] = "auto",
     strategy: Annotated[
         Literal["ddp", "fsdp"], Parameter(help="Of several devices: whole weights on each, or a part of them.")
@@ -81,6 +90,7 @@ def pretrain(
         overwrite=overwrite,
         accelerator=accelerator,
         devices=devices,
+        nodes=nodes,
         strategy=strategy,
     )
     if not result.is_main:

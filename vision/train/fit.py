@@ -63,6 +63,7 @@ def fit(
     num_workers: int = 0,
     accelerator: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
     strategy: Strategy = "ddp",
 ) -> FitResult:
     """Train ``method`` in place for ``config.steps`` updates.
@@ -83,6 +84,7 @@ def fit(
     checkpoint_every : steps between checkpoints.
     num_workers : processes that prepare batches. Changes no number.
     accelerator, devices : as in Lightning; a process on each device.
+    nodes : machines with as many devices each, of which each calls this; they share the folder ``out``.
     strategy : of several devices: "ddp", each holds all weights, or "fsdp", each a part of them.
 
     Raises
@@ -98,7 +100,7 @@ def fit(
         state = load_training_state(checkpoint) if resume and checkpoint.exists() else None
         start = 0 if state is None else state["step"]
         steps = max(config.steps - start, 0)
-        trainer = make_trainer(config, out, steps, accelerator, devices, strategy, callbacks)
+        trainer = make_trainer(config, out, steps, accelerator, devices, nodes, strategy, callbacks)
         samples_per_step = config.batch_size * config.accumulate * trainer.world_size
         config = config.at_batch(samples_per_step)
         identity = _identity(method, config, seed, samples_per_step)
@@ -128,7 +130,7 @@ def fit(
                 checkpoint.unlink(missing_ok=True)  # else a later resume could pick up the run before this one
             # Lightning gives its trainer this list from outside the class, where pyright does not see it
             trainer.callbacks += [watcher, keeper]  # pyright: ignore[reportAttributeAccessIssue]
-            is_split = devices != 1 and strategy == "fsdp"
+            is_split = devices * nodes != 1 and strategy == "fsdp"
             trained = copy.deepcopy(method) if is_split else method  # what is split stays so
             module = PretrainModule(trained, config, seed, start, loader, getattr(views, "prepare", None))
             with hold_interrupts(keeper.request_stop):
@@ -149,6 +151,7 @@ def make_trainer(
     steps: int,
     accelerator: str,
     devices: int,
+    nodes: int,
     strategy: Strategy,
     callbacks: Sequence[Callback] = (),
 ) -> pl.Trainer:
@@ -158,7 +161,8 @@ def make_trainer(
             return pl.Trainer(
                 accelerator=accelerator,
                 devices=devices,
-                strategy="auto" if devices == 1 else make_strategy(strategy, devices),
+                num_nodes=nodes,
+                strategy="auto" if devices * nodes == 1 else make_strategy(strategy, devices * nodes),
                 precision=config.precision,
                 max_steps=steps,
                 accumulate_grad_batches=config.accumulate,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from vision.config import ConfigError, PretrainConfig, from_dict, to_dict
@@ -46,6 +45,7 @@ def pretrain(
     progress: bool = True,
     accelerator: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
     strategy: Strategy = "ddp",
 ) -> RunResult:
     """Train the method of ``config`` on the images at ``data``.
@@ -57,7 +57,7 @@ def pretrain(
     resume : go on with the run in ``out``: same data, configuration and parent.
     overwrite : replace the run in ``out``.
     progress : show it on stderr.
-    accelerator, devices, strategy : as in :func:`vision.train.fit.fit`.
+    accelerator, devices, nodes, strategy : as in :func:`vision.train.fit.fit`.
 
     Raises
     ------
@@ -65,10 +65,10 @@ def pretrain(
     DivergedError : the loss is no longer finite.
     KeyboardInterrupt : after the state was saved.
     """
-    is_main = getattr(rank_zero_only, "rank", 0) == 0  # set by whoever started the processes
+    # refuses before all else, and knows which process this is
+    is_main = make_trainer(config.optim, out, config.optim.steps, accelerator, devices, nodes, strategy).is_global_zero
     if is_main:
         check_folder(out, resume=resume, overwrite=overwrite)
-    make_trainer(config.optim, out, config.optim.steps, accelerator, devices, strategy)  # refuses before all else
     parent_module, parent_inputs = _open_parent(config, parent)
     images = open_data(data, config.images)
     inputs = decide_inputs(images, config.images, parent_inputs)
@@ -96,6 +96,7 @@ def pretrain(
             num_workers=config.num_workers,
             accelerator=accelerator,
             devices=devices,
+            nodes=nodes,
             strategy=strategy,
         )
     except InputError as error:

@@ -5,12 +5,14 @@ import copy
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities import rank_zero_only
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
+from vision.config import OptimConfig
 from vision.data.loader import make_loader
-from vision.train.fit import make_strategy
+from vision.train.fit import make_strategy, make_trainer
 from vision.train.module import PretrainModule
 from vision.train.optim import clip_gradients, make_optimizer, set_step
 from vision.train.shard import load_optimizer, own_part, shard, whole
@@ -62,6 +64,17 @@ def test_what_is_split_learns_the_same_and_is_whole_in_a_file(mesh, build, datas
     assert held
     assert all(isinstance(value, DTensor) for value in held)
     _walk(module, again, batches[:1], config)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_nodes_are_passed_on_and_count_in_the_ranks(strategy, tmp_path, monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # Lightning sets it, here for a process of another machine
+    monkeypatch.setenv("NODE_RANK", "1")
+    trainer = make_trainer(OptimConfig(), tmp_path, 1, "cpu", 2, 3, strategy)
+    assert (trainer.num_nodes, trainer.world_size, trainer.global_rank) == (3, 6, 2)
+    assert not trainer.is_global_zero
+    if strategy == "fsdp":
+        assert trainer.strategy._data_parallel_size == 6
 
 
 def test_strategies_have_a_name():

@@ -33,7 +33,7 @@ def test_a_step_of_every_part_runs_without_values(attention, monkeypatch):
     encoder = ViTConfig(patch_size=(1, 5), in_channels=2, dim=16, heads=2, depth=2, attention=attention, drop_path=0.1)
     with FakeTensorMode():
         tokenizer = Tokenizer(encoder, CodebookConfig(num_codes=8, dim=4, levels=2, revive_after=1)).train()
-        decoder = TokenDecoder(4, 16, 1, 2, 10)
+        decoder = TokenDecoder(encoder, 4, 1, 10)
         head, centering, sinkhorn = DINOHead(16, 8, 16, 8), Centering(8).train(), SinkhornKnopp()
         images, valid = torch.randn(2, 2, 4, 15), torch.ones(2, 4, 15, dtype=torch.bool)
         grid = tokenizer.encoder.grid(images)

@@ -13,10 +13,9 @@ from vision.batch import Batch, Mask
 from vision.commands.evaluation import Evaluation
 from vision.commands.reading import tracked
 from vision.convert.resize import resize_positions
-from vision.data.augment import crop
 from vision.data.images import EncodedImages
 from vision.data.shown import ShownImages
-from vision.data.views import draw_crop
+from vision.data.views import crop, draw_crop
 from vision.errors import InputError
 from vision.evaluate.attention import attention_picture
 from vision.evaluate.codebook import codebook_health

@@ -14,12 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vision.batch import Batch, Mask
 from vision.config import ViewsConfig
 from vision.data.color import apply_color, draw_color
-from vision.data.views import draw_crop
+from vision.data.views import crop, draw_crop
 from vision.errors import InputError
 from vision.masks import MaskGenerator
 from vision.nn.grid import PatchGrid
@@ -177,44 +176,6 @@ class ImageViews:
 def canvas_side(image_size: tuple[int, int]) -> int:
     """Pixels that the shorter side of an image keeps before it is cropped: 256 where 224 are trained on."""
     return round(max(image_size) * 8 / 7)
-
-
-def crop(
-    images: Tensor, observed: Tensor | None, boxes: Tensor, flips: Tensor, size: tuple[int, int], oversampling: int = 1
-) -> tuple[Tensor, Tensor | None]:
-    """One box of each image at ``size``, bicubic, flipped where asked.
-
-    Images (B, C, H, W) float, observed (B, H, W) bool or None, boxes (B, 4) top, left, height, width in pixels,
-    flips (B,) bool -> (B, C, h, w) and (B, h, w). With ``oversampling`` n, means over n × n samples of each pixel,
-    against moiré in crops that are scaled down. With pixels that were not observed: bilinear means over the
-    observed ones, and a pixel counts as observed where these make up at least half of it; elsewhere it is 0.
-    """
-    places = _sample_places(boxes, flips, (size[0] * oversampling, size[1] * oversampling), images.shape[-2:])
-
-    def sample(values: Tensor, mode: str) -> Tensor:
-        samples = F.grid_sample(values, places, mode=mode, padding_mode="border", align_corners=False)
-        return samples if oversampling == 1 else F.avg_pool2d(samples, oversampling)
-
-    if observed is None:
-        return sample(images, "bicubic"), None
-    weight = observed[:, None].to(images.dtype)
-    share = sample(weight, "bilinear")
-    seen = share[:, 0] >= 0.5
-    mean = sample(torch.where(observed[:, None], images, 0.0), "bilinear") / share.clamp(min=1e-6)
-    return torch.where(seen[:, None], mean, 0.0), seen
-
-
-def _sample_places(boxes: Tensor, flips: Tensor, size: tuple[int, int], image_size: Sequence[int]) -> Tensor:
-    """Where in its image each pixel lies, (B, h, w, 2) x and y from -1 to 1, the images' outer borders."""
-    top, left, height, width = (column[:, None] for column in boxes.unbind(dim=1))
-    rows, columns = (
-        (torch.arange(count, device=boxes.device, dtype=boxes.dtype) + 0.5)[None] / count for count in size
-    )
-    columns = torch.where(flips[:, None], 1 - columns, columns)
-    y = 2 * (top + rows * height) / image_size[0] - 1  # (B, h)
-    x = 2 * (left + columns * width) / image_size[1] - 1  # (B, w)
-    shape = (len(boxes), *size)
-    return torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], dim=-1)
 
 
 def _flip(images: Tensor, observed: Tensor | None, flips: Tensor) -> tuple[Tensor, Tensor | None]:

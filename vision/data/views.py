@@ -1,6 +1,4 @@
-"""View makers for images: what a method sees of one sample. Masks are drawn here, in the loader's
-processes.
-"""
+"""Where crops lie, and the pixels of an image at another size: of boxes of a batch, or of one whole image."""
 
 import math
 from collections.abc import Sequence
@@ -10,95 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision.data.loader import View
-from vision.masks import MaskGenerator
-from vision.nn.grid import PatchGrid
-
 _ATTEMPTS = 10  # of drawing a crop that fits, as in torchvision
-
-
-class SingleView:
-    """The whole image, once, with a mask if asked for.
-
-    Parameters
-    ----------
-    image_size : (H, W) pixels of every image.
-    patch_size : (height, width) pixels.
-    mask : what hides patches; None = nothing is hidden.
-    """
-
-    def __init__(
-        self, image_size: tuple[int, int], patch_size: tuple[int, int], mask: MaskGenerator | None = None
-    ) -> None:
-        self.image_size, self.mask = image_size, mask
-        self.grid = PatchGrid.of(*image_size, patch_size)
-        self.num_masked = (0 if mask is None else mask.count(self.grid),)
-
-    def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
-        if tuple(image.shape[-2:]) != self.image_size:
-            raise ValueError(f"got an image of {tuple(image.shape[-2:])} pixels, expected {self.image_size}")
-        return [[(image, observed, None if self.mask is None else self.mask(self.grid, rng))]]
-
-
-class MultiCrop:
-    """Random resized crops: global ones, with masks, and smaller local ones without (SwAV; DINO, iBOT).
-
-    Parameters
-    ----------
-    patch_size : (height, width) pixels.
-    global_size, local_size : (H, W) pixels after resizing.
-    num_global, num_local : crops of each kind; DINO and iBOT 2 and 10. No local ones: a single crop size.
-    global_scale, local_scale : range of a crop's share of the image's area; iBOT (.25, 1) and (.05, .25).
-    aspect : range of width over height of a crop relative to its size after resizing, log-uniform.
-    flip : probability of a horizontal flip.
-    mask : for the global crops; None = nothing is hidden.
-    """
-
-    def __init__(
-        self,
-        patch_size: tuple[int, int],
-        global_size: tuple[int, int],
-        local_size: tuple[int, int] = (96, 96),
-        *,
-        num_global: int = 2,
-        num_local: int = 10,
-        global_scale: tuple[float, float] = (0.25, 1.0),
-        local_scale: tuple[float, float] = (0.05, 0.25),
-        aspect: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
-        mask: MaskGenerator | None = None,
-    ) -> None:
-        self.sizes = [(global_size, num_global, global_scale)]
-        if num_local:
-            self.sizes.append((local_size, num_local, local_scale))
-        self.aspect, self.flip, self.mask = aspect, flip, mask
-        self.grid = PatchGrid.of(*global_size, patch_size)
-        PatchGrid.of(*local_size, patch_size)  # local crops must be whole patches too
-        self.num_masked = (0 if mask is None else mask.count(self.grid), 0)[: len(self.sizes)]
-
-    def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
-        crops: list[list[View]] = []
-        for number, (size, count, scale) in enumerate(self.sizes):
-            mask = self.mask if number == 0 else None
-            crops.append([self._crop(image, observed, size, scale, mask, rng) for _ in range(count)])
-        return crops
-
-    def _crop(
-        self,
-        image: Tensor,
-        observed: Tensor | None,
-        size: tuple[int, int],
-        scale: tuple[float, float],
-        mask: MaskGenerator | None,
-        rng: np.random.Generator,
-    ) -> View:
-        top, left, height, width = draw_crop(tuple(image.shape[-2:]), size, scale, self.aspect, rng)
-        part = image[..., top : top + height, left : left + width]
-        seen = None if observed is None else observed[top : top + height, left : left + width]
-        part, seen = resize(part, seen, size)
-        if rng.random() < self.flip:
-            part, seen = part.flip(-1), None if seen is None else seen.flip(-1)
-        return part, seen, None if mask is None else mask(self.grid, rng)
 
 
 def draw_crop(
@@ -125,6 +35,44 @@ def draw_crop(
     ratio = min(max(columns / rows, aspect[0] * own), aspect[1] * own)
     height, width = min(rows, round(columns / ratio)), min(columns, round(rows * ratio))
     return (rows - height) // 2, (columns - width) // 2, height, width
+
+
+def crop(
+    images: Tensor, observed: Tensor | None, boxes: Tensor, flips: Tensor, size: tuple[int, int], oversampling: int = 1
+) -> tuple[Tensor, Tensor | None]:
+    """One box of each image at ``size``, bicubic, flipped where asked.
+
+    Images (B, C, H, W) float, observed (B, H, W) bool or None, boxes (B, 4) top, left, height, width in pixels,
+    flips (B,) bool -> (B, C, h, w) and (B, h, w). With ``oversampling`` n, means over n × n samples of each pixel,
+    against moiré in crops that are scaled down. With pixels that were not observed: bilinear means over the
+    observed ones, and a pixel counts as observed where these make up at least half of it; elsewhere it is 0.
+    """
+    places = _sample_places(boxes, flips, (size[0] * oversampling, size[1] * oversampling), images.shape[-2:])
+
+    def sample(values: Tensor, mode: str) -> Tensor:
+        samples = F.grid_sample(values, places, mode=mode, padding_mode="border", align_corners=False)
+        return samples if oversampling == 1 else F.avg_pool2d(samples, oversampling)
+
+    if observed is None:
+        return sample(images, "bicubic"), None
+    weight = observed[:, None].to(images.dtype)
+    share = sample(weight, "bilinear")
+    seen = share[:, 0] >= 0.5
+    mean = sample(torch.where(observed[:, None], images, 0.0), "bilinear") / share.clamp(min=1e-6)
+    return torch.where(seen[:, None], mean, 0.0), seen
+
+
+def _sample_places(boxes: Tensor, flips: Tensor, size: tuple[int, int], image_size: Sequence[int]) -> Tensor:
+    """Where in its image each pixel lies, (B, h, w, 2) x and y from -1 to 1, the images' outer borders."""
+    top, left, height, width = (column[:, None] for column in boxes.unbind(dim=1))
+    rows, columns = (
+        (torch.arange(count, device=boxes.device, dtype=boxes.dtype) + 0.5)[None] / count for count in size
+    )
+    columns = torch.where(flips[:, None], 1 - columns, columns)
+    y = 2 * (top + rows * height) / image_size[0] - 1  # (B, h)
+    x = 2 * (left + columns * width) / image_size[1] - 1  # (B, w)
+    shape = (len(boxes), *size)
+    return torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], dim=-1)
 
 
 def resize(image: Tensor, observed: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:

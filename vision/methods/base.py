@@ -238,6 +238,21 @@ def cls_of(encoded: Encoded) -> Tensor:
     return encoded.cls
 
 
+def encode_views(
+    encoder: VisionTransformer, batch: Batch, mask_token: MaskToken | None = None, hidden: Tensor | None = None
+) -> list[Encoded]:
+    """All views of a batch, packed into one pass: what becomes of each crop size.
+
+    The patches ``hidden`` (V·B, N) bool of the first crop size are replaced by the mask token.
+    """
+    grids = [encoder.grid(images) for images in batch.views]
+    tokens = [encoder.embed(images, observed) for images, observed in zip(batch.views, batch.valid, strict=True)]
+    if mask_token is not None and hidden is not None:
+        tokens[0] = mask_token(tokens[0], hidden)
+    valid = [observed_patches(observed, grid) for observed, grid in zip(batch.valid, grids, strict=True)]
+    return encoder.encode(tokens, grids, valid)
+
+
 class HiddenPixels(NamedTuple):
     """Pixels of the hidden patches, and where they count: the targets of methods that predict pixels."""
 

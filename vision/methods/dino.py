@@ -23,7 +23,7 @@ from vision.batch import Batch
 from vision.collapse import Distillation, distillation_figures, distillation_warning
 from vision.config import DINOConfig, ViTConfig
 from vision.losses import view_cross_entropy
-from vision.methods.base import Method, cls_of, observed_patches
+from vision.methods.base import Method, cls_of, encode_views
 from vision.nn.heads import DINOHead
 from vision.nn.teacher import EMATeacher
 from vision.nn.vit import VisionTransformer
@@ -95,11 +95,7 @@ class DINO(Method):
 
     def predict(self, batch: Batch) -> Tensor:
         """Student logits (V, B, K) of all views, global ones first; packed into one pass."""
-        encoder = self.student.encoder
-        grids = [encoder.grid(images) for images in batch.views]
-        tokens = [encoder.embed(images, seen) for images, seen in zip(batch.views, batch.valid, strict=True)]
-        valid = [observed_patches(seen, grid) for seen, grid in zip(batch.valid, grids, strict=True)]
-        cls = torch.cat([cls_of(part) for part in encoder.encode(tokens, grids, valid)])
+        cls = torch.cat([cls_of(part) for part in encode_views(self.student.encoder, batch)])
         return self.student.head(cls).unflatten(0, (-1, batch.batch_size))
 
     def loss(self, predictions: Tensor, targets: DINOTargets, batch: Batch) -> dict[str, Tensor]:

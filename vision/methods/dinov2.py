@@ -28,7 +28,7 @@ from vision.batch import Batch
 from vision.collapse import Distillation, distillation_figures, distillation_warning
 from vision.config import DINOv2Config, ViTConfig
 from vision.losses import koleo, patch_cross_entropy, view_cross_entropy
-from vision.methods.base import MaskToken, Method, cls_of, mask_of, observed_patches, take
+from vision.methods.base import MaskToken, Method, cls_of, encode_views, mask_of, take
 from vision.nn.heads import DINOHead
 from vision.nn.teacher import EMATeacher
 from vision.nn.vit import VisionTransformer
@@ -124,12 +124,8 @@ class DINOv2(Method):
 
     def predict(self, batch: Batch) -> DINOv2Predictions:
         """The student, all views packed into one pass."""
-        encoder, mask = self.student.encoder, mask_of(batch, "DINOv2")
-        grids = [encoder.grid(images) for images in batch.views]
-        tokens = [encoder.embed(images, seen) for images, seen in zip(batch.views, batch.valid, strict=True)]
-        tokens[0] = self.mask_token(tokens[0], mask.hidden)
-        valid = [observed_patches(seen, grid) for seen, grid in zip(batch.valid, grids, strict=True)]
-        encoded = encoder.encode(tokens, grids, valid)
+        mask = mask_of(batch, "DINOv2")
+        encoded = encode_views(self.student.encoder, batch, self.mask_token, mask.hidden)
         cls = torch.cat([cls_of(part) for part in encoded]).unflatten(0, (-1, batch.batch_size))
         patches = self.student.patch_logits(take(encoded[0].patches, mask.index))
         return DINOv2Predictions(self.student.head(cls), patches, cls[: batch.num_views(0)])

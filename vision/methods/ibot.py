@@ -24,7 +24,7 @@ from vision.batch import Batch
 from vision.collapse import Distillation, distillation_figures, distillation_warning
 from vision.config import IBOTConfig, ViTConfig
 from vision.losses import patch_cross_entropy, view_cross_entropy
-from vision.methods.base import MaskToken, Method, cls_of, mask_of, observed_patches, take
+from vision.methods.base import MaskToken, Method, cls_of, encode_views, mask_of, observed_patches, take
 from vision.nn.heads import DINOHead, WeightNormLinear
 from vision.nn.teacher import EMATeacher
 from vision.nn.vit import VisionTransformer
@@ -133,12 +133,8 @@ class IBOT(Method):
 
     def predict(self, batch: Batch) -> IBOTPredictions:
         """The student on all views, the global ones masked; packed into one pass."""
-        encoder, mask = self.student.encoder, mask_of(batch, "iBOT")
-        grids = [encoder.grid(images) for images in batch.views]
-        tokens = [encoder.embed(images, observed) for images, observed in zip(batch.views, batch.valid, strict=True)]
-        tokens[0] = self.mask_token(tokens[0], mask.hidden)
-        valid = [observed_patches(observed, grid) for observed, grid in zip(batch.valid, grids, strict=True)]
-        encoded = encoder.encode(tokens, grids, valid)
+        mask = mask_of(batch, "iBOT")
+        encoded = encode_views(self.student.encoder, batch, self.mask_token, mask.hidden)
         cls = self.student.head(torch.cat([cls_of(part) for part in encoded]))
         patches = self.student.head.bottleneck(take(encoded[0].patches, mask.index))
         return IBOTPredictions(cls.unflatten(0, (-1, batch.batch_size)), self.student.patch_logits(patches))

@@ -24,7 +24,7 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.config import ViTConfig, VQKDConfig
 from vision.losses import cosine_distance, masked_mse
-from vision.methods.base import Frozen, Method, count_places, observed_patches
+from vision.methods.base import Frozen, Method, check_global_tokens, count_places, observed_patches
 from vision.nn.decoder import TokenDecoder
 from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
@@ -78,8 +78,7 @@ class VQKD(Method):
         if teacher is not None and teacher.config.patch_size != encoder.patch_size:
             sizes = f"{teacher.config.patch_size} and {encoder.patch_size}"
             raise ValueError(f"teacher and tokenizer need the same patch_size, got {sizes}")
-        if encoder.scope == "causal" and encoder.num_global_tokens:
-            raise ValueError("no patch sees CLS or registers in scope 'causal': set has_cls false, num_registers 0")
+        check_global_tokens(encoder)
         self.config = config
         self.tokenizer = Tokenizer(encoder, config.codebook, channels)
         self.teacher = None if teacher is None else Frozen(teacher)
@@ -87,19 +86,12 @@ class VQKD(Method):
         self.num_features = 0 if teacher is None else teacher.config.dim
         self.num_pixels = 0 if config.target == "features" else encoder.in_channels * rows * columns
         self.decoder = TokenDecoder(
+            encoder,
             config.codebook.dim,
-            config.decoder_dim or encoder.dim,
             config.decoder_depth,
-            config.decoder_heads or encoder.heads,
             self.num_features + self.num_pixels,
-            attention=encoder.attention,
-            scope=encoder.scope,
-            row_position=encoder.row_position,
-            column_position=encoder.column_position,
-            relative_position=encoder.relative_position,
-            max_rows=encoder.max_rows,
-            max_columns=encoder.max_columns,
-            mlp_ratio=encoder.mlp_ratio,
+            dim=config.decoder_dim,
+            heads=config.decoder_heads,
         )
 
     @torch.no_grad()

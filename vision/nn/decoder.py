@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vision.config import Attention, Position, RelativePosition, Scope, ViTConfig
+from vision.config import ViTConfig
 from vision.nn.grid import PatchGrid
 from vision.nn.vit import VisionTransformer, init_weights
 
@@ -15,43 +15,44 @@ class TokenDecoder(nn.Module):
     A ViT with patches of one "pixel" on the grid of vectors, then Linear, Tanh, Linear: the decoder and
     ``decode_task_layer`` of VQ-KD (BEiT v2, ``modeling_vqkd``). With scope "patch" a prediction is a function
     of its own vector alone, if positions are "none".
+
+    Parameters
+    ----------
+    encoder : whose attention, scope, positions and MLPs it has.
+    dim_in : d.
+    depth : blocks.
+    out_dim : of a prediction.
+    dim, heads : of the decoder; None = the encoder's.
     """
 
     def __init__(
         self,
+        encoder: ViTConfig,
         dim_in: int,
-        dim: int,
         depth: int,
-        heads: int,
         out_dim: int,
         *,
-        attention: Attention = "joint",
-        scope: Scope = "window",
-        row_position: Position = "sincos",
-        column_position: Position = "sincos",
-        relative_position: RelativePosition = "none",
-        max_rows: int = 14,
-        max_columns: int = 14,
-        mlp_ratio: float = 4.0,
-        has_cls: bool = False,
+        dim: int | None = None,
+        heads: int | None = None,
     ) -> None:
         super().__init__()
+        dim = dim or encoder.dim
         self.vit = VisionTransformer(
             ViTConfig(
                 patch_size=(1, 1),
                 in_channels=dim_in,
                 dim=dim,
                 depth=depth,
-                heads=heads,
-                mlp_ratio=mlp_ratio,
-                attention=attention,
-                scope=scope,
-                row_position=row_position,
-                column_position=column_position,
-                relative_position=relative_position,
-                max_rows=max_rows,
-                max_columns=max_columns,
-                has_cls=has_cls,
+                heads=heads or encoder.heads,
+                mlp_ratio=encoder.mlp_ratio,
+                attention=encoder.attention,
+                scope=encoder.scope,
+                row_position=encoder.row_position,
+                column_position=encoder.column_position,
+                relative_position=encoder.relative_position,
+                max_rows=encoder.max_rows,
+                max_columns=encoder.max_columns,
+                has_cls=False,
             )
         )
         self.task = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, out_dim))

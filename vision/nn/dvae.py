@@ -37,21 +37,8 @@ class DiscreteVAE(VisualTokenizer):
         nn.init.zeros_(self.head.bias)
         self.vectors = nn.Parameter(torch.randn(config.num_codes, config.code_dim))
         rows, columns = encoder.patch_size
-        self.decoder = TokenDecoder(
-            config.code_dim,
-            encoder.dim,
-            config.decoder_depth,
-            encoder.heads,
-            self.likelihood.numbers * encoder.in_channels * rows * columns,
-            attention=encoder.attention,
-            scope=encoder.scope,
-            row_position=encoder.row_position,
-            column_position=encoder.column_position,
-            relative_position=encoder.relative_position,
-            max_rows=encoder.max_rows,
-            max_columns=encoder.max_columns,
-            mlp_ratio=encoder.mlp_ratio,
-        )
+        numbers = self.likelihood.numbers * encoder.in_channels * rows * columns
+        self.decoder = TokenDecoder(encoder, config.code_dim, config.decoder_depth, numbers)
 
     @property
     def num_codes(self) -> int:

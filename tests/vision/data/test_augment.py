@@ -6,9 +6,10 @@ import torch
 from torch.nn import functional as F
 
 from vision.config import ColorConfig, ViewsConfig
-from vision.data.augment import ImageViews, crop
+from vision.data.augment import ImageViews
 from vision.data.color import apply_color, draw_color
 from vision.data.loader import make_loader
+from vision.data.views import crop
 from vision.errors import InputError
 from vision.masks import RandomMask
 

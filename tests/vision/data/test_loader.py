@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.vision.view_makers import SingleView
 from vision.data.loader import SampleStream, StreamSampler, collate, make_loader
-from vision.data.views import SingleView
 from vision.masks import RandomMask
 
 SIZE, PATCH = (4, 6), (2, 3)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vision.data.views import MultiCrop, SingleView, draw_crop, resize
+from tests.vision.view_makers import MultiCrop, SingleView
+from vision.data.views import draw_crop, resize
 from vision.masks import RandomMask
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vision.config import ViTConfig
 from vision.nn.decoder import TokenDecoder
 from vision.nn.grid import PatchGrid
 
@@ -11,13 +12,12 @@ GRID = PatchGrid(3, 4, 2, 5)
 
 def _decoder(**options):
     torch.manual_seed(0)
-    return TokenDecoder(8, 16, depth=2, heads=2, out_dim=30, **options).eval()
+    return TokenDecoder(ViTConfig(dim=16, heads=2, has_cls=False, **options), 8, depth=2, out_dim=30).eval()
 
 
 @pytest.mark.parametrize("attention", ["joint", "axial"])
-@pytest.mark.parametrize("has_cls", [False, True])
-def test_a_prediction_for_every_patch_of_a_rectangle(attention, has_cls):
-    decoder = _decoder(attention=attention, has_cls=has_cls)
+def test_a_prediction_for_every_patch_of_a_rectangle(attention):
+    decoder = _decoder(attention=attention)
     assert decoder(torch.randn(2, 12, 8), GRID).shape == (2, 12, 30)
     assert decoder(torch.randn(1, 2, 8), PatchGrid(1, 2, 1, 1)).shape == (1, 2, 30)
 
@@ -47,6 +47,6 @@ def test_vectors_of_unobserved_patches_do_not_matter():
 
 
 def test_every_parameter_gets_a_gradient():
-    decoder = _decoder(row_position="learned", column_position="learned", max_rows=3, max_columns=4, has_cls=True)
+    decoder = _decoder(row_position="learned", column_position="learned", max_rows=3, max_columns=4)
     decoder(torch.randn(2, 12, 8), GRID).square().sum().backward()
     assert [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.any()] == []

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.vision.view_makers import MultiCrop, SingleView
 from vision.config import (
     BEiT2Config,
     CodebookConfig,
@@ -9,7 +10,6 @@ from vision.config import (
     ViTConfig,
     VQKDConfig,
 )
-from vision.data.views import MultiCrop, SingleView
 from vision.masks import MixedMask, RandomMask, StratifiedBlockMask
 from vision.methods.beit2 import BEiT2
 from vision.methods.ibot import IBOT

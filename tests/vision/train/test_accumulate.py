@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
+from tests.vision.view_makers import SingleView
 from vision.config import SimMIMConfig, ViTConfig
-from vision.data.views import SingleView
 from vision.masks import RandomMask
 from vision.methods.base import Method
 from vision.methods.simmim import SimMIM

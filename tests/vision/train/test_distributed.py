@@ -20,7 +20,7 @@ import torch
 from vision.config import (
     BEiT2Config, CodebookConfig, IBOTConfig, MAEConfig, OnlineTokenizerConfig, OptimConfig, SimMIMConfig, ViTConfig,
     VQKDConfig)
-from vision.data.views import MultiCrop, SingleView
+from tests.vision.view_makers import MultiCrop, SingleView
 from vision.masks import RandomMask
 from vision.methods.beit2 import BEiT2
 from vision.methods.ibot import IBOT

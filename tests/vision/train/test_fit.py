@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from vision.data.views import SingleView
+from tests.vision.view_makers import SingleView
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError
 from vision.train.fit import fit

@@ -178,3 +178,15 @@ def test_impossible_masks_are_refused(build):
 def _equal_neighbours(hidden):
     """Share of hidden patches whose right neighbour is hidden too."""
     return (hidden[:, :-1] & hidden[:, 1:]).sum() / hidden[:, :-1].sum()
+
+
+def test_a_ratio_whose_product_rounds_up_hides_no_patch_more():
+    assert RandomMask(0.55).count(PatchGrid.of(10, 10, (1, 1))) == 55  # .55 · 100 is 55.000000000000007
+
+
+def test_aspects_of_blocks_are_log_uniform():
+    grid, rng, ratios = PatchGrid.of(60, 60, (1, 1)), np.random.default_rng(0), []
+    for _ in range(400):
+        hidden = BlockMask(64 / 3600, min_patches=64)(grid, rng)
+        ratios.append(int(hidden.any(1).sum()) / int(hidden.any(0).sum()))
+    assert np.median(np.log(ratios)) == pytest.approx(0.0, abs=0.15)  # as often tall as wide

@@ -52,7 +52,7 @@ def make_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: Optim
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for (name, parameter), scale in zip(named, _rate_scales(named, config), strict=True):
         is_exempt = any(part in config.undecayed for part in name.split("."))
-        is_decayed = not (parameter.ndim <= 1 or name.endswith(".bias") or is_exempt)
+        is_decayed = parameter.ndim > 1 and not is_exempt
         groups.setdefault((is_decayed, scale), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -202,3 +202,41 @@ def test_the_share_of_changed_views_is_the_probability():
     for drawn, blur, solarize in ((first, 1.0, 0.0), (other, 0.1, 0.2), (local, 0.5, 0.0)):
         shares = [(drawn[:, 3] != 0).mean(), drawn[:, 4].mean(), (drawn[:, 5] > 0).mean(), drawn[:, 6].mean()]
         assert shares == pytest.approx([0.8, 0.2, blur, solarize], abs=0.06)
+
+
+def test_a_pixel_of_a_crop_is_observed_where_half_of_what_it_covers_is():
+    images, box, no = torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([False])
+    observed = torch.ones(1, 4, 4, dtype=torch.bool)
+    observed[:, :2, :2] = False
+    observed[:, :, 0] = False  # of the four blocks: nothing of one, half of one, all of two
+    seen = crop(images, observed, box, no, (2, 2), oversampling=2)[1]
+    assert seen.tolist() == [[[False, True], [True, True]]]
+    observed[:, 2, 1] = False
+    seen = crop(images, observed, box, no, (2, 2), oversampling=2)[1]
+    assert seen.tolist() == [[[False, True], [False, True]]]
+
+
+def test_pixels_of_bytes_stay_within_their_range_where_colours_stay():
+    views = ImageViews((8, 8), (2, 2), ViewsConfig(num_global=1, global_scale=(0.3, 0.6)), [0.0] * 3, [1.0] * 3)
+    rng = np.random.default_rng(0)
+    image = (torch.rand(3, 9, 9, generator=torch.Generator().manual_seed(0)) < 0.5).byte() * 255
+    made = views.prepare(views.collate([views(image, None, rng) for _ in range(8)])).views[0]
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+@pytest.mark.parametrize("data_size", [(8, 32), (32, 8)])
+def test_oversampling_follows_the_side_that_is_scaled_down_most(data_size):
+    config = ViewsConfig(num_global=1, global_scale=(1.0, 1.0))
+    assert ImageViews((8, 8), (2, 2), config, [0.0], [1.0], data_size=data_size).oversampling == [4]
+
+
+def test_each_kind_of_view_has_the_colours_of_its_place():
+    color = ColorConfig(blur=(1.0, 0.0, 1.0), solarize=(0.0, 1.0, 0.0))
+    config = ViewsConfig(num_global=2, num_local=2, local_size=(4, 6), color=color)
+    planned = views_of(config)(torch.zeros(3, 9, 9, dtype=torch.uint8), None, np.random.default_rng(0))
+    whole, local = (crops.colors for crops in planned.crops)
+    assert (whole[:, 5] > 0).tolist() == [True, False]
+    assert whole[:, 6].tolist() == [0.0, 1.0]
+    assert (local[:, 5] > 0).all()
+    assert not local[:, 6].any()

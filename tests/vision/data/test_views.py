@@ -67,6 +67,7 @@ def test_a_crop_has_the_aspect_of_its_view_not_of_its_image(view):
     assert abs(np.log(aspects).mean()) < 0.03
     top, left, height, width = draw_crop((100, 300), (16, 16), (1.0, 1.0), (3 / 4, 4 / 3), rng)
     assert (top, left, height, width) == (0, 83, 100, 133)
+    assert draw_crop((300, 100), (16, 16), (1.0, 1.0), (3 / 4, 4 / 3), rng) == (83, 0, 133, 100)
     assert draw_crop((40, 100), (20, 50), (1.0, 1.0), (1.0, 1.0), rng) == (0, 0, 40, 100)
 
 

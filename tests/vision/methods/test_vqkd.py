@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import math
 from itertools import pairwise
@@ -5,7 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from vision.config import CodebookConfig, VQKDConfig
+from vision.batch import Batch
+from vision.config import CodebookConfig, ViTConfig, VQKDConfig
 from vision.methods.vqkd import VQKD
 from vision.nn.vit import VisionTransformer
 
@@ -177,3 +179,30 @@ def test_predict_and_loss_compile_to_one_graph(build, make_batch):
     expected = step(batch, targets)
     method.load_state_dict(state)
     torch.testing.assert_close(compiled(batch, targets), expected)
+
+
+@pytest.fixture
+def half_seen():
+    """A method whose codebook stands, and two images of which the first was not observed, each of six patches."""
+    encoder = ViTConfig(patch_size=(2, 3), in_channels=2, dim=16, depth=1, heads=2, max_rows=2, max_columns=3)
+    codebook = CodebookConfig(num_codes=8, dim=4, kmeans_iterations=0)
+    torch.manual_seed(0)
+    method = VQKD(encoder, VQKDConfig(codebook=codebook, target="patches")).train()
+    method.tokenizer.codebook.is_started = True
+    observed = torch.ones(2, 4, 9, dtype=torch.bool)
+    observed[0] = False
+    return method, Batch((torch.randn(2, 2, 4, 9),), (None,), (observed,), 2)
+
+
+def test_a_patch_that_was_not_observed_moves_no_code(half_seen):
+    method, batch = half_seen
+    alone = copy.deepcopy(method)
+    method.predict(batch)
+    alone.predict(Batch((batch.views[0][1:],), (None,), (batch.valid[0][1:],), 1))
+    found, expected = (part.tokenizer.codebook.cluster_size for part in (method, alone))
+    torch.testing.assert_close(found, expected)
+
+
+def test_places_are_the_observed_patches(half_seen):
+    method, batch = half_seen
+    assert float(method.num_places(method.targets(batch), batch)) == 6

@@ -256,3 +256,46 @@ def test_training_compiles_to_one_graph_from_the_first_batch():
         weight = torch.ones(2, 30)
         assert torch.equal(step(vectors, weight).codes, plain(vectors, weight).codes)
     assert torch.allclose(plain.weight, compiled.weight, atol=1e-6)
+
+
+def _started(**options):
+    codebook = _codebook(**options)
+    codebook.is_started = True
+    return codebook
+
+
+def _cluster():
+    """64 unit vectors close together, which most codes are far from."""
+    return F.normalize(torch.ones(1, 6) + 0.2 * _vectors(64), dim=-1)
+
+
+def test_a_code_is_revived_at_the_update_that_makes_it_unused_for_so_many_and_then_counts_as_used():
+    codebook = _started(revive_after=3)
+    for update in (1, 2):
+        before = codebook.weight[0].clone()
+        codebook(_cluster())
+        dead = codebook.codes_used_for[0] == update
+        assert dead.any()
+        assert torch.equal(codebook.weight[0][dead], before[dead])
+    codebook(_cluster())
+    assert int(codebook.codes_used_for.max()) < 3
+    assert not torch.isclose(codebook.weight[0][dead], before[dead]).all(dim=1).any()
+
+
+def test_a_dead_code_of_a_further_level_is_put_on_what_the_levels_before_left_over():
+    codebook, vectors = _started(levels=2, revive_after=1), _cluster()
+    left = vectors - codebook.weight[0][codebook.assign(vectors)[:, 0]]
+    codebook(vectors)
+    is_left = torch.cdist(codebook.weight[1], left).amin(1) < 1e-5
+    assert int(is_left.sum()) > 4
+    assert not (torch.cdist(codebook.weight[1], vectors).amin(1) < 1e-5).any()
+
+
+def test_usage_within_two_updates_forgets_what_was_used_before_these():
+    codebook = _started(num_codes=4)
+    rows = codebook.weight[0].clone()
+    codebook(rows[[0, 1]].repeat(8, 1))
+    codebook(rows[:1])
+    assert float(codebook.usage(within=2)) == 0.5
+    codebook(rows[:1])
+    assert float(codebook.usage(within=2)) == 0.25

@@ -13,6 +13,7 @@ from vision.train.checkpoint import CheckpointError
 from vision.train.fit import fit
 from vision.train.guard import DivergedError
 from vision.train.metrics import read_metrics
+from vision.train.optim import learning_rate_at, weight_decay_at
 from vision.train.state import load_training_state
 
 TIMES = ("steps_per_second",)
@@ -292,3 +293,15 @@ def test_fit_runs_outside_the_main_thread(run):
     thread.start()
     thread.join()
     assert results[0].steps == 12
+
+
+def test_each_step_has_the_rate_and_the_decay_of_its_number(run, config):
+    found = []
+
+    class Record(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            group = trainer.optimizers[0].param_groups[0]
+            found.append((group["lr"], group["weight_decay"]))
+
+    run("vqkd", callbacks=[Record()])
+    assert found == [(learning_rate_at(step, config), weight_decay_at(step, config)) for step in range(config.steps)]

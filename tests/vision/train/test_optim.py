@@ -121,3 +121,16 @@ def test_gradients_are_clipped_as_one_by_module_or_by_tensor(clip, norms):
     clip_gradients(module.named_parameters(), OptimConfig(clip_norm=1.0, clip=clip))
     total = torch.stack([p.grad.square().sum() for p in module.parameters()]).sum()
     assert total.item() == pytest.approx(norms, rel=1e-3)
+
+
+def test_the_least_rate_is_never_scaled():
+    config = OptimConfig(learning_rate=1e-3, reference_batch=256, min_learning_rate=1e-6).at_batch(1024)
+    assert (config.learning_rate, config.min_learning_rate) == (4e-3, 1e-6)
+
+
+def test_matrices_decay_and_vectors_do_not_whatever_their_names():
+    named = [("a.weight", torch.nn.Parameter(torch.ones(2, 3))), ("a.bias", torch.nn.Parameter(torch.ones(3)))]
+    named.append(("norm.weight", torch.nn.Parameter(torch.ones(3))))
+    groups = make_optimizer(named, CONFIG).param_groups
+    shapes = {group["is_decayed"]: [tuple(part.shape) for part in group["params"]] for group in groups}
+    assert shapes == {True: [(2, 3)], False: [(3,), (3,)]}

@@ -182,13 +182,14 @@ class Keeper(Callback):
             return
         module.guard.check(own_part(parameter) for _, parameter in module.method.parameters_to_train())
         self._saved_step = module.step
+        is_writer = trainer.is_global_zero
         state = {
             "run": dict(self.identity),
             "step": module.step,
-            "method": whole(dict(module.method.state_dict())),
-            "optimizer": whole(trainer.optimizers[0].state_dict()),
+            "method": whole(dict(module.method.state_dict()), is_kept=is_writer),
+            "optimizer": whole(trainer.optimizers[0].state_dict(), is_kept=is_writer),
         }
-        if trainer.is_global_zero:
+        if is_writer:
             save_training_state(self.path, state)
 
 

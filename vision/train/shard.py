@@ -31,14 +31,19 @@ def shard(module: nn.Module, mesh: DeviceMesh, step: str) -> None:
     register_fsdp_forward_method(module, step)
 
 
-def whole(state: Nested) -> Nested:
-    """``state`` with every tensor in one piece. Every process must call it; without FSDP nothing changes."""
+def whole(state: Nested, *, is_kept: bool = True) -> Nested:
+    """``state`` with every tensor in one piece, on the CPU. Without FSDP nothing changes.
+
+    Tensors are gathered one by one, so that no device ever holds more than one of them whole. Every process must call
+    it; where the result is not ``is_kept`` the gathered tensors are empty.
+    """
     if isinstance(state, DTensor):
-        return state.full_tensor()  # pyright: ignore[reportReturnType]
+        gathered = state.full_tensor()
+        return gathered.cpu() if is_kept else torch.empty(0)  # pyright: ignore[reportReturnType]
     if isinstance(state, dict):
-        return {key: whole(value) for key, value in state.items()}  # pyright: ignore[reportReturnType]
+        return {key: whole(value, is_kept=is_kept) for key, value in state.items()}  # pyright: ignore[reportReturnType]
     if isinstance(state, list):
-        return [whole(value) for value in state]  # pyright: ignore[reportReturnType]
+        return [whole(value, is_kept=is_kept) for value in state]  # pyright: ignore[reportReturnType]
     return state
 
 

@@ -8,7 +8,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from vision.config import OptimConfig
 from vision.data.loader import make_loader
@@ -64,6 +64,18 @@ def test_what_is_split_learns_the_same_and_is_whole_in_a_file(mesh, build, datas
     assert held
     assert all(isinstance(value, DTensor) for value in held)
     _walk(module, again, batches[:1], config)
+
+
+def test_a_process_that_writes_nothing_gathers_and_keeps_nothing(mesh, monkeypatch):
+    parts = {"weight": distribute_tensor(torch.arange(6.0).view(3, 2), mesh), "moments": [torch.ones(2)], "step": 3}
+    gathered, full_tensor = [], DTensor.full_tensor
+    monkeypatch.setattr(DTensor, "full_tensor", lambda self: gathered.append(self) or full_tensor(self))
+    kept, dropped = whole(parts), whole(parts, is_kept=False)
+    assert kept["weight"].tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert dropped["weight"].numel() == 0
+    assert len(gathered) == 2  # else the others would wait for it
+    assert kept["step"] == dropped["step"] == 3
+    assert torch.equal(dropped["moments"][0], torch.ones(2))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])

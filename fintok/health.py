@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fintok.channels import NORMAL_SCALE
 from fintok.checks import run_checks
 from fintok.coverage import known_values, runs_of
-from fintok.panel import MAX_GAP_ROWS, Panel, require_panel
+from fintok.panel import MAX_GAP_ROWS, Panel, dates_missing, require_panel
 from fintok.spans import date_unit
 from fintok.trailing import median_of_day, trailing_moments
 
@@ -25,6 +25,7 @@ FEW_SHARE = 0.5  # a date on which less than this share of the listed assets has
 _SPIKE = "spike that reverts"
 _GAP = "long gap"
 _FEW = "date with few assets"
+_MISSING = "dates missing"
 _NEVER = "asset without values"
 
 
@@ -109,6 +110,8 @@ class PanelHealth:
         if self.findings.kind[place] == _NEVER:
             return name.strip()
         date = np.datetime_as_string(self.panel.dates[row], unit=date_unit(self.panel.dates))
+        if self.findings.kind[place] == _MISSING:
+            return f"between {_span(self.panel.dates[row - 1 : row + 1]).replace(' to ', ' and ')}"
         return f"{name}{date}" + (f", {days} rows" if days > 1 else "")
 
     def _edge(self, listed: NDArray[np.bool_], row: int) -> tuple[str, str]:
@@ -124,8 +127,9 @@ def check_panel(panel: Panel) -> PanelHealth:
 
     Findings: the deterministic checks of `fintok.checks` (a run of flagged rows is one finding); spikes that
     revert within a row (more than 8 trailing standard deviations, relative to the market, of which at most a
-    quarter is left); gaps of more than 5 rows, after which returns start anew; dates on which fewer than half
-    of the listed assets have a value; assets without any value.
+    quarter is left); gaps of more than 5 rows, and dates that are missing for all (`fintok.panel.dates_missing`,
+    at the first row after them), after which returns start anew; dates on which fewer than half of the listed
+    assets have a value; assets without any value.
     """
     require_panel(panel)
     flags = dict(run_checks(panel))
@@ -138,6 +142,8 @@ def check_panel(panel: Panel) -> PanelHealth:
     there, expected = known.sum(axis=1), listed.sum(axis=1)
     few, _, spell = runs_of(((there < FEW_SHARE * expected) & (expected >= 4))[:, None])
     parts.append((_FEW, few, np.full(len(few), -1), spell))
+    after = np.flatnonzero(dates_missing(panel.dates))
+    parts.append((_MISSING, after, np.full(len(after), -1), np.ones(len(after), dtype=np.int64)))
     never = np.flatnonzero(~listed.any(axis=0)) if panel.num_days else np.arange(0)
     parts.append((_NEVER, np.zeros(len(never), dtype=np.int64), never, np.full(len(never), panel.num_days)))
     kinds = np.concatenate([np.repeat(kind, len(row)) for kind, row, _, _ in parts])

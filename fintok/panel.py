@@ -21,6 +21,8 @@ Values: TypeAlias = Literal["prices", "returns"]
 
 FIELDS = ("open", "high", "low", "close", "volume")
 MAX_GAP_ROWS = 5  # a price older than this many sessions gives no return: a new start instead
+MAX_GAP_DAYS = 20  # ... nor one across more days without a row; mainland China's new year closed the market for 20
+_MAX_GAP_STEPS = 6  # ... where that is also longer than so many usual steps: monthly rows are 30 days apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +33,8 @@ class Panel:
     positive; arrays are read-only. NaN means not listed, a holiday, or not observed: nothing is ever filled.
 
     The return at row t is log(price[t] / last observed price) when that price is at most 5 rows old, else
-    NaN: after a longer gap the asset starts anew. It uses rows up to t only. A constant price has zero
-    returns; a column without any value is kept and never observed.
+    NaN: after a longer gap the asset starts anew, and so do all where dates are missing (`dates_missing`). It uses
+    rows up to t only. A constant price has zero returns; a column without any value is kept and never observed.
     """
 
     returns: NDArray[np.float64]  # (T, A) log returns, or the returns given; NaN = not observed
@@ -80,7 +82,7 @@ class Panel:
                 expected = f"one of {', '.join(FIELDS)}, of shape {table.shape}"
                 raise InputError(f"{source}: field {name!r} of shape {column.shape}, expected {expected}")
         prices = table if values == "prices" else None
-        returns = _read_only(log_returns(table)) if values == "prices" else table
+        returns = _read_only(log_returns(table, days)) if values == "prices" else table
         return cls(returns, days, names, prices, columns, values, source)
 
     @property
@@ -215,18 +217,37 @@ def require_panel(table: object) -> None:
         raise InputError(f"expected a Panel, got {kind}: fintok.read_panel makes one of files and tables")
 
 
-def log_returns(prices: NDArray[np.float64], max_gap: int = MAX_GAP_ROWS) -> NDArray[np.float64]:
+def log_returns(
+    prices: NDArray[np.float64], dates: NDArray[np.datetime64] | None = None, max_gap: int = MAX_GAP_ROWS
+) -> NDArray[np.float64]:
     """Log returns (T, A) of positive prices (T, A) against the last one observed, at most `max_gap` rows old.
 
-    NaN where the price is missing, or has no such predecessor. Row t depends on rows up to t only.
+    NaN where the price is missing, or has no such predecessor, or where `dates` (T,) are missing between the two.
+    Row t depends on rows up to t only.
     """
     rows = np.arange(len(prices), dtype=np.int32)[:, None]
     observed = np.isfinite(prices)
     latest = np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
     before = np.concatenate([np.full_like(latest[:1], -1), latest[:-1]])  # (T, A) row of the price before
     usable = observed & (before >= 0) & (rows - before <= max_gap)
+    if dates is not None:
+        starts = np.maximum.accumulate(np.where(dates_missing(dates), rows[:, 0], 0))  # (T,) the last new start
+        usable &= before >= starts[:, None]
     logs = np.log(np.where(observed, prices, np.nan))
     return np.where(usable, logs - np.take_along_axis(logs, np.maximum(before, 0), axis=0), np.nan)
+
+
+def dates_missing(dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """Rows (T,) before which dates are missing: a step of more than 20 days, and of 6 usual steps.
+
+    The usual step is the (lower) median of the steps up to the row's own, so that no later row changes the answer.
+    """
+    steps = np.diff(dates)
+    missing = np.zeros(len(dates), dtype=bool)
+    for place in np.flatnonzero(steps > np.timedelta64(MAX_GAP_DAYS, "D")):
+        usual = np.partition(steps[: place + 1], place // 2)[place // 2]
+        missing[place + 1] = steps[place] > _MAX_GAP_STEPS * usual
+    return missing
 
 
 def _copy(data: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:

@@ -31,7 +31,7 @@ def test_clean_prices_have_no_findings():
     assert len(health.findings.row) == 0
     assert health.to_pandas().empty
     assert health.to_polars().height == 0
-    assert repr(health) == "PanelHealth(6 assets, 0 findings, arrays)"
+    assert repr(health) == "PanelHealth(findings: 0, assets: 6, arrays)"
 
 
 def test_each_fault_is_found_with_its_row_asset_and_length():
@@ -133,3 +133,11 @@ def test_the_figure_has_a_trace_per_kind():
     prices[150:, 2] /= 2.0
     figure = check_panel(panel_of(prices)).plot()
     assert [trace.name for trace in figure.data] == ["possible unadjusted split"]
+
+
+def test_missing_dates_are_found_with_both_ends():
+    days = np.busday_offset("2018-01-01", np.arange(NUM_DAYS), roll="forward")
+    days[200:] += np.timedelta64(365, "D")
+    health = check_panel(Panel.from_arrays(clean_prices(), days, [f"A{i}" for i in range(6)]))
+    assert health.summary().loc["dates missing"].tolist() == ["1", "between 2018-10-05 and 2019-10-08"]
+    assert ("dates missing", 200, -1, 1) in found(health.panel)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fintok.errors import InputError
-from fintok.panel import Panel, log_returns
+from fintok.panel import Panel, dates_missing, log_returns
 from fintok.spans import rows_until
 
 
@@ -53,6 +53,31 @@ def test_a_return_spans_a_gap_of_up_to_five_rows_and_starts_anew_after_a_longer_
     assert panel_of(short).returns[5, 0] == pytest.approx(1.0)
     assert np.isnan(panel_of(long).returns[6, 0])
     assert panel_of(long).returns[7, 0] == pytest.approx(1.0)
+
+
+def test_returns_start_anew_where_a_year_of_dates_is_missing():
+    days = np.arange("2018-12-01", "2020-02-01", dtype="datetime64[D]")
+    days = days[(days < np.datetime64("2019-01-01")) | (days >= np.datetime64("2020-01-01"))]
+    panel = Panel.from_arrays(np.linspace(1.0, 2.0, len(days))[:, None], days, ["X"])
+    assert np.flatnonzero(np.isnan(panel.returns[:, 0])).tolist() == [0, 31]
+
+
+def test_a_return_over_a_missing_row_does_not_reach_across_missing_dates_either():
+    days = np.array(["2019-01-01", "2019-01-02", "2019-03-01", "2019-03-02"], "datetime64[ns]")
+    returns = log_returns(np.array([[1.0], [2.0], [np.nan], [4.0]]), days)
+    assert np.flatnonzero(np.isfinite(returns[:, 0])).tolist() == [1]
+
+
+@pytest.mark.parametrize("step", ["h", "D", "W", "M", "Y"])
+def test_no_regular_calendar_lacks_dates(step):
+    assert not dates_missing(np.arange(500).astype(f"datetime64[{step}]").astype("datetime64[ns]")).any()
+
+
+def test_later_dates_never_change_which_earlier_ones_were_missing(rng):
+    days = np.datetime64("2000-01-01", "ns") + np.cumsum(rng.choice([1, 1, 7, 30, 90, 400], 200)).astype("m8[D]")
+    missing = dates_missing(days)
+    assert missing.any()
+    assert all((dates_missing(days[:count]) == missing[:count]).all() for count in range(1, 200))
 
 
 def test_a_constant_price_has_zero_returns_and_an_empty_column_is_never_listed():

@@ -58,8 +58,8 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     prices = _RETURNS if values == "returns" else _PRICES
     found_price = price or _first_of(prices, rest)
     symbol = symbol or _find_symbol(table.frame, rest, date, has_price=found_price is not None)
-    is_counter = plain(names[0]) in _COUNTERS
-    inside = [name for name in rest if name not in table.partitions and not (is_counter and name == names[0])]
+    counters = {name for name in rest if plain(name) in _INDEXES and _is_counter(table.frame, name, names[0])}
+    inside = [name for name in rest if name not in table.partitions and name not in counters]
     if symbol is None and _is_of_one_asset({plain(name) for name in inside}):
         if FILE not in schema:
             raise InputError(
@@ -84,6 +84,20 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     found = {_FIELD_NAMES[plain(name)]: name for name in reversed(rest) if plain(name) in _FIELD_NAMES}
     fields = {name: found[name] for name in FIELDS if name in found}
     return Columns(date, symbol, found_price, fields, ())
+
+
+def _is_counter(frame: pl.LazyFrame, name: str, first: str) -> bool:
+    """Whether a column beside the date, called as an index without a name is, numbers the rows.
+
+    "index" may be an asset: what it holds must rise or fall with every row, as no price in whole points does.
+    """
+    if name == first and plain(name) in _COUNTERS:
+        return True
+    sample = _sample(frame, name).cast(pl.Int64, strict=False)
+    if not len(sample) or sample.null_count():
+        return False
+    steps = sample.diff().drop_nulls()
+    return plain(name) != "index" or bool((steps > 0).all() or (steps < 0).all())
 
 
 def _is_of_one_asset(names: set[str]) -> bool:

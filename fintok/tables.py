@@ -201,7 +201,8 @@ def _from_pandas(frame: Any) -> pl.LazyFrame:
         unit = "D" if (start == start.normalize()).all() else "min"
         frame = frame.set_axis(frame.index.end_time.floor(unit).rename(name))
     if type(frame.index).__name__ != "RangeIndex":
-        frame = frame.reset_index()
+        is_counter = frame.index.nlevels == 1 and frame.index.name is None and frame.index.dtype.kind in "iu"
+        frame = frame.reset_index(names="__index_level_0__" if is_counter else None)  # as it is called in Parquet
     frame = frame.rename(columns=str)
     try:
         try:

@@ -62,6 +62,18 @@ def test_the_counter_that_pandas_writes_is_no_asset():
         columns_of(date=["2020-01-01"], A=[1.0], B=[1.0], **{"": [None]})
 
 
+@pytest.mark.parametrize("name", ["__index_level_0__", "level_0", "index", "Unnamed: 0"])
+def test_an_index_of_whole_numbers_is_no_asset_wherever_it_stands(name):
+    dates = ["2020-01-01", "2020-01-02", "2020-01-03"]
+    assert columns_of(date=dates, A=[1.0] * 3, B=[1.0] * 3, **{name: [3, 7, 9]}).assets == ("A", "B")
+    assert name in columns_of(date=dates, A=[1.0] * 3, **{name: [1.5, 2.5, 3.5]}).assets
+
+
+def test_an_asset_called_index_may_have_whole_prices():
+    dates = ["2020-01-01", "2020-01-02", "2020-01-03"]
+    assert columns_of(date=dates, A=[1.0] * 3, INDEX=[100, 99, 101]).assets == ("A", "INDEX")
+
+
 def test_a_column_of_decimals_is_no_symbol_even_beside_one_named_as_a_price():
     found = columns_of(date=["2020-01-01"], ID=[2.5], LAST=[7.5], B=[1.5])
     assert (found.symbol, found.assets) == (None, ("ID", "LAST", "B"))

@@ -65,6 +65,16 @@ def test_a_period_counts_at_its_end(wide):
     assert read_panel(frame.set_index(hours)).dates[0] == np.datetime64("2020-01-05T00:59")
 
 
+@pytest.mark.parametrize("name", ["p.parquet", "p.csv", "p.csv.gz"])
+def test_the_index_of_a_filtered_table_is_no_asset(name, wide, expected, tmp_path):
+    frame = wide.to_pandas()
+    frame.index += 5
+    frame = frame[frame.index != 8]
+    frame.reset_index().to_csv(tmp_path / name) if "csv" in name else frame.to_parquet(tmp_path / name)
+    for source in (frame, frame.sample(frac=1.0, random_state=0), tmp_path / name):
+        assert_is(read_panel(source), np.delete(expected, 3, axis=0))
+
+
 @pytest.mark.parametrize("symbols_first", [False, True])
 def test_two_level_columns_of_downloads_are_read_with_their_bars(wide, expected, symbols_first):
     close = wide.to_pandas().set_index("date")

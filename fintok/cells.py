@@ -44,7 +44,7 @@ def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
     import polars as pl
 
     from fintok.dates import parse_dates
-    from fintok.tables import open_table
+    from fintok.tables import Table, open_table
 
     source = open_table(marks)
     names = source.frame.collect_schema().names()
@@ -56,7 +56,7 @@ def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
         table = table.filter(pl.col("verdict").cast(pl.String).str.strip_chars().str.to_lowercase() == ERROR)
     cells = np.zeros(panel.returns.shape, dtype=bool)
     if table.height and panel.num_days:
-        dates = parse_dates(table["date"], source.name).astype("datetime64[ns]")
+        dates = parse_dates(table["date"], Table(table.lazy(), source.name)).astype("datetime64[ns]")
         row = np.searchsorted(panel.dates, dates).clip(max=panel.num_days - 1)
         place = {name: column for column, name in enumerate(panel.assets)}
         column = np.array([place.get(symbol, -1) for symbol in table["symbol"].cast(pl.String).str.strip_chars()])

@@ -1,6 +1,5 @@
 """Which column of a table is the date, the symbol, the price."""
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -9,18 +8,18 @@ import polars as pl
 
 from fintok.errors import InputError
 from fintok.panel import FIELDS
+from fintok.spellings import (
+    COUNTERS,
+    DATES,
+    FIELD_NAMES,
+    INDEXES,
+    OF_ONE_ASSET,
+    PRICES,
+    RETURNS,
+    SYMBOLS,
+    plain,
+)
 from fintok.tables import FILE, MISSING, Table
-
-_DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date")
-_INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an index without a name is called
-_COUNTERS = ("", "unnamed_0")  # of the first column beside a date: the numbers of rows that pandas writes
-_SYMBOLS = ("symbol", "ticker", "asset", "instrument", "security", "stock", "coin", "pair", "permno", "isin",
-            "ric", "cusip", "sedol", "figi", "sid", "code", "asset_id", "secid", "name", "id")  # fmt: skip
-_PRICES = ("adj_close", "adjusted_close", "adjclose", "close_adj", "close_adjusted", "adjusted", "close",
-           "price", "px_last", "last", "settle", "settlement", "nav")  # fmt: skip
-_RETURNS = ("return", "returns", "ret", "log_return", "log_returns", "logret", "difference", "diff")
-_FIELD_NAMES = {**{name: name for name in FIELDS}, "vol": "volume"}
-_OF_ONE_ASSET = {*_FIELD_NAMES, *_PRICES, *_RETURNS}
 
 
 class Columns(NamedTuple):
@@ -31,11 +30,6 @@ class Columns(NamedTuple):
     price: str | None
     fields: dict[str, str]  # open, high, low, close, volume -> the column's own name (long only)
     assets: tuple[str, ...]  # (wide only)
-
-
-def plain(name: str) -> str:
-    """A column's name in lower case with underscores: "Adj Close" -> "adj_close"."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def listed(names: Sequence[str]) -> str:
@@ -55,10 +49,10 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
             raise InputError(f"{source}: there is no column {given!r} to take as the {option}; {hint}")
     date = date or _find_date(table.frame, schema, names, source)
     rest = [name for name in names if name != date]
-    prices = _RETURNS if values == "returns" else _PRICES
+    prices = RETURNS if values == "returns" else PRICES
     found_price = price or _first_of(prices, rest)
     symbol = symbol or _find_symbol(table.frame, rest, date, has_price=found_price is not None)
-    counters = {name for name in rest if plain(name) in _INDEXES and _is_counter(table.frame, name, names[0])}
+    counters = {name for name in rest if plain(name) in INDEXES and _is_counter(table.frame, name, names[0])}
     inside = [name for name in rest if name not in table.partitions and name not in counters]
     if symbol is None and _is_of_one_asset({plain(name) for name in inside}):
         if FILE not in schema:
@@ -81,7 +75,7 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     if found_price is None:
         kind = "return" if values == "returns" else "price"
         raise InputError(f"{source}: no {kind} column among {listed(names)}; name it with --price")
-    found = {_FIELD_NAMES[plain(name)]: name for name in reversed(rest) if plain(name) in _FIELD_NAMES}
+    found = {FIELD_NAMES[plain(name)]: name for name in reversed(rest) if plain(name) in FIELD_NAMES}
     fields = {name: found[name] for name in FIELDS if name in found}
     return Columns(date, symbol, found_price, fields, ())
 
@@ -91,7 +85,7 @@ def _is_counter(frame: pl.LazyFrame, name: str, first: str) -> bool:
 
     "index" may be an asset: what it holds must rise or fall with every row, as no price in whole points does.
     """
-    if name == first and plain(name) in _COUNTERS:
+    if name == first and plain(name) in COUNTERS:
         return True
     sample = _sample(frame, name).cast(pl.Int64, strict=False)
     if not len(sample) or sample.null_count():
@@ -102,7 +96,7 @@ def _is_counter(frame: pl.LazyFrame, name: str, first: str) -> bool:
 
 def _is_of_one_asset(names: set[str]) -> bool:
     """Whether a wide table's columns are one asset's bar: nothing else, or three of its parts beside whatever."""
-    return bool(names) and (names <= _OF_ONE_ASSET or len(names & set(FIELDS)) >= 3)
+    return bool(names) and (names <= OF_ONE_ASSET or len(names & set(FIELDS)) >= 3)
 
 
 def _first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:
@@ -114,8 +108,8 @@ def _first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:
 def _find_date(frame: pl.LazyFrame, schema: pl.Schema, names: Sequence[str], source: str) -> str:
     """A column named as dates are, and not an asset of that name (DAY is Dayforce): it holds no decimals."""
     temporal = [name for name in names if isinstance(schema[name], pl.Datetime | pl.Date)]
-    named = [name for name in names if plain(name) in _DATES and not _has_decimals(_sample(frame, name))]
-    found = _first_of(_DATES, named) or (temporal[0] if temporal else None) or _first_of(_INDEXES, names[:1])
+    named = [name for name in names if plain(name) in DATES and not _has_decimals(_sample(frame, name))]
+    found = _first_of(DATES, named) or (temporal[0] if temporal else None) or _first_of(INDEXES, names[:1])
     if found is None:
         raise InputError(f"{source}: no date column among {listed(names)}; name it with --date")
     return found
@@ -126,7 +120,7 @@ def _find_symbol(frame: pl.LazyFrame, names: Sequence[str], date: str, *, has_pr
 
     Without a price beside it, whole numbers must be written without a decimal point, and dates must repeat.
     """
-    found = _first_of(_SYMBOLS, names)
+    found = _first_of(SYMBOLS, names)
     if found is None:
         return None
     first = _sample(frame, found)

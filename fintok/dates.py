@@ -5,6 +5,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
+from fintok.tables import Table
 
 _STYLES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
            "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%b-%Y", "%Y/%m/%d %H:%M:%S%.f", "%Y/%m/%d %H:%M",
@@ -15,22 +16,23 @@ _ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?)?$"
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 
 
-def parse_dates(column: pl.Series, source: str) -> NDArray[np.datetime64]:
-    """Dates of a column as datetime64[ns].
+def parse_dates(column: pl.Series, table: Table) -> NDArray[np.datetime64]:
+    """Dates of a column of a table as datetime64[ns].
 
     Times with a zone become UTC, unless all are local midnights: those are days. Raises InputError for a row
     without a date, or with something else, and for dates whose month and day may be exchanged.
     """
-    name = column.name
+    name, source = column.name, table.name
     if column.null_count():
-        row, count = int(column.is_null().arg_true()[0]) + 1, column.null_count()
+        file, row = table.where(int(column.is_null().arg_true()[0]))
+        count = column.null_count()
         raise InputError(
-            f"{source}: column {name!r} has no date in row {row} ({count} such); fill it in or remove the row"
+            f"{file}: column {name!r} has no date in row {row} ({count} such); fill it in or remove the row"
         )
     if column.dtype.is_integer():
-        column = _from_integers(column, source)
+        column = _from_integers(column, table)
     elif column.dtype in (pl.String, pl.Categorical, pl.Enum):
-        column = _from_text(column.cast(pl.String).str.strip_chars(), source)
+        column = _from_text(column.cast(pl.String).str.strip_chars(), table)
     elif not isinstance(column.dtype, pl.Datetime) and column.dtype != pl.Date:
         raise InputError(f"{source}: column {name!r} holds {column.dtype}, not dates; name one with --date")
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
@@ -45,27 +47,27 @@ def parse_dates(column: pl.Series, source: str) -> NDArray[np.datetime64]:
         ) from error
 
 
-def _from_integers(column: pl.Series, source: str) -> pl.Series:
+def _from_integers(column: pl.Series, table: Table) -> pl.Series:
     least, most = int(column.min() or 0), int(column.max() or 0)  # pyright: ignore[reportArgumentType]
     if least >= 17000101 and most <= 21001231:
-        return _from_text(column.cast(pl.String), source)
+        return _from_text(column.cast(pl.String), table)
     for power in (0, 3, 6, 9):  # epochs in s, ms, us, ns, from 1973 on
         if least >= 10 ** (8 + power) and most < 10 ** (10 + power):
             return (column.cast(pl.Int64) * 10 ** (9 - power)).cast(pl.Datetime("ns"))
     raise InputError(
-        f"{source}: column {column.name!r} holds the whole numbers {least} to {most}, which are not dates; "
+        f"{table.name}: column {column.name!r} holds the whole numbers {least} to {most}, which are not dates; "
         "fintok needs the date of every row, in this column or in one named with --date"
     )
 
 
-def _from_text(column: pl.Series, source: str) -> pl.Series:
+def _from_text(column: pl.Series, table: Table) -> pl.Series:
     """Every different text is parsed once, in the one style that reads all of them."""
     texts = column.unique()
     if texts.str.contains(r"^\d{1,19}$").all() and not (texts.str.len_chars() == 8).all():
-        return _from_integers(column.cast(pl.Int64), source)
+        return _from_integers(column.cast(pl.Int64), table)
     bare = texts.str.replace(_MIDNIGHT, "") if texts.str.contains(_MIDNIGHT).all() else _in_full(texts)
     best = None
-    for style in (*_unambiguous(bare, column.name, source), *_STYLES):
+    for style in (*_unambiguous(bare, column.name, table.name), *_STYLES):
         dates = _parse(bare, style)
         if best is None or dates.null_count() < best.null_count():
             best = dates
@@ -73,10 +75,10 @@ def _from_text(column: pl.Series, source: str) -> pl.Series:
             break
     assert best is not None
     if best.null_count():
-        row = int(column.is_in(texts.filter(best.is_null()).implode()).arg_true()[0])
+        place = int(column.is_in(texts.filter(best.is_null()).implode()).arg_true()[0])
+        file, row = table.where(place)
         raise InputError(
-            f"{source}: {column[row]!r} in column {column.name!r}, row {row + 1}, is not a date; "
-            "write dates as 2020-12-31"
+            f"{file}: {column[place]!r} in column {column.name!r}, row {row}, is not a date; write dates as 2020-12-31"
         )
     return column.replace_strict(texts, best, return_dtype=best.dtype)
 

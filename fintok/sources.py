@@ -1,17 +1,18 @@
 """read_panel: files and data frames, wide or long, to a Panel."""
 
+import sys
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fintok.columns import Columns, find_columns
+from fintok.columns import Columns, find_columns, listed
 from fintok.dates import parse_dates
 from fintok.errors import InputError
 from fintok.panel import Panel, Values
 from fintok.spans import date_unit
-from fintok.tables import MISSING, first_line, open_table
+from fintok.tables import FILE, MISSING, Table, first_line, open_table, stem
 
 LEVEL_AUTOCORRELATION = 0.95  # returns do not come near it; prices and yields lie above
 
@@ -46,7 +47,7 @@ def read_panel(
     try:
         columns = find_columns(table, values, date, symbol, price)
         read = _read_wide if columns.symbol is None else _read_long
-        panel = read(table.frame, columns, table.name, values)
+        panel = read(table, columns, values)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{table.name}: cannot be read: {first_line(error)}") from error
     if panel.num_assets < 2:
@@ -59,40 +60,47 @@ def read_panel(
     return panel
 
 
-def _read_wide(frame: pl.LazyFrame, columns: Columns, source: str, values: Values) -> Panel:
-    data = _collect(frame, [columns.date], dict.fromkeys(columns.assets, pl.Float64), source)
-    dates = parse_dates(data[columns.date], source)
+def _read_wide(table: Table, columns: Columns, values: Values) -> Panel:
+    source = table.name
+    data = _collect(table, [columns.date], dict.fromkeys(columns.assets, pl.Float64))
+    dates = parse_dates(data[columns.date], table)
     order = np.argsort(dates, kind="stable")
     dates = dates[order]
     repeats = np.flatnonzero(dates[1:] == dates[:-1])
     if len(repeats):
         first = np.datetime_as_string(dates[repeats[0]], unit=date_unit(dates))
-        asset = _doubled(data, columns.assets, order[repeats[0] : repeats[0] + 2])
-        raise InputError(f"{source}: {first} has more than one row{asset}; keep one row per date")
-    table = data.select(columns.assets).to_numpy()[order] if columns.assets else np.empty((len(dates), 0))
+        two = order[repeats[0] : repeats[0] + 2]
+        asset = _doubled(data, columns.assets, two)
+        raise InputError(
+            f"{source}: {first} has more than one row{asset}: {table.both(two.tolist())}; keep one row per date"
+        )
+    numbers = data.select(columns.assets).to_numpy()[order] if columns.assets else np.empty((len(dates), 0))
     assets = [name.strip() for name in columns.assets]
-    return Panel.from_arrays(table, dates, assets, values=values, source=source)
+    return Panel.from_arrays(numbers, dates, assets, values=values, source=source)
 
 
-def _read_long(frame: pl.LazyFrame, columns: Columns, source: str, values: Values) -> Panel:
+def _read_long(table: Table, columns: Columns, values: Values) -> Panel:
     assert columns.symbol is not None
     assert columns.price is not None
+    _refuse_files_without(columns.price, table)
     numbers: dict[str, Any] = {
         **dict.fromkeys(columns.fields.values(), pl.Float32),
         columns.price: pl.Float64,
     }
-    data = _collect(frame, [columns.date, columns.symbol], numbers, source)
+    data = _collect(table, [columns.date, columns.symbol], numbers)
     symbols = data[columns.symbol].cast(pl.String).str.strip_chars().replace("", None)
     if symbols.null_count():
-        row = int(symbols.is_null().arg_true()[0]) + 1
-        raise InputError(f"{source}: column {columns.symbol!r} is empty in row {row}; every row needs a symbol")
+        file, row = table.where(int(symbols.is_null().arg_true()[0]))
+        raise InputError(f"{file}: column {columns.symbol!r} is empty in row {row}; every row needs a symbol")
     names = symbols.unique().sort()
+    if columns.symbol == FILE:
+        _say_empty(table, names)
     place = symbols.cast(pl.Enum(names)).to_physical().to_numpy()
-    moments = parse_dates(data[columns.date], source)
+    moments = parse_dates(data[columns.date], table)
     dates = np.unique(moments)
     rows = np.searchsorted(dates, moments)
     shape = (len(dates), len(names))
-    _refuse_repeats(rows, place, shape, dates, names, source)
+    _refuse_repeats(rows, place, shape, dates, names, table)
 
     def spread(column: str, dtype: Any) -> NDArray[Any]:
         dense = np.full(shape, np.nan, dtype=dtype)
@@ -101,12 +109,32 @@ def _read_long(frame: pl.LazyFrame, columns: Columns, source: str, values: Value
 
     fields = {name: spread(column, np.float32) for name, column in columns.fields.items()}
     return Panel.from_arrays(
-        spread(columns.price, np.float64), dates, names.to_list(), values=values, fields=fields, source=source
+        spread(columns.price, np.float64), dates, names.to_list(), values=values, fields=fields, source=table.name
     )
 
 
-def _collect(frame: pl.LazyFrame, keys: list[str], numbers: dict[str, Any], source: str) -> pl.DataFrame:
+def _refuse_files_without(price: str, table: Table) -> None:
+    """Every file of a folder that has rows has the column of prices."""
+    for path, frame in table.parts:
+        names = [name for name in frame.collect_schema().names() if name != FILE]
+        if price not in names and frame.select(pl.len()).collect().item():
+            raise InputError(
+                f"{path}: there is no column {price!r}, which holds the prices of the other files; there are "
+                f"{listed(names)}: rename one of them, or name a column that all files have with --price"
+            )
+
+
+def _say_empty(table: Table, symbols: pl.Series) -> None:
+    """Name on stderr the files of a symbol each that have no rows."""
+    there = set(symbols)
+    empty = [path for path, _ in table.parts if stem(path) not in there]
+    if empty:
+        print(f"{table.name}: no rows in {listed(empty)}: left out", file=sys.stderr)
+
+
+def _collect(table: Table, keys: list[str], numbers: dict[str, Any]) -> pl.DataFrame:
     """The columns needed, numbers parsed. Raises InputError for an empty table and for what is no number."""
+    frame, source = table.frame, table.name
     schema = frame.collect_schema()
     expressions = [pl.col(key) for key in keys]
     texts = []
@@ -133,9 +161,8 @@ def _collect(frame: pl.LazyFrame, keys: list[str], numbers: dict[str, Any], sour
                 hint = "; write numbers as 1234.5"
             else:
                 hint = "" if len(numbers) < 2 or keys[1:] else "; if this is a long table, name --symbol and --price"
-            raise InputError(
-                f"{source}: column {name!r} holds {text!r} in row {int(bad[0]) + 1}, which is no number{hint}"
-            )
+            file, row = table.where(int(bad[0]))
+            raise InputError(f"{file}: column {name!r} holds {text!r} in row {row}, which is no number{hint}")
     return data
 
 
@@ -145,7 +172,7 @@ def _refuse_repeats(
     shape: tuple[int, int],
     dates: NDArray[np.datetime64],
     names: pl.Series,
-    source: str,
+    table: Table,
 ) -> None:
     filled = np.zeros(shape, dtype=bool)
     filled[rows, place] = True
@@ -155,9 +182,10 @@ def _refuse_repeats(
     cells = np.sort(rows * shape[1] + place.astype(np.int64))
     row, column = divmod(int(cells[1:][cells[1:] == cells[:-1]][0]), shape[1])
     day = np.datetime_as_string(dates[row], unit=date_unit(dates))
+    which = table.both(np.flatnonzero((rows == row) & (place == column)).tolist())
     raise InputError(
-        f"{source}: {names[column]} has more than one row on {day} ({extra} rows too many); "
-        "keep one row per date and symbol"
+        f"{table.name}: {names[column]} has more than one row on {day} ({extra} row{'s' * (extra > 1)} too many): "
+        f"{which}; keep one row per date and symbol"
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from fintok.errors import InputError
+from fintok.spellings import USUAL, plain
 
 FILE = "__file__"  # column with the file's name, where a folder holds one file per symbol
 _FORMATS = {
@@ -26,12 +28,34 @@ _FORMATS = {
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "-", "--", "."]
 
 
+class Part(NamedTuple):
+    """One file of a folder."""
+
+    path: str
+    frame: pl.LazyFrame  # its columns as the folder's first file spells them
+
+
 class Table(NamedTuple):
     """A table that has not been read yet, and its name in messages."""
 
     frame: pl.LazyFrame
     name: str
     partitions: tuple[str, ...] = ()  # columns that come from the names of folders: never assets
+    parts: tuple[Part, ...] = ()  # the files of a folder, in the order of their rows
+
+    def where(self, row: int) -> tuple[str, int]:
+        """The file that holds a row of the frame, or else the table, and the number of the row in it, from 1 on."""
+        for part in self.parts:
+            count = part.frame.select(pl.len()).collect().item()  # it is read once more
+            if row < count:
+                return part.path, row + 1
+            row -= count
+        return self.name, row + 1
+
+    def both(self, rows: Sequence[int]) -> str:
+        """Which rows two are, for a message."""
+        (file, row), (other, last) = (self.where(int(row)) for row in rows[:2])
+        return f"rows {row} and {last}" if file == other else f"row {row} of {file} and row {last} of {other}"
 
 
 def open_table(source: object) -> Table:
@@ -75,8 +99,9 @@ def _format_of(path: Path) -> str | None:
     return next((kind for suffix, kind in _FORMATS.items() if name.endswith(suffix)), None)
 
 
-def _stem(path: Path) -> str:
+def stem(file: str | Path) -> str:
     """The file's name without the suffix of its format: "BRK.B.csv.gz" -> "BRK.B"."""
+    path = Path(file)
     suffix = max((suffix for suffix in _FORMATS if path.name.lower().endswith(suffix)), key=len)
     return path.name[: -len(suffix)]
 
@@ -95,17 +120,30 @@ def _scan_folder(folder: Path, name: str) -> Table:
     if len(kinds) > 1:
         raise InputError(f"{name}: the folder holds {' and '.join(kinds)} files; keep one kind")
     frames, partitions = [], {}
+    spelling: dict[str, str] = {}  # of each usual name, as the first file has it
     for path in files:
-        frame = _scan_file(path)
+        frame = _spelled(_scan_file(path), spelling)
         present = set(frame.collect_schema().names())
         pairs = [part.split("=", 1) for part in path.relative_to(folder).parts[:-1] if "=" in part]
         keys = {key: value for key, value in pairs if key not in present}
         partitions |= keys
         if len(files) > 1:
-            keys[FILE] = _stem(path)
+            keys[FILE] = stem(path)
         frames.append(frame.with_columns(pl.lit(value).alias(key) for key, value in keys.items()))
     frame = pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
-    return Table(frame, name, tuple(partitions))
+    parts = tuple(Part(str(path), part) for path, part in zip(files, frames, strict=True))
+    return Table(frame, name, tuple(partitions), parts)
+
+
+def _spelled(frame: pl.LazyFrame, spelling: dict[str, str]) -> pl.LazyFrame:
+    """A file's usual columns called as in the files before (Close, close); `spelling` gains those that are new.
+
+    Only usual names are brought together: of assets, whose columns these may be, nobody knows which are one.
+    """
+    names = frame.collect_schema().names()
+    usual = [plain(name) for name in names if plain(name) in USUAL]
+    known = {name: spelling.setdefault(plain(name), name) for name in names if usual.count(plain(name)) == 1}
+    return frame.rename({name: known[name] for name in known if known[name] not in names})
 
 
 def _scan_file(path: Path) -> pl.LazyFrame:

@@ -6,10 +6,13 @@ import pytest
 
 from fintok.dates import parse_dates
 from fintok.errors import InputError
+from fintok.tables import Table
+
+HERE = Table(pl.LazyFrame(), "here")
 
 
 def parsed(values: list[object], **kwargs: object) -> list[str]:
-    dates = parse_dates(pl.Series("date", values, **kwargs), "here")
+    dates = parse_dates(pl.Series("date", values, **kwargs), HERE)
     assert dates.dtype == "datetime64[ns]"
     return [str(date) for date in dates.astype("datetime64[m]")]
 
@@ -33,7 +36,7 @@ def test_hours_are_kept():
 
 def test_days_beside_minutes_and_seconds_are_read():
     texts = ["2020-03-31", "2020-03-31 14:30", "2020-03-31 15:59:59", "2020-04-01T23:59:59.999"]
-    dates = parse_dates(pl.Series("date", texts), "here")
+    dates = parse_dates(pl.Series("date", texts), HERE)
     np.testing.assert_array_equal(dates, np.array([text.replace(" ", "T") for text in texts], "datetime64[ns]"))
     with pytest.raises(InputError, match="'2020-03-31 late' in column 'date', row 2, is not a date"):
         parsed(["2020-03-31", "2020-03-31 late"])
@@ -75,4 +78,4 @@ def test_what_is_no_date_is_named_with_its_row():
 
 def test_many_rows_of_few_dates_are_read_fast():
     texts = pl.Series("date", np.tile(np.array(["2020-01-01", "2020-01-02"]), 50_000))
-    assert len(np.unique(parse_dates(texts, "here"))) == 2
+    assert len(np.unique(parse_dates(texts, HERE))) == 2

@@ -110,6 +110,28 @@ def test_a_folder_with_one_file_per_symbol_takes_the_files_names(long, expected,
     assert_is(read_panel(tmp_path), expected)
 
 
+def test_files_of_one_symbol_may_spell_their_columns_each_in_its_own_way(long, expected, tmp_path):
+    spelled = {"AAA": ("Date", "Close"), "BBB": ("date", "close"), "CCC": ("DATE", "CLOSE")}
+    for symbol, (date, close) in spelled.items():
+        frame = long.filter(pl.col("symbol") == symbol).select(pl.col("date").alias(date), pl.col("close").alias(close))
+        frame.write_csv(tmp_path / f"{symbol}.csv")
+    assert_is(read_panel(tmp_path), expected)
+
+
+def test_a_file_of_one_symbol_without_rows_is_told(long, expected, tmp_path, capsys):
+    for symbol in SYMBOLS:
+        long.filter(pl.col("symbol") == symbol).select("date", "close").write_csv(tmp_path / f"{symbol}.csv")
+    (tmp_path / "DDD.csv").write_text("date,price\n")
+    assert_is(read_panel(tmp_path), expected)
+    assert capsys.readouterr().err == f"{tmp_path}: no rows in '{tmp_path / 'DDD.csv'}': left out\n"
+
+
+def test_columns_of_assets_in_wide_parts_are_never_taken_for_one_another(tmp_path):
+    for name, asset in (("one", "中证300"), ("two", "沪深300")):
+        (tmp_path / f"{name}.csv").write_text(f"Date,{asset},X\n2020-01-0{1 + (name == 'two')},1,2\n")
+    assert read_panel(tmp_path).assets == ("中证300", "X", "沪深300")
+
+
 def test_files_of_one_symbol_each_may_hold_more_than_the_bar(long, expected, tmp_path):
     for symbol in SYMBOLS:
         bars = long.filter(pl.col("symbol") == symbol).drop("symbol").rename({"date": "Date", "close": "Close"})

@@ -34,7 +34,7 @@ FAULTY_FILES = {
     "a date twice": (
         "p.csv",
         b"date,A,B\n2020-01-02,1,\n2020-01-01,1,2\n2020-01-02,3,4\n",
-        "2020-01-02 has more than one row with values of A; keep one row per date",
+        "2020-01-02 has more than one row with values of A: rows 1 and 3; keep one row per date",
     ),
     "text": ("p.csv", b"date,A,B\n2020-01-01,1,2\n2020-01-02,x7,2\n", "column 'A' holds 'x7' in row 2"),
     "zero": ("p.csv", b"date,A,B\n2020-01-01,1,0\n", "price of B on 2020-01-01 is 0 .*--values returns"),
@@ -61,7 +61,7 @@ FAULTY_FILES = {
     "a symbol twice": (
         "p.csv",
         b"date,symbol,close\n2020-01-01,A,1\n2020-01-01,B,1\n2020-01-01,B,1\n",
-        r"B has more than one row on 2020-01-01 \(1 rows too many\)",
+        r"B has more than one row on 2020-01-01 \(1 row too many\): rows 2 and 3",
     ),
     "text price": (
         "p.csv",
@@ -158,3 +158,32 @@ def test_pandas_tables_that_cannot_be_read_are_refused(wide):
         read_panel(frame.assign(date=frame["date"].astype("datetime64[s]") - pd.DateOffset(years=405)))
     with pytest.raises(InputError, match=r"got pandas\.Series"):
         read_panel(frame["AAA"])
+
+
+FAULTY_FOLDERS = {
+    "no column of prices": ("date,price\n2020-01-02,1\n", "no column 'close'.* are 'date', 'price': rename"),
+    "no number": ("date,close\n2020-01-02,1\n2020-01-03,x\n", "column 'close' holds 'x' in row 2"),
+    "no date": ("date,close\n2020-01-02,1\nsoon,1\n", "'soon' in column 'date', row 2, is not a date"),
+    "an empty date": ("date,close\n,1\n", "column 'date' has no date in row 1"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY_FOLDERS)
+def test_a_fault_in_a_folder_is_named_with_its_file_and_the_row_in_it(fault, tmp_path):
+    text, message = FAULTY_FOLDERS[fault]
+    (tmp_path / "A.csv").write_text("date,close\n2020-01-02,1\n2020-01-03,1\n")
+    (tmp_path / "B.csv").write_text(text)
+    (tmp_path / "C.csv").write_text("date,close\n2020-01-02,1\n")
+    with pytest.raises(InputError, match=f"^{tmp_path / 'B.csv'}: .*{message}"):
+        read_panel(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["date,X,Y", "date,symbol,close"])
+def test_rows_of_one_date_in_two_files_are_named(header, tmp_path):
+    row = "2020-01-02,1,2" if header.endswith("Y") else "2020-01-02,X,2"
+    (tmp_path / "one.csv").write_text(f"{header}\n2020-01-01{row[10:]}\n{row}\n")
+    (tmp_path / "two.csv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(
+        InputError, match=r"more than one row.*: row 2 of .*one.csv and row 1 of .*two.csv; keep one row"
+    ):
+        read_panel(tmp_path)

@@ -1,0 +1,22 @@
+"""How the columns of a table are called: the names that are recognised, and those that are one."""
+
+import re
+
+from fintok.panel import FIELDS
+
+DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date")
+INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an index without a name is called
+COUNTERS = ("", "unnamed_0")  # of the first column beside a date: the numbers of rows that pandas writes
+SYMBOLS = ("symbol", "ticker", "asset", "instrument", "security", "stock", "coin", "pair", "permno", "isin",
+            "ric", "cusip", "sedol", "figi", "sid", "code", "asset_id", "secid", "name", "id")  # fmt: skip
+PRICES = ("adj_close", "adjusted_close", "adjclose", "close_adj", "close_adjusted", "adjusted", "close",
+           "price", "px_last", "last", "settle", "settlement", "nav")  # fmt: skip
+RETURNS = ("return", "returns", "ret", "log_return", "log_returns", "logret", "difference", "diff")
+FIELD_NAMES = {**{name: name for name in FIELDS}, "vol": "volume"}
+OF_ONE_ASSET = {*FIELD_NAMES, *PRICES, *RETURNS}
+USUAL = {*DATES, *SYMBOLS, *OF_ONE_ASSET}
+
+
+def plain(name: str) -> str:
+    """A column's name in lower case with underscores: "Adj Close" -> "adj_close"."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

@@ -51,8 +51,8 @@ def require_scores(groups: NDArray[np.str_], days: int) -> None:
     if len(names) > 1 and counts.min() * days < MIN_SCORES:
         name, count = str(names[counts.argmin()]), counts.min()
         raise InputError(
-            f"group {name!r} has {count} assets, {count * days} scores in {days} dates, and its p-values need "
-            f"{MIN_SCORES:,}: put them into a larger group"
+            f"group {name!r} has {count} asset{'' if count == 1 else 's'}, {count * days} scores in {days} dates, and "
+            f"its p-values need {MIN_SCORES:,}: put them into a larger group"
         )
 
 

@@ -1,6 +1,6 @@
 """Single (date, symbol) cells of a panel: found by name, or listed in a table of data errors."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,15 @@ def locate(dates: NDArray[np.datetime64], assets: tuple[str, ...], date: "DateLi
     return row, assets.index(symbol)
 
 
+class Marks(NamedTuple):
+    """The rows of a table of marks that count, laid on a panel."""
+
+    cells: NDArray[np.bool_]  # (T, A) True where a row names the cell
+    num_rows: int
+    num_known: int  # rows that name a cell
+    first: str  # the first row, for messages; empty where there is none
+
+
 def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
     """(T, A) True where a table with columns date and symbol names a cell of the panel.
 
@@ -41,6 +50,11 @@ def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
     only rows that say "data error" count. Rows for dates or symbols that the panel lacks mark nothing: marks outlive
     panels. Raises InputError for a table without these columns.
     """
+    return read_marks(marks, panel).cells
+
+
+def read_marks(marks: object, panel: "Panel") -> Marks:
+    """As `marked_cells`, with how many of the rows that count name a cell."""
     import polars as pl
 
     from fintok.dates import parse_dates
@@ -55,11 +69,13 @@ def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
     if "verdict" in names:
         table = table.filter(pl.col("verdict").cast(pl.String).str.strip_chars().str.to_lowercase() == ERROR)
     cells = np.zeros(panel.returns.shape, dtype=bool)
-    if table.height and panel.num_days:
-        dates = parse_dates(table["date"], Table(table.lazy(), source.name)).astype("datetime64[ns]")
-        row = np.searchsorted(panel.dates, dates).clip(max=panel.num_days - 1)
-        place = {name: column for column, name in enumerate(panel.assets)}
-        column = np.array([place.get(symbol, -1) for symbol in table["symbol"].cast(pl.String).str.strip_chars()])
-        is_there = (panel.dates[row] == dates) & (column >= 0)
-        cells[row[is_there], column[is_there]] = True
-    return cells
+    if not table.height:
+        return Marks(cells, 0, 0, "")
+    symbols = table["symbol"].cast(pl.String).str.strip_chars()
+    dates = parse_dates(table["date"], Table(table.lazy(), source.name)).astype("datetime64[ns]")
+    place = {name: column for column, name in enumerate(panel.assets)}
+    column = np.array([place.get(symbol, -1) for symbol in symbols])
+    is_there = np.isin(dates, panel.dates) & (column >= 0)
+    cells[np.searchsorted(panel.dates, dates[is_there]), column[is_there]] = True
+    first = f"{np.datetime_as_string(dates[0], unit=date_unit(dates))} {symbols[0]}"
+    return Marks(cells, table.height, int(is_there.sum()), first)

@@ -1,6 +1,7 @@
 """Classes of assets, calibrated apart: a currency's strange day is an ordinary one for a small stock."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,24 @@ def read_groups(source: object) -> dict[str, str]:
         if name not in names:
             raise InputError(f"{opened.name}: there is no column {name!r} among {listed(names)}; give symbol and group")
     texts = opened.frame.select(pl.col("symbol", "group").cast(pl.String).str.strip_chars())
-    table = texts.drop_nulls().unique().collect()
+    table = texts.drop_nulls().unique(maintain_order=True).collect()
     twice = table.filter(pl.col("symbol").is_duplicated())["symbol"].sort()
     if len(twice):
         raise InputError(f"{opened.name}: {twice[0]!r} is in more than one group; give every symbol one")
     return dict(table.iter_rows())
+
+
+def count_known(groups: Mapping[str, object], assets: tuple[str, ...], source: str) -> int:
+    """How many of the symbols are assets. Raises InputError where none is: the file is of another panel."""
+    known = sum(symbol in assets for symbol in groups)
+    if groups and not known:
+        first = next(iter(groups))
+        near = get_close_matches(first, assets, n=1) or list(assets[:1])
+        raise InputError(
+            f"{source}: none of its {len(groups):,} symbols is in the panel; the first is {first!r}, where the panel "
+            f"has assets such as {near[0]!r}: write them as the panel does"
+        )
+    return known
 
 
 def group_names(groups: Mapping[str, object] | str | Path | None, assets: tuple[str, ...]) -> NDArray[np.str_]:

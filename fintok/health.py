@@ -27,6 +27,10 @@ _GAP = "long gap"
 _FEW = "date with few assets"
 _MISSING = "dates missing"
 _NEVER = "asset without values"
+_STILL = "asset that never moves"
+_DUPLICATE = "duplicate of another column"
+_LIKENESS_ROWS = 30  # up to the last of a run of duplicates, by which its partner is told
+_LEAST_RETURNS = 20  # of an asset of which is said that it never moves
 
 
 class Findings(NamedTuple):
@@ -107,12 +111,15 @@ class PanelHealth:
     def _describe(self, place: int) -> str:
         row, asset, days = (int(column[place]) for column in self.findings[1:])
         name = "" if asset < 0 else f"{self.panel.assets[asset]} "
-        if self.findings.kind[place] == _NEVER:
+        if self.findings.kind[place] in (_NEVER, _STILL):
             return name.strip()
         date = np.datetime_as_string(self.panel.dates[row], unit=date_unit(self.panel.dates))
         if self.findings.kind[place] == _MISSING:
             return f"between {_span(self.panel.dates[row - 1 : row + 1]).replace(' to ', ' and ')}"
-        return f"{name}{date}" + (f", {days} rows" if days > 1 else "")
+        partner = ""
+        if self.findings.kind[place] == _DUPLICATE:
+            partner = f", as {self.panel.assets[_most_alike(self.panel.returns[: row + days], asset)]}"
+        return f"{name}{date}" + (f", {days} rows" if days > 1 else "") + partner
 
     def _edge(self, listed: NDArray[np.bool_], row: int) -> tuple[str, str]:
         """How many assets are not listed in the first (0) or last (-1) row though they are in another."""
@@ -129,7 +136,7 @@ def check_panel(panel: Panel) -> PanelHealth:
     revert within a row (more than 8 trailing standard deviations, relative to the market, of which at most a
     quarter is left); gaps of more than 5 rows, and dates that are missing for all (`fintok.panel.dates_missing`,
     at the first row after them), after which returns start anew; dates on which fewer than half of the listed
-    assets have a value; assets without any value.
+    assets have a value; assets without any value, and those that never move.
     """
     require_panel(panel)
     flags = dict(run_checks(panel))
@@ -146,6 +153,10 @@ def check_panel(panel: Panel) -> PanelHealth:
     parts.append((_MISSING, after, np.full(len(after), -1), np.ones(len(after), dtype=np.int64)))
     never = np.flatnonzero(~listed.any(axis=0)) if panel.num_days else np.arange(0)
     parts.append((_NEVER, np.zeros(len(never), dtype=np.int64), never, np.full(len(never), panel.num_days)))
+    still = np.flatnonzero(
+        (panel.is_observed.sum(axis=0) >= _LEAST_RETURNS) & ~np.nan_to_num(panel.returns).any(axis=0)
+    )
+    parts.append((_STILL, np.zeros(len(still), dtype=np.int64), still, np.full(len(still), panel.num_days)))
     kinds = np.concatenate([np.repeat(kind, len(row)) for kind, row, _, _ in parts])
     columns = [np.concatenate([part[place] for part in parts]).astype(np.int64) for place in (1, 2, 3)]
     return PanelHealth(panel, Findings(kinds, *columns))
@@ -154,7 +165,8 @@ def check_panel(panel: Panel) -> PanelHealth:
 def reverting_spikes(returns: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Rows (T, A) whose return is far out and taken back by the next: a misprint. Looks one row ahead.
 
-    Both are taken less the median return of the date, where five assets or more have one.
+    Both are taken less the median return of the date, where five assets or more have one; the return as it is must
+    be taken back as well: the market's own reversal is no spike of an asset that stands still.
     """
     own = returns - np.nan_to_num(median_of_day(returns))
     scale = NORMAL_SCALE * trailing_moments(np.abs(own), half_life=63, min_count=20).mean
@@ -164,8 +176,22 @@ def reverting_spikes(returns: NDArray[np.float64]) -> NDArray[np.bool_]:
         (np.abs(now) > SPIKE_DEVIATIONS * scale[:-1])
         & (scale[:-1] > 0.0)
         & (np.abs(now + then) <= SPIKE_LEFT * np.abs(now))
+        & (returns[:-1] != 0.0)
+        & (np.abs(returns[:-1] + returns[1:]) <= SPIKE_LEFT * np.abs(returns[:-1]))
     )
     return flags
+
+
+def _most_alike(returns: NDArray[np.float64], asset: int) -> int:
+    """The other column (T, A) whose last returns are nearest to a multiple of an asset's."""
+    last = returns[-_LIKENESS_ROWS:]
+    own = last[:, [asset]]
+    both = np.isfinite(last) & np.isfinite(own)
+    one, other = np.where(both, own, 0.0), np.where(both, last, 0.0)
+    sizes = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
+    alike = np.abs((one * other).sum(axis=0)) / np.where(sizes > 0.0, sizes, np.inf)
+    alike[asset] = -1.0
+    return int(alike.argmax())
 
 
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.moves import moves_of
+from fintok.panel import MAX_GAP_DAYS, MAX_GAP_ROWS
 from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
 from fintok.spans import DateLike, date_unit, rows_until
 
@@ -60,13 +61,25 @@ class Regimes:
     def __repr__(self) -> str:
         labelled = np.flatnonzero(self.labels >= 0)
         if len(labelled) == 0:
-            return f"Regimes(no date of {len(self.labels)} has enough history)"
+            return f"Regimes({self._why_unlabelled()})"
         last = labelled[-1]
         return (
             f"Regimes({len(labelled):,} of {len(self.labels):,} dates in {self.num_regimes} regimes, "
             f"{self.switches_per_year:.1f} switches a year; "
             f"{np.datetime_as_string(self.dates[last], date_unit(self.dates))}: {self.names[self.labels[last]]})"
         )
+
+    def _why_unlabelled(self) -> str:
+        """What keeps every date from having a label."""
+        returns = self.panel.returns
+        if len(self.labels) > 1 and not np.isfinite(returns).any():
+            return (
+                f"no asset has a return on any of {len(self.labels):,} dates: every gap is longer than "
+                f"{MAX_GAP_ROWS} rows or {MAX_GAP_DAYS} days"
+            )
+        if len(self.labels) > 1 and not np.nan_to_num(returns).any():
+            return f"no asset moves on any of {len(self.labels):,} dates"
+        return f"no date of {len(self.labels):,} has enough history"
 
     def summary(self) -> "pd.DataFrame":
         """One row per regime, calmest first: see `fintok.signature.signature_table` for the columns.

@@ -147,11 +147,17 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
 
 def _tell_scores(page: Page, scores: "Scores") -> None:
     from fintok.plots.scores import alarm_rates, event_windows, score_heat_map, top_events
+    from fintok.score_result import uncalibrated
 
     summary = scores.summary()
-    period = "after train_end" if summary.loc["after train_end", "asset_days"] else "in sample"
+    calibrated = summary.loc[["after train_end", "in sample"], "asset_days"] > 0
+    usual = "in sample" if scores.is_in_sample.all() else "after train_end"
+    period = str(calibrated.idxmax()) if calibrated.any() else usual
     when = period.replace("_", " ")
-    page.fact(f"{summary.loc[period, 'alarms_per_1000']:.2f}", f"alarms per 1,000 asset-days, {when}")
+    if summary.loc[period, "asset_days"]:
+        page.fact(f"{summary.loc[period, 'alarms_per_1000']:.2f}", f"alarms per 1,000 asset-days, {when}")
+    else:
+        page.fact("–", uncalibrated(scores, np.ones(len(scores.dates), dtype=bool)))
     page.fact(f"{summary.loc[period, 'alerts']:,.0f}", f"alerts, {when}")
     page.section(
         "Unusual behaviour",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.calibration import adjusted_p_values
+from fintok.calibration import MIN_SCORES, adjusted_p_values
 from fintok.cells import locate
 from fintok.errors import InputError
 from fintok.evidence import REASONS
@@ -43,6 +43,12 @@ class Attribution(NamedTuple):
             f"Attribution({first['meaning']!r} carries {first['share']:.0%}; {moment[place]}: "
             f"{day['return']:+.4g}, {day['expected']:+.4g} expected)"
         )
+
+
+def uncalibrated(scores: "Scores", days: NDArray[np.bool_]) -> str:
+    """Why these days (T,) have no p-value."""
+    count = int(np.isfinite(scores.score[days]).sum())
+    return f"no asset-day is calibrated yet ({count:,} scores; p-values need {MIN_SCORES:,})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -87,15 +93,18 @@ class Scores:
         scope = "after train_end" if new.any() else "in sample"
         days = new if new.any() else ~new
         calibrated = int(np.isfinite(self.p_value[days]).sum())
-        rate = 1000.0 * self.is_alarm[days].sum() / max(calibrated, 1)
+        if calibrated:
+            rate = f"{1000.0 * self.is_alarm[days].sum() / calibrated:.2f} alarms per 1,000 asset-days"
+        else:
+            rate = uncalibrated(self, days)
         return (
             f"Scores({len(self.assets):,} assets x {len(self.dates):,} dates; {scope}: "
-            f"{int(self.alert[days].sum()):,} alerts, {rate:.2f} alarms per 1,000 asset-days)"
+            f"{int(self.alert[days].sum()):,} alerts, {rate})"
         )
 
     def summary(self) -> "pd.DataFrame":
         """In sample, after train_end and together: asset-days with a p-value, alerts, alarms by score, alerts
-        by a check, alarms by score per 1,000 asset-days."""
+        by a check, alarms by score per 1,000 asset-days (NaN where none has a p-value)."""
         import pandas as pd
 
         by_check = self.reason_codes > len(self.statistics)

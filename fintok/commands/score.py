@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,8 @@ from fintok.files import check_table_output, read_table, write_table
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from fintok.panel import Panel
 
 
 def score(
@@ -61,10 +64,11 @@ def score(
     earlier = _earlier(out) if append and out.exists() else None
     prices = reader.read(panel)
     from fintok.anomaly import AnomalyScorer
-    from fintok.groups import read_groups
     from fintok.readings import open_readings
 
-    classes = None if groups is None else read_groups(groups)
+    classes = None if groups is None else _read_groups(groups, prices)
+    if errors is not None:
+        _check_errors(errors, prices)
     scorer = AnomalyScorer(open_model(model), alarms_per_1000=alarms, groups=classes)
     kept = out.with_name(f"{out.stem}.readings.parquet")
     if append and kept.exists():
@@ -82,6 +86,33 @@ def score(
     if append and scorer.readings is not None:
         say_wrote(write_table(scorer.readings.to_polars(), kept, overwrite=True))
     say_next("report", *model_words(model), "--panel", panel, *reader.words(), "--out", out.with_name("report.html"))
+
+
+def _read_groups(groups: Path, prices: Panel) -> dict[str, str]:
+    """The classes in a file; those of no asset are counted on stderr. Raises InputError where all are."""
+    from fintok.groups import count_known, read_groups
+
+    classes = read_groups(groups)
+    _say_known(groups, count_known(classes, prices.assets, str(groups)), len(classes), "symbols")
+    return classes
+
+
+def _check_errors(errors: Path, prices: Panel) -> None:
+    """Count on stderr the rows that name no cell of the panel. Raises InputError where none does."""
+    from fintok.cells import read_marks
+
+    marks = read_marks(errors, prices)
+    if marks.num_rows and not marks.num_known:
+        raise InputError(
+            f"{errors}: none of its {marks.num_rows:,} rows is a date and symbol of the panel; the first is "
+            f"{marks.first}: write both as the panel does, or leave --errors out"
+        )
+    _say_known(errors, marks.num_known, marks.num_rows, "rows")
+
+
+def _say_known(path: Path, known: int, total: int, what: str) -> None:
+    if known < total:
+        print(f"{path}: {known:,} of {total:,} {what} are in the panel", file=sys.stderr)
 
 
 def _earlier(out: Path) -> pl.DataFrame:

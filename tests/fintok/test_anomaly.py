@@ -201,6 +201,13 @@ def test_a_panel_too_short_for_anything_gives_empty_results(scorer, panel):
     assert scores.to_polars().height == 100
 
 
+def test_scores_that_are_not_calibrated_yet_say_so(scorer, panel):
+    scores = scorer.score(panel[:60])
+    count = int(np.isfinite(scores.score).sum())
+    assert 0 < count < 1000
+    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000)" in repr(scores)
+
+
 def test_one_panel_costs_one_pass(panel):
     bundle = FakeBundle(panel[:TRAIN])
     scorer = AnomalyScorer(bundle).fit(panel)

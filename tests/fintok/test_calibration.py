@@ -149,7 +149,7 @@ def test_groups_are_calibrated_as_if_they_were_alone():
 
 
 def test_a_group_too_small_to_be_calibrated_is_refused():
-    with pytest.raises(InputError, match=r"group 'few' has 1 assets, 750 scores in 750 dates"):
+    with pytest.raises(InputError, match=r"group 'few' has 1 asset, 750 scores in 750 dates"):
         require_scores(np.array(["few", "many", "many"]), 750)
     require_scores(np.array(["few", "few", "many", "many"]), 750)
     require_scores(np.array(["all"]), 20)  # no groups: p-values start when there are enough scores

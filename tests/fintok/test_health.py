@@ -141,3 +141,21 @@ def test_missing_dates_are_found_with_both_ends():
     health = check_panel(Panel.from_arrays(clean_prices(), days, [f"A{i}" for i in range(6)]))
     assert health.summary().loc["dates missing"].tolist() == ["1", "between 2018-10-05 and 2019-10-08"]
     assert ("dates missing", 200, -1, 1) in found(health.panel)
+
+
+def test_an_asset_that_never_moves_is_named_and_has_no_spikes_of_its_own():
+    prices = clean_prices()
+    prices[:, 1:] *= np.where(np.arange(NUM_DAYS) == 200, 1.5, 1.0)[:, None]  # the market's spike, not its own
+    prices[:, 0] = 7.0
+    seen = found(panel_of(prices))
+    assert ("asset that never moves", 0, 0, NUM_DAYS) in seen
+    assert not any(kind == "spike that reverts" and asset == 0 for kind, _, asset, _ in seen)
+    assert check_panel(panel_of(prices)).summary().loc["asset that never moves"].tolist() == ["1", "A0"]
+
+
+def test_of_duplicates_the_partner_is_named():
+    prices = clean_prices()
+    prices[:, 4] = prices[:, 2] * 3.0
+    first = check_panel(panel_of(prices)).summary().loc["duplicate of another column", "first"]
+    assert first.startswith("A2 ")
+    assert first.endswith(" rows, as A4")

@@ -188,6 +188,20 @@ def test_a_panel_without_any_forecast_is_all_missing(labeler, panel):
     assert short.summary()["days"].sum() == 0
 
 
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (0.0, "no asset moves on any of 30 dates"),
+        (np.nan, "no asset has a return on any of 30 dates: every gap is longer than 5 rows or 20 days"),
+        (0.01, "no date of 30 has enough history"),
+    ],
+)
+def test_a_panel_that_cannot_be_labelled_says_why(labeler, panel, value, sentence):
+    short = replace(panel[:30], returns=np.full((30, panel.num_assets), value))
+    nothing = replace(labeler.label(panel[:30]), panel=short)
+    assert repr(nothing) == f"Regimes({sentence})"
+
+
 def test_smooth_sees_the_whole_sample_and_agrees_with_the_causal_labels_on_most_days(labeler, panel):
     causal, hindsight = labeler.predict(panel), labeler.smooth(panel)
     assert (causal.isna() == hindsight.isna()).all()

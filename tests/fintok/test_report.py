@@ -79,6 +79,14 @@ def test_parts_that_are_not_given_are_left_out(panel, tmp_path):
     assert "What was run" in text
 
 
+def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):
+    scores = AnomalyScorer(FakeBundle(panel[:50])).fit().score(panel[:150])
+    text = write_report(tmp_path / "r.html", bundle_summary={}, panel=panel[:150], scores=scores).read_text()
+    count = int(np.isfinite(scores.score).sum())
+    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000)" in text
+    assert "nan" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+
+
 def test_names_from_the_data_cannot_become_markup(panel, tmp_path):
     from dataclasses import replace
 

@@ -140,6 +140,25 @@ def test_marks_and_groups_without_their_columns_are_refused(trained, tmp_path, p
     assert not (tmp_path / "s.csv").exists()
 
 
+def test_marks_and_groups_of_another_panel_are_refused_and_of_a_larger_one_counted(trained, tmp_path, refuse, capsys):
+    marks, groups = tmp_path / "marks.csv", tmp_path / "groups.csv"
+    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", tmp_path / "s.csv"]
+    pl.DataFrame({"symbol": ["S0.N", "S1.N"], "group": "metals"}).write_csv(groups)
+    assert "none of its 2 symbols is in the panel; the first is 'S0.N', where the panel has assets such as 'S0'" in (
+        refuse(*words, "--groups", groups)
+    )
+    pl.DataFrame({"date": ["2019-01-05"], "symbol": ["S1"]}).write_csv(marks)  # a Saturday
+    assert "none of its 1 rows is a date and symbol of the panel; the first is 2019-01-05 S1" in (
+        refuse(*words, "--errors", marks)
+    )
+    pl.DataFrame({"symbol": ["S0", "S1", "S2", "GONE"], "group": "metals"}).write_csv(groups)
+    pl.DataFrame({"date": ["2019-01-04", "2031-01-01"], "symbol": ["S1", "S1"]}).write_csv(marks)
+    assert run([str(word) for word in [*words, "--groups", groups, "--errors", marks]]) == 0
+    said = capsys.readouterr().err
+    assert f"{groups}: 3 of 4 symbols are in the panel" in said
+    assert f"{marks}: 1 of 2 rows are in the panel" in said
+
+
 def test_scores_are_not_appended_to_another_table(trained, tmp_path, prices, refuse):
     out = write_table(prices(), tmp_path / "prices.parquet")
     words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet"]

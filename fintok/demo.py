@@ -76,10 +76,18 @@ def run_demo(
     return files, reading
 
 
-def read_market(bundle: Bundle, panel: Panel, *, n_regimes: int = 4, alarms_per_1000: float = 1.0) -> Reading:
+def read_market(
+    bundle: Bundle,
+    panel: Panel,
+    *,
+    n_regimes: int = 4,
+    switches_per_year: float = 4.0,
+    alarms_per_1000: float = 1.0,
+) -> Reading:
     """Regimes and anomaly scores of a panel; stderr says which. Raises InputError for a number out of range."""
     print(f"reading regimes of {panel.num_days:,} dates", file=sys.stderr, flush=True)
-    regimes = RegimeLabeler(bundle, n_regimes=n_regimes).fit().label(panel)
+    labeler = RegimeLabeler(bundle, n_regimes=n_regimes, switches_per_year=switches_per_year)
+    regimes = labeler.fit().label(panel)
     print(f"reading scores of {panel.num_assets:,} assets", file=sys.stderr, flush=True)
     scores = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000).fit(panel).score(panel)
     return Reading(regimes, scores)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.channels import NORMAL_SCALE
+from fintok.progress import track
 from fintok.trailing import median_of_day, trailing_moments
 
 Array = NDArray[np.float64]
@@ -89,7 +90,8 @@ def peer_view(returns: NDArray[np.floating], earlier: PeerRows | None = None) ->
     swapped, tally = np.full(returns.shape, np.nan), _SwapTally(returns.shape[1])
     sizes, deviations = (_padded(np.where(known, x, np.nan), num_rows, np.nan) for x in (size, deviation))
     before = max(first - 1, 0)  # a block more: sums go back over 15 days
-    for rows, precision in _precisions(filled, there, before):  # once more: the blocks would fill the memory
+    blocks = track(range(before, num_rows // _BLOCK), "peers")  # the square of the assets is looked at
+    for _, (rows, precision) in zip(blocks, _precisions(filled, there, before), strict=True):  # again: memory
         inside = slice(rows.start, min(rows.stop, len(returns)))
         told = tally.add(filled[rows], sizes[rows], deviations[rows], precision)
         swapped[inside] = told[: inside.stop - inside.start]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from fintok.panel import Panel
 
+_ROWS_TO_ORDER = 20  # of a regime whose volatility counts in the order, as where the order is learned
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Regimes:
@@ -109,7 +111,8 @@ class Regimes:
         horizon in rows, "usual" (its share of the labelled dates) and its annual volatility and mean so far.
 
         Probabilities go on from those of the last date by the transition matrix, which assumes that how long a spell
-        has lasted tells nothing. NaN where no date has a label. Raises InputError for a horizon that is no whole
+        has lasted tells nothing. A regime of which no day after is known is taken to last as long as the others do and
+        to give way to the usual ones. NaN where no date has a label. Raises InputError for a horizon that is no whole
         number from 0 on.
         """
         import pandas as pd
@@ -118,10 +121,43 @@ class Regimes:
             raise InputError(f"horizons are {horizons!r}, expected whole numbers of rows, as (1, 5, 20)")
         labelled = np.flatnonzero(self.labels >= 0)
         now = self.probabilities[labelled[-1]] if len(labelled) else np.full(self.num_regimes, np.nan)
-        after = {f"after {rows}": now @ np.linalg.matrix_power(self.transition_matrix, rows) for rows in horizons}
+        going = self._transitions_or_usual()
+        after = {f"after {rows}": now @ np.linalg.matrix_power(going, rows) for rows in horizons}
         table = self.summary()
         columns = {"name": table["name"], "now": now, **after, "usual": table["share"]}
         return pd.DataFrame({**columns, "volatility": table["volatility"], "mean": table["mean"]})
+
+    def _transitions_or_usual(self) -> NDArray[np.float64]:
+        """The transition matrix (K, K), where a regime that was never left nor kept changes as often as all together
+        (one switch more among as many rows, so that it does not last for ever) and to those that are usual."""
+        labels, matrix = self.labels[self.labels >= 0], self.transition_matrix
+        if len(labels) == 0:
+            return matrix
+        usual = np.bincount(labels, minlength=self.num_regimes) / len(labels)
+        leaves = (np.count_nonzero(np.diff(labels)) + 1) / (len(labels) + 1)
+        unknown = ~np.isin(np.arange(self.num_regimes), labels[:-1])
+        matrix[unknown] = (1.0 - leaves) * np.eye(self.num_regimes)[unknown] + leaves * usual
+        return matrix
+
+    def remarks(self) -> list[str]:
+        """What a reader of the table should know: regimes that never occur, and an order that does not hold here."""
+        table, sentences = self.summary(), []
+        never = table.index[table["days"] == 0]
+        if 0 < len(never) < self.num_regimes:
+            verb = "occurs" if len(never) == 1 else "occur"
+            sentences.append(
+                f"{len(never)} of {self.num_regimes} regimes never {verb} here; raise --switches or lower --regimes"
+            )
+        known = table[table["days"] >= _ROWS_TO_ORDER]
+        falls = np.flatnonzero(np.diff(known["volatility"]) < 0.0)
+        if len(falls):
+            calm, wild = known.iloc[int(falls[0])], known.iloc[int(falls[0]) + 1]
+            sentences.append(
+                f"the order from calm to stressed is that of the training rows and does not hold here: "
+                f"{calm['name']!r} has a volatility of {calm['volatility']:.3g}, {wild['name']!r} one of "
+                f"{wild['volatility']:.3g}"
+            )
+        return sentences
 
     def plot(self) -> "go.Figure":
         """The cumulative market return over a ribbon of regimes."""

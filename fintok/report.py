@@ -11,6 +11,7 @@ from fintok.files import check_output, write_text
 from fintok.moves import moves_of
 from fintok.page import Page
 from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
+from fintok.signature import row_noun
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -137,12 +138,15 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
         "The line is the equal-weight market; the colour behind it is the regime of each day.",
     )
     page.heading("What each regime looks like")
+    noun = row_noun(regimes.dates)
     moves = moves_of(regimes.panel)
     page.table(format_signature(regimes.summary(), is_relative=moves.is_relative))
     if not moves.is_relative:
         page.paragraph(_DEVIATIONS)
+    for sentence in regimes.remarks():
+        page.paragraph(f"{sentence[0].upper()}{sentence[1:]}.")
     page.figure(regime_probabilities(regimes), "How sure the labels are, with what was known on the day.")
-    page.figure(transition_heat_map(regimes), "The diagonal is persistence: the chance to stay for another day.")
+    page.figure(transition_heat_map(regimes), f"The diagonal is persistence: the chance to stay for another {noun}.")
 
 
 def _tell_scores(page: Page, scores: "Scores") -> None:

@@ -32,6 +32,16 @@ def rows_per_year(dates: NDArray[np.datetime64]) -> float:
     return max((len(dates) - 1) / years_spanned(dates), 1.0)
 
 
+def row_noun(dates: NDArray[np.datetime64]) -> str:
+    """What a row of these dates is, by their usual step: "minute", "hour", "day", "week", "month", "quarter", "year",
+    or else "row"."""
+    if len(dates) < 2:
+        return "row"
+    days = float(np.median(np.diff(dates)) / np.timedelta64(1, "D"))
+    usual = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1, "week": 7, "month": 30.44, "quarter": 91.3, "year": 365.25}
+    return next((noun for noun, length in usual.items() if abs(days / length - 1.0) < 0.1), "row")
+
+
 def market_return(returns: NDArray[np.floating]) -> NDArray[np.float64]:
     """Equal-weight mean return of the assets observed at each date: (T, A) -> (T,); NaN where none is."""
     observed = np.isfinite(returns)
@@ -121,21 +131,21 @@ def signature_table(
     Columns: name; days; share (of labelled days); volatility and mean (annualised, of the market return (T,), by the
     number of rows with one); correlation (average pairwise) and dispersion (cross-sectional standard deviation,
     annualised), NaN when `returns` (T, A) is None; mean_duration in labelled rows; switches_per_year (entries per
-    calendar year).
+    calendar year of the labelled rows).
     """
     import pandas as pd
 
     num_regimes = len(names)
     per_year = rows_per_year(dates[np.isfinite(market)])
     regimes, _ = spell_lengths(labels)
-    entries = np.bincount(regimes[1:], minlength=num_regimes) / years_spanned(dates)
+    entries = np.bincount(regimes[1:], minlength=num_regimes) / years_spanned(dates[labels >= 0])
     durations = mean_durations(labels, num_regimes)
     labelled = max(int((labels >= 0).sum()), 1)
     rows = []
     for regime, name in enumerate(names):
         days = labels == regime
         moves = market[days & np.isfinite(market)]
-        volatility = float(moves.std()) if len(moves) > 1 else float("nan")
+        volatility = float(moves.std(ddof=1)) if len(moves) > 1 else float("nan")
         mean = float(moves.mean()) if len(moves) else float("nan")
         rows.append(
             {
@@ -165,7 +175,7 @@ def regime_names(labels: NDArray[np.integer], market: NDArray[np.floating] | Non
     names = []
     for regime, word in enumerate(words):
         moves = market[(labels == regime) & np.isfinite(market)]
-        deviation = moves.std() if len(moves) > 20 else 0.0
+        deviation = moves.std(ddof=1) if len(moves) > 20 else 0.0
         trend = moves.mean() / (deviation / np.sqrt(len(moves))) if deviation > 0.0 else 0.0
         suffix = "" if abs(trend) < _CLEAR_TREND else ", rising" if trend > 0 else ", falling"
         names.append(word + suffix)

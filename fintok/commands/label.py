@@ -12,9 +12,11 @@ from fintok.commands.options import (
     PanelPath,
     PanelReader,
     ReaderOptions,
+    Switches,
     TablePath,
     model_words,
     open_model,
+    say_frequency,
     say_next,
     say_table,
     say_wrote,
@@ -33,6 +35,7 @@ def label(
     model: AnyModel = None,
     out: TablePath,
     regimes: NumRegimesOrAuto = 4,
+    switches: Switches = 4.0,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
@@ -45,8 +48,11 @@ def label(
     prices = reader.read(panel)
     from fintok.moves import moves_of
     from fintok.regimes import RegimeLabeler
+    from fintok.signature import row_noun
 
-    labeler = RegimeLabeler(open_model(model))
+    bundle = open_model(model)
+    say_frequency(bundle, prices)
+    labeler = RegimeLabeler(bundle, switches_per_year=switches)
     if regimes == "auto":
         from fintok.regime_choice import choose_regimes
 
@@ -57,6 +63,11 @@ def label(
     labels = labeler.set_params(n_regimes=regimes).fit().label(prices)
     print(labels)
     say_table(labels.summary())
-    print(f"volatility, mean and dispersion are annual, in {moves_of(prices).unit}")
+    print(
+        f"volatility, mean and dispersion are annual, in {moves_of(prices).unit}; mean_duration is in "
+        f"{row_noun(prices.dates)}s"
+    )
+    for sentence in labels.remarks():
+        print(sentence)
     say_wrote(write_table(labels.to_polars(), out, overwrite=overwrite))
     say_next("score", *model_words(model), "--panel", panel, *reader.words(), "--out", out.with_stem("scores"))

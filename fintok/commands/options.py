@@ -33,10 +33,12 @@ __all__ = [
     "PrintConfig",
     "ReaderOptions",
     "Resume",
+    "Switches",
     "TablePath",
     "config_as_yaml",
     "model_words",
     "open_model",
+    "say_frequency",
     "say_next",
     "say_table",
     "say_wrote",
@@ -83,6 +85,7 @@ AnyModel = Annotated[
 ]
 TablePath = Annotated[Path, Parameter(help="Where to write the table: a name that ends in .parquet or .csv.")]
 NumRegimes = Annotated[int, Parameter(help="How many regimes; 0 is the calmest.")]
+Switches = Annotated[float, Parameter(help="Switches of regime in a calendar year: on average, at most.")]
 Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
 ConfigFiles = Annotated[
     tuple[Path, ...], Parameter(name=("--config", "-c"), help="A YAML file of values; may be given again.")
@@ -109,6 +112,21 @@ def open_model(model: Path | None) -> Bundle:
             file=sys.stderr,
         )
     return bundle
+
+
+def say_frequency(bundle: Bundle, panel: Panel) -> None:
+    """Say on stderr where the panel's rows are more than twice as often as the model's, or less than half."""
+    from fintok.signature import row_noun, rows_per_year
+
+    if panel.num_days < 10 or len(bundle.training_dates) < 10:
+        return
+    trained, here = rows_per_year(bundle.training_dates), rows_per_year(panel.dates)
+    if not 0.5 <= here / trained <= 2.0:
+        print(
+            f"trained on rows of a {row_noun(bundle.training_dates)}, {trained:,.0f} a year, this panel has "
+            f"{here:,.0f} rows a year: the model takes them for those it knows; pretrain on such rows to learn these",
+            file=sys.stderr,
+        )
 
 
 def model_words(model: Path | None) -> list[str | Path]:

@@ -15,11 +15,14 @@ from fintok.commands.options import (
     PanelPath,
     PanelReader,
     ReaderOptions,
+    Switches,
     model_words,
     open_model,
+    say_frequency,
     say_next,
     say_wrote,
 )
+from fintok.errors import InputError
 from vision.files import check_output
 
 
@@ -29,18 +32,24 @@ def report(
     model: AnyModel = None,
     out: Annotated[Path, Parameter(help="Where to write the page, as report.html.")],
     regimes: NumRegimes = 4,
+    switches: Switches = 4.0,
     alarms: Alarms = 1.0,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
     """One self-contained HTML page: regimes, anomalies, tokens. It opens in any browser, offline."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(
+            f"{out}: the report is a page of HTML; give a name that ends in .html, and print it from there"
+        )
     check_output(out, overwrite=overwrite)
     prices = reader.read(panel)
     from fintok.bundle import SHIPPED
     from fintok.demo import read_market, write_page
 
     bundle = open_model(model)
-    reading = read_market(bundle, prices, n_regimes=regimes, alarms_per_1000=alarms)
+    say_frequency(bundle, prices)
+    reading = read_market(bundle, prices, n_regimes=regimes, switches_per_year=switches, alarms_per_1000=alarms)
     print(reading.regimes)
     print(reading.scores)
     say_wrote(write_page(out, bundle, prices, reading, model or SHIPPED, overwrite=overwrite))

@@ -18,6 +18,7 @@ from fintok.commands.options import (
     TablePath,
     model_words,
     open_model,
+    say_frequency,
     say_next,
     say_table,
     say_wrote,
@@ -69,7 +70,9 @@ def score(
     classes = None if groups is None else _read_groups(groups, prices)
     if errors is not None:
         _check_errors(errors, prices)
-    scorer = AnomalyScorer(open_model(model), alarms_per_1000=alarms, groups=classes)
+    bundle = open_model(model)
+    say_frequency(bundle, prices)
+    scorer = AnomalyScorer(bundle, alarms_per_1000=alarms, groups=classes)
     kept = out.with_name(f"{out.stem}.readings.parquet")
     if append and kept.exists():
         scorer.go_on_from(open_readings(kept, prices))

@@ -11,6 +11,7 @@ from fintok.commands.options import (
     TablePath,
     model_words,
     open_model,
+    say_frequency,
     say_next,
     say_wrote,
 )
@@ -32,8 +33,9 @@ def tokenize(
     """
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-
-    tokens = open_model(model).tokenize(prices)
+    bundle = open_model(model)
+    say_frequency(bundle, prices)
+    tokens = bundle.tokenize(prices)
     print(tokens)
     say_wrote(write_table(tokens.to_polars(), out, overwrite=overwrite))
     say_next("label", *model_words(model), "--panel", panel, *reader.words(), "--out", out.with_stem("regimes"))

@@ -196,3 +196,10 @@ def test_an_asset_that_has_ended_has_no_weight_with_the_others():
     found = peer_view(returns).expected[months_later, :5]
     wanted = peer_view(np.delete(returns, 5, axis=1)).expected[months_later]
     np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+def test_the_pairs_of_assets_show_how_far_they_are(monkeypatch):
+    shown = []
+    monkeypatch.setattr(peers, "track", lambda items, name: shown.append((name, len(items))) or items)
+    peer_view(np.random.default_rng(0).standard_normal((100, 3)))
+    assert shown == [("peers", 5)]  # blocks of 21 rows

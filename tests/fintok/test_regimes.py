@@ -301,6 +301,27 @@ def test_the_outlook_goes_from_the_day_s_probabilities_to_the_usual_shares(label
             regimes.outlook(wrong)
 
 
+def test_the_outlook_of_a_regime_never_visited_gives_way_to_the_usual_ones(labeler, panel):
+    regimes = labeler.label(panel[:200])
+    probabilities = np.tile([0.2, 0.3, 0.5], (200, 1))
+    odd = replace(regimes, labels=np.repeat([0, 1], 100), probabilities=probabilities)
+    outlook = odd.outlook((1, 5, 10_000))
+    np.testing.assert_allclose(outlook[["after 1", "after 5", "after 10000"]].sum(), 1.0)
+    assert 0.5 > outlook.loc[2, "after 1"] > outlook.loc[2, "after 5"] > outlook.loc[2, "after 10000"]
+    assert outlook.loc[2, "after 10000"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_regimes_that_never_occur_or_are_out_of_order_are_remarked_upon(labeler, panel):
+    regimes = labeler.label(panel)
+    assert regimes.remarks() == []
+    upside_down = replace(regimes, labels=np.where(regimes.labels < 0, -1, 2 - regimes.labels))
+    (sentence,) = upside_down.remarks()
+    assert "does not hold here" in sentence
+    assert repr(regimes.names[0]) in sentence
+    one = replace(regimes, labels=np.where(regimes.labels < 0, -1, 1))
+    assert one.remarks() == ["2 of 3 regimes never occur here; raise --switches or lower --regimes"]
+
+
 def test_a_labeler_without_a_bundle_reads_no_panel(panel):
     with pytest.raises(InputError, match="takes features"):
         RegimeLabeler().fit(panel)

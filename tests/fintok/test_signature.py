@@ -6,6 +6,7 @@ from fintok.signature import (
     market_return,
     mean_durations,
     regime_names,
+    row_noun,
     rows_per_year,
     signature_table,
     spell_lengths,
@@ -78,11 +79,31 @@ def test_signature_gives_annualised_numbers_of_each_regime():
     per_year = rows_per_year(dates)
     assert per_year == pytest.approx(365.25)
     first = market_return(returns)[:365]
-    assert table.loc[0, "volatility"] == pytest.approx(first.std() * np.sqrt(per_year))
+    assert table.loc[0, "volatility"] == pytest.approx(first.std(ddof=1) * np.sqrt(per_year))
     assert table.loc[0, "mean"] == pytest.approx(first.mean() * per_year)
     assert table.loc[1, "dispersion"] == pytest.approx(0.03 * 0.92 * np.sqrt(per_year), rel=0.1)
     assert table.loc[1, "switches_per_year"] == pytest.approx(1 / years_spanned(dates))
     assert table["share"].sum() == pytest.approx(1.0)
+
+
+def test_switches_of_the_table_add_up_to_those_of_the_labelled_rows():
+    dates = np.datetime64("2001-01-01", "ns") + np.arange(800) * np.timedelta64(1, "D")
+    labels = np.repeat([-1, 0, 1, 0], 200)
+    market = np.random.default_rng(0).standard_normal(800)
+    table = signature_table(labels, ("calm", "stressed"), dates, market, None)
+    assert table["switches_per_year"].sum() == pytest.approx(2 / years_spanned(dates[200:]))
+
+
+@pytest.mark.parametrize(
+    ("step", "noun"), [("m", "minute"), ("h", "hour"), ("D", "day"), ("W", "week"), ("M", "month"), ("Y", "year")]
+)
+def test_a_row_is_called_by_its_usual_step(step, noun):
+    assert row_noun(np.arange(100).astype(f"datetime64[{step}]").astype("datetime64[ns]")) == noun
+
+
+def test_a_row_of_an_odd_calendar_is_a_row():
+    assert row_noun(np.datetime64("2020-01-01", "ns") + np.arange(9) * np.timedelta64(10, "D")) == "row"
+    assert row_noun(np.busday_offset("2020-01-01", np.arange(50)).astype("datetime64[ns]")) == "day"
 
 
 @pytest.mark.parametrize("num_regimes", [2, 3, 4, 5, 6, 9])

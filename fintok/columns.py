@@ -21,6 +21,8 @@ from fintok.spellings import (
 )
 from fintok.tables import FILE, MISSING, Table
 
+_LEAST_DATE = 17_000_101.0  # a date as a whole number is no less
+
 
 class Columns(NamedTuple):
     """Names of the columns to read. A long table has a symbol and a price; a wide one has assets."""
@@ -108,7 +110,7 @@ def _first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:
 def _find_date(frame: pl.LazyFrame, schema: pl.Schema, names: Sequence[str], source: str) -> str:
     """A column named as dates are, and not an asset of that name (DAY is Dayforce): it holds no decimals."""
     temporal = [name for name in names if isinstance(schema[name], pl.Datetime | pl.Date)]
-    named = [name for name in names if plain(name) in DATES and not _has_decimals(_sample(frame, name))]
+    named = [name for name in names if plain(name) in DATES and _may_be_dates(_sample(frame, name))]
     found = _first_of(DATES, named) or (temporal[0] if temporal else None) or _first_of(INDEXES, names[:1])
     if found is None:
         raise InputError(f"{source}: no date column among {listed(names)}; name it with --date")
@@ -139,6 +141,14 @@ def _sample(frame: pl.LazyFrame, name: str) -> pl.Series:
     """The first hundred values of a column that are there, as text."""
     text = pl.col(name).cast(pl.String)
     return frame.select(text.filter(~text.is_in(MISSING)).head(100)).collect().to_series()
+
+
+def _may_be_dates(sample: pl.Series) -> bool:
+    """No decimals, or such as whole floats have: 20170113.0, an epoch."""
+    if not _has_decimals(sample):
+        return True
+    numbers = sample.cast(pl.Float64)
+    return bool((numbers == numbers.floor()).all() and (numbers >= _LEAST_DATE).all())
 
 
 def _has_decimals(sample: pl.Series) -> bool:

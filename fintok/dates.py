@@ -23,6 +23,8 @@ def parse_dates(column: pl.Series, table: Table) -> NDArray[np.datetime64]:
     without a date, or with something else, and for dates whose month and day may be exchanged.
     """
     name, source = column.name, table.name
+    if column.dtype == pl.Float64:
+        column = _whole(column)
     if column.null_count():
         file, row = table.where(int(column.is_null().arg_true()[0]))
         count = column.null_count()
@@ -47,6 +49,13 @@ def parse_dates(column: pl.Series, table: Table) -> NDArray[np.datetime64]:
         ) from error
 
 
+def _whole(column: pl.Series) -> pl.Series:
+    """Whole numbers that a table with missing cells keeps as floats; other numbers as they are."""
+    known = column.fill_nan(None)
+    is_whole = bool((known.drop_nulls() == known.drop_nulls().floor()).all())
+    return known.cast(pl.Int64, strict=False) if is_whole else known
+
+
 def _from_integers(column: pl.Series, table: Table) -> pl.Series:
     least, most = int(column.min() or 0), int(column.max() or 0)  # pyright: ignore[reportArgumentType]
     if least >= 17000101 and most <= 21001231:
@@ -63,6 +72,8 @@ def _from_integers(column: pl.Series, table: Table) -> pl.Series:
 def _from_text(column: pl.Series, table: Table) -> pl.Series:
     """Every different text is parsed once, in the one style that reads all of them."""
     texts = column.unique()
+    if texts.str.contains(r"^\d{8,19}\.0+$").all():
+        return _from_text(column.str.replace(r"\.0+$", ""), table)
     if texts.str.contains(r"^\d{1,19}$").all() and not (texts.str.len_chars() == 8).all():
         return _from_integers(column.cast(pl.Int64), table)
     bare = texts.str.replace(_MIDNIGHT, "") if texts.str.contains(_MIDNIGHT).all() else _in_full(texts)

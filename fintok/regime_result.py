@@ -142,20 +142,21 @@ class Regimes:
     def remarks(self) -> list[str]:
         """What a reader of the table should know: regimes that never occur, and an order that does not hold here."""
         table, sentences = self.summary(), []
-        never = table.index[table["days"] == 0]
-        if 0 < len(never) < self.num_regimes:
-            verb = "occurs" if len(never) == 1 else "occur"
+        days, volatility = table["days"].to_numpy(), table["volatility"].to_numpy()
+        never = int((days == 0).sum())
+        if 0 < never < self.num_regimes:
             sentences.append(
-                f"{len(never)} of {self.num_regimes} regimes never {verb} here; raise --switches or lower --regimes"
+                f"{never} of {self.num_regimes} regimes never occur{'s' * (never == 1)} here; "
+                "raise --switches or lower --regimes"
             )
-        known = table[table["days"] >= _ROWS_TO_ORDER]
-        falls = np.flatnonzero(np.diff(known["volatility"]) < 0.0)
+        known = np.flatnonzero(days >= _ROWS_TO_ORDER)
+        falls = np.flatnonzero(np.diff(volatility[known]) < 0.0)
         if len(falls):
-            calm, wild = known.iloc[int(falls[0])], known.iloc[int(falls[0]) + 1]
+            one, other = known[falls[0]], known[falls[0] + 1]
             sentences.append(
-                f"the order from calm to stressed is that of the training rows and does not hold here: "
-                f"{calm['name']!r} has a volatility of {calm['volatility']:.3g}, {wild['name']!r} one of "
-                f"{wild['volatility']:.3g}"
+                "the order from calm to stressed is that of the training rows and does not hold here: "
+                f"{self.names[one]!r} has a volatility of {volatility[one]:.3g}, {self.names[other]!r} one of "
+                f"{volatility[other]:.3g}"
             )
         return sentences
 

@@ -50,14 +50,22 @@ def read_panel(
         panel = read(table, columns, values)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{table.name}: cannot be read: {first_line(error)}") from error
-    if panel.num_assets < 2:
-        what = f"one asset ({panel.assets[0]})" if panel.assets else "no asset beside the date"
-        raise InputError(f"{table.name}: {what}; fintok learns from how assets move together and needs at least two")
-    if not panel.is_listed.any():
-        raise InputError(f"{table.name}: every {values[:-1]} is missing")
+    _require_two(panel)
     if values == "returns":
         _refuse_levels(panel)
     return panel
+
+
+def _require_two(panel: Panel) -> None:
+    """Raise InputError for fewer than two assets with values."""
+    known = np.flatnonzero(panel.is_listed.any(axis=0))
+    if panel.num_assets > 1 and not len(known):
+        raise InputError(f"{panel.source}: every {panel.values[:-1]} is missing")
+    if len(known) < 2:
+        names = [panel.assets[column] for column in known] or panel.assets
+        of = f" of {panel.num_assets} has values" if panel.num_assets > 1 else ""
+        what = f"one asset{of} ({names[0]})" if names else "no asset beside the date"
+        raise InputError(f"{panel.source}: {what}; fintok learns from how assets move together and needs at least two")
 
 
 def _read_wide(table: Table, columns: Columns, values: Values) -> Panel:

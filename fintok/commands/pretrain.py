@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -32,6 +33,22 @@ Panels = Annotated[
         show_default=False,
     ),
 ]
+
+
+def worse_than_marginal(figures: Mapping[str, Any]) -> list[str]:
+    """A sentence where hidden tokens are predicted no better than by how often each occurs: nothing was learned."""
+    pairs = [(name.replace(" marginal", ""), value) for name, value in figures.items() if " marginal" in name]
+    worse = [
+        f"{name.removeprefix('masked NLL ')} {figures[name]:.3f} against {marginal:.3f}"
+        for name, marginal in pairs
+        if name in figures and figures[name] >= marginal
+    ]
+    if not worse:
+        return []
+    return [
+        f"the model predicts hidden tokens no better than their frequencies do (nats: {', '.join(worse)}): it has "
+        "learned too little to be used; give it more rows, or more steps (--preset base, --predictor.optim.steps)"
+    ]
 
 
 def pretrain(
@@ -65,6 +82,8 @@ def pretrain(
     panels = [reader.read(path) for path in panel]
     bundle = train(panels, train_end=train_end, out=out, config=config, resume=resume, overwrite=overwrite)
     say_table(bundle.summary())
+    for sentence in worse_than_marginal(bundle.figures):
+        print(sentence)
     say_wrote(out)
     print(f"took  {time.monotonic() - began:.0f} s")
     say_next("label", "--model", out, "--panel", panel[0], *reader.words(), "--out", "regimes.parquet")

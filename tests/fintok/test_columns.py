@@ -23,6 +23,7 @@ def test_a_date_is_found_by_name_then_by_type_then_as_an_index():
     assert columns_of(A=[1.0], Date=["2020-01-01"]).date == "Date"
     assert columns_of(A=[1.0], when=pl.Series(["2020-01-01"]).str.to_date()).date == "when"
     assert columns_of(**{"Unnamed: 0": ["2020-01-01"], "A": [1.0]}).date == "Unnamed: 0"
+    assert columns_of(A=[1.0], B=[1.0], date=[20170113.0]).date == "date"
     with pytest.raises(InputError, match="no date column among 'A', 'B'"):
         columns_of(A=[1.0], B=[2.0])
 

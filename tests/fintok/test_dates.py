@@ -50,6 +50,9 @@ def test_days_beside_minutes_and_seconds_are_read():
 def test_whole_numbers_are_days_or_epochs(number, expected):
     assert parsed([number]) == [expected]
     assert parsed([str(number)]) == [expected]
+    assert parsed([float(number)]) == [expected]
+    if number < 1e12:  # as text a longer float is 1.5856128e18
+        assert parsed([str(float(number))]) == [expected]
 
 
 def test_month_and_day_that_may_be_exchanged_are_refused():
@@ -72,6 +75,8 @@ def test_what_is_no_date_is_named_with_its_row():
         parsed(["2020-01-01", None])
     with pytest.raises(InputError, match="whole numbers 0 to 2, which are not dates"):
         parsed([0, 1, 2])
+    with pytest.raises(InputError, match=r"has no date in row 2 \(1 such\)"):
+        parsed([20200331.0, float("nan")])
     with pytest.raises(InputError, match="holds Float64, not dates"):
         parsed([0.5, 1.5])
 

@@ -5,6 +5,7 @@ import pytest
 
 from fintok.bundle import load
 from fintok.cli import run
+from fintok.commands.pretrain import worse_than_marginal
 from fintok.files import write_table
 
 
@@ -46,6 +47,13 @@ def test_without_a_model_the_one_that_comes_with_fintok_reads(panel, tmp_path, c
     assert "read by the model that comes with fintok, Bundle(512 codes, trained on 21 assets to 2022" in printed.err
     assert "--model" not in printed.out
     assert len(pl.read_parquet(tmp_path / "t.parquet")) > 400
+
+
+def test_a_model_worse_than_the_marginal_is_told():
+    figures = {"masked NLL asset": 5.5, "masked NLL asset marginal": 5.3, "masked NLL asset factor": 5.0}
+    (sentence,) = worse_than_marginal(figures)
+    assert "no better than their frequencies do (nats: asset 5.500 against 5.300)" in sentence
+    assert worse_than_marginal({**figures, "masked NLL asset": 5.2}) == []
 
 
 def test_several_panels_are_learned_together(trained, panel, prices, tmp_path, capsys):

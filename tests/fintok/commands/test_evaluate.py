@@ -6,8 +6,10 @@ from fintok.cli import run
 def test_a_short_panel_is_not_judged_and_the_page_says_so(trained, tmp_path, capsys):
     words = ["evaluate", "--model", trained / "model", "--panel", trained / "prices.parquet", "--only", "regimes"]
     out = tmp_path / "evaluation"
-    assert run([str(word) for word in [*words, "--out", out]]) == 0
-    printed = " ".join(capsys.readouterr().out.split())
+    assert run([str(word) for word in [*words, "--out", out]]) == 2
+    captured = capsys.readouterr()
+    printed = " ".join(captured.out.split())
+    assert captured.err.startswith(f"fintok: nothing could be judged on {trained / 'prices.parquet'}: ")
     assert "Regimes were not judged" in printed
     assert "need 500" in printed
     assert f"wrote {out}/evaluation.html" in printed

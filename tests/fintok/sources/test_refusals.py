@@ -41,6 +41,7 @@ FAULTY_FILES = {
     "negative": ("p.csv", b"date,A,B\n2020-01-01,-1,2\n", "price of A on 2020-01-01 is -1 "),
     "infinite": ("p.csv", b"date,A,B\n2020-01-01,inf,2\n", "price of A on 2020-01-01 is infinite"),
     "one asset": ("p.csv", b"date,A\n2020-01-01,1\n", r"one asset \(A\); fintok learns"),
+    "one asset with values": ("p.csv", b"date,A,B,C\n2020-01-01,,1,\n", r"one asset of 3 has values \(B\); fintok"),
     "one asset's bars": (
         "p.csv",
         b"date,open,high,low,close\n2020-01-01,1,1,1,1\n",

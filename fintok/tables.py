@@ -179,6 +179,7 @@ def _scan_file(path: Path) -> pl.LazyFrame:
                 frame = pl.scan_csv(path, separator=separator, infer_schema=False, skip_rows=int(is_told))
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
             if separator == ";":  # where a semicolon separates, a comma is a decimal point
+                _refuse_thousands(frame, path)
                 frame = frame.with_columns(pl.all().str.replace(",", ".", literal=True))
         names = frame.collect_schema().names()  # reads the footer or the header
     except InputError:
@@ -192,6 +193,22 @@ def _scan_file(path: Path) -> pl.LazyFrame:
         if base != name and base in names:
             raise InputError(f"{path}: column {base!r} appears twice; give every column its own name")
     return frame
+
+
+def _refuse_thousands(frame: pl.LazyFrame, path: Path) -> None:
+    """Raise InputError for a column whose every separator may stand for thousands: 1.234 beside 987, 12,345."""
+    text = pl.all().str.strip_chars()
+    marked = text.str.contains(r"[.,]\d")
+    grouped = text.str.contains(r"^[+-]?[1-9]\d{0,2}([.,]\d{3})+$")
+    found = frame.select(marked.any() & (grouped | ~marked).all()).collect().row(0, named=True)
+    name = next((name for name, is_found in found.items() if is_found), None)
+    if name is not None:
+        column = pl.col(name)
+        first = frame.select(column.filter(column.str.contains(r"[.,]\d")).first()).collect().item()
+        raise InputError(
+            f"{path}: numbers such as {first!r} in column {name!r} may have a separator of thousands or a decimal "
+            "point; write them as 1234.5"
+        )
 
 
 def _pandas() -> Any:

@@ -200,6 +200,11 @@ def test_missing_values_of_every_spelling_stay_missing(tmp_path):
     np.testing.assert_array_equal(panel.prices[:, 1], [2, 2, np.nan, 2])
 
 
+def test_three_decimals_are_no_thousands_where_one_number_shows_it(tmp_path):
+    (tmp_path / "p.csv").write_text("date;A;B\n2020-01-01;1,125;987\n2020-01-02;0,998;988\n2020-01-03;.;989\n")
+    np.testing.assert_array_equal(read_panel(tmp_path / "p.csv").prices, [[1.125, 987], [0.998, 988], [np.nan, 989]])
+
+
 def test_a_comma_is_a_decimal_point_where_semicolons_separate(tmp_path):
     (tmp_path / "p.csv").write_text("date;A;B\n31.01.2020;1,5;2\n28.02.2020;1,25;3,0\n")
     np.testing.assert_array_equal(read_panel(tmp_path / "p.csv").prices, [[1.5, 2.0], [1.25, 3.0]])

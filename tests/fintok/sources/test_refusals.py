@@ -15,6 +15,11 @@ FAULTY_FILES = {
     "another kind": ("p.xlsx", b"PK\x03\x04....", "not a kind of file that fintok reads"),
     "not utf-8": ("p.csv", b"date,\xff\xfe\n1,2\n", "cannot be read as CSV: .*; save it as UTF-8"),
     "years of two digits": ("p.csv", b"date,A,B\n02-Jan-90,1,2\n", "'02-Jan-90' in column 'date', row 1, is not a"),
+    "thousands": (
+        "p.csv",
+        b"date;A;B\n2020-01-01;987;2,5\n2020-01-02;1.012;2,5\n",
+        "such as '1.012' in column 'A' may",
+    ),
     "a decimal comma": ("p.csv", b'date,A,B\n2020-01-01,"1,5",2\n', "holds '1,5' in row 1.*; write numbers as 1234.5"),
     "two headers and a torn line": (
         "p.csv",

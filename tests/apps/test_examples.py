@@ -42,7 +42,7 @@ def test_regimes(run_example, prices, tmp_path, capsys):
 def test_alerts(run_example, prices, capsys):
     run_example("alerts.py", prices, "--alarms", 5)
     said = capsys.readouterr().out
-    assert "PanelHealth(findings: 1, assets: 21" in said
+    assert "PanelHealth(findings: 0, assets: 21" in said
     assert "Attribution(" in said
     assert "Counterfactual(" in said
 

@@ -14,6 +14,8 @@ from fintok.errors import InputError
 
 MIN_SCORES = 1000  # below which a p-value could not come near one in a thousand
 _BUCKET = 256  # ranks per bucket of the two-level count: the square root of a typical number of scores
+_RATE = 0.005  # at which the level moves: the paper's
+_SLACK = 4.0  # times the level asked for, and its share: how far it moves
 
 
 class Calibration(NamedTuple):
@@ -106,16 +108,14 @@ def rolling_p_values(
     return p_values
 
 
-def adaptive_levels(
-    p_values: NDArray[np.floating], level: float, *, rate: float = 0.005, slack: float = 4.0
-) -> NDArray[np.float64]:
+def adaptive_levels(p_values: NDArray[np.floating], level: float) -> NDArray[np.float64]:
     """The level to hold p-values (T, A) against on each date, so that alarms keep to `level` in the long run.
 
-    Adaptive conformal inference, pooled over assets: level_{t+1} = level_t + rate * (level - share_t),
-    where share_t is the share of assets with p <= level_t on day t; only days before t move level_t. `rate`
-    is the paper's 0.005. The paper lets the level run below zero, where nothing can alarm, for as long as
-    it takes to pay back; ours stays within level / slack and level * slack, so that a crash does not
-    silence the years after it. Days without p-values leave the level as it is.
+    Adaptive conformal inference, pooled over assets: level_{t+1} = level_t + 0.005 (level - share_t), where share_t
+    is the share of assets with p <= level_t on day t; only days before t move level_t. The paper lets the level run
+    below zero, where nothing can alarm, for as long as it takes to pay back; ours stays within a quarter of the
+    level and four times it, so that a crash does not silence the years after it. Days without p-values leave the
+    level as it is.
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level!r}")
@@ -126,7 +126,7 @@ def adaptive_levels(
         levels[day] = current
         if count:
             share = np.count_nonzero(row <= current) / count  # NaN compares as False
-            current = min(max(current + rate * (level - share), level / slack), level * slack)
+            current = min(max(current + _RATE * (level - share), level / _SLACK), level * _SLACK)
     return levels
 
 

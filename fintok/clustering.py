@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+_RESTARTS, _MAX_STEPS = 10, 100
+
 
 class Clusters(NamedTuple):
     """What k-means found."""
@@ -52,12 +54,10 @@ def _seed_centres(
     return features[chosen].copy()
 
 
-def _lloyd(
-    features: NDArray[np.float64], centres: NDArray[np.float64], norms: NDArray[np.float64], max_steps: int
-) -> Clusters:
+def _lloyd(features: NDArray[np.float64], centres: NDArray[np.float64], norms: NDArray[np.float64]) -> Clusters:
     """Assign and average until no row changes its cluster; an empty cluster restarts at the farthest row."""
     labels = np.full(len(features), -1)
-    for _ in range(max_steps):
+    for _ in range(_MAX_STEPS):
         distances = _fast_distances(features, centres, norms)
         new_labels = distances.argmin(axis=1)
         nearest = distances.min(axis=1)
@@ -81,11 +81,9 @@ def kmeans(
     num_clusters: int,
     rng: np.random.Generator,
     *,
-    restarts: int = 10,
-    max_steps: int = 100,
     max_seeding_rows: int = 5000,
 ) -> Clusters:
-    """Cluster rows (N, F) without NaN into `num_clusters`; the best of `restarts` seedings by inertia.
+    """Cluster rows (N, F) without NaN into `num_clusters`; the best of 10 seedings by inertia.
 
     Restarts run on at most `max_seeding_rows` evenly spaced rows (neighbouring days are nearly copies), the
     best of them is then polished on all rows. Raises ValueError with fewer rows than clusters.
@@ -98,11 +96,11 @@ def kmeans(
     thin = rows[:: -(-len(rows) // max_seeding_rows)]
     thin_norms = (thin**2).sum(axis=1)
     best: Clusters | None = None
-    for _ in range(restarts):
+    for _ in range(_RESTARTS):
         seeds = _seed_centres(thin, thin_norms, num_clusters, rng)
-        found = _lloyd(thin, seeds, thin_norms, max_steps)
+        found = _lloyd(thin, seeds, thin_norms)
         if best is None or found.inertia < best.inertia:
             best = found
     assert best is not None
-    final = _lloyd(rows, best.centres, (rows**2).sum(axis=1), max_steps)
+    final = _lloyd(rows, best.centres, (rows**2).sum(axis=1))
     return final._replace(centres=final.centres + mean)

@@ -108,9 +108,7 @@ def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int, sinc
     return np.where(images.observed.T, codes, np.int32(-1))
 
 
-def read_forecast(
-    model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int, description: str = "forecast"
-) -> Array:
+def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int) -> Array:
     """p(code of the coming patch | the window up to each date), averaged over observed assets: (T, K).
 
     NaN rows: fewer than a window of days before, or no asset observed that day.
@@ -122,7 +120,7 @@ def read_forecast(
     windows = Windows.of(images, seen_days, TOKENS_PER_BATCH * patch_days)
     everyone = Question(torch.ones(images.num_assets, 1, dtype=torch.bool), None)
     with reading(model):
-        for rows, values, observed in windows.batches(description):
+        for rows, values, observed in windows.batches("forecast"):
             is_there = observed[:, :, -1:]
             values = torch.nn.functional.pad(values, (0, patch_days, 0, 0, 0, model.hint_channels))  # no hint: 0
             observed = torch.cat([observed, is_there.expand(-1, -1, patch_days)], dim=2)

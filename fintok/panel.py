@@ -218,9 +218,9 @@ def require_panel(table: object) -> None:
 
 
 def log_returns(
-    prices: NDArray[np.float64], dates: NDArray[np.datetime64] | None = None, max_gap: int = MAX_GAP_ROWS
+    prices: NDArray[np.float64], dates: NDArray[np.datetime64] | None = None
 ) -> NDArray[np.float64]:
-    """Log returns (T, A) of positive prices (T, A) against the last one observed, at most `max_gap` rows old.
+    """Log returns (T, A) of positive prices (T, A) against the last one observed, at most 5 rows old.
 
     NaN where the price is missing, or has no such predecessor, or where `dates` (T,) are missing between the two.
     Row t depends on rows up to t only.
@@ -229,7 +229,7 @@ def log_returns(
     observed = np.isfinite(prices)
     latest = np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
     before = np.concatenate([np.full_like(latest[:1], -1), latest[:-1]])  # (T, A) row of the price before
-    usable = observed & (before >= 0) & (rows - before <= max_gap)
+    usable = observed & (before >= 0) & (rows - before <= MAX_GAP_ROWS)
     if dates is not None:
         starts = np.maximum.accumulate(np.where(dates_missing(dates), rows[:, 0], 0))  # (T,) the last new start
         usable &= before >= starts[:, None]

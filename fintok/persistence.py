@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+_RATE = 0.15  # of the logarithm of the penalty, a switch
+_MOST = 1000.0  # times the penalty given
+
 
 class Decoded(NamedTuple):
     """A causal decoding."""
@@ -25,9 +28,6 @@ def decode_online(
     distances: NDArray[np.float64],
     penalty: float,
     allowance: NDArray[np.floating] | None = None,
-    *,
-    rate: float = 0.15,
-    slack: float = 1000.0,
 ) -> Decoded:
     """Causal decoding of distances (T, K): V_t(k) = d_t(k) + min(V_{t-1}(k), min_j V_{t-1}(j) + penalty).
 
@@ -36,14 +36,14 @@ def decode_online(
     numbers small. Ties go to the lower state.
 
     With an `allowance` (T,), the number of switches that may happen in each row, the penalty answers the path:
-    its logarithm rises by `rate` with every switch and falls by `rate` times the allowance of every row, never
-    below the penalty given nor beyond `slack` times it, so that on any data, in the long run, the path switches
+    its logarithm rises by 0.15 with every switch and falls by 0.15 times the allowance of every row, never
+    below the penalty given nor beyond 1,000 times it, so that on any data, in the long run, the path switches
     no more often than allowed. Only rows before t move the penalty of row t.
     """
     values = np.empty_like(distances)
     penalties = np.empty(len(distances))
     value = np.zeros(distances.shape[1])
-    drift, bound, before = 0.0, math.log(slack), -1
+    drift, bound, before = 0.0, math.log(_MOST), -1
     for day, cost in enumerate(distances):
         penalties[day] = current = penalty * math.exp(drift)
         value = cost + np.minimum(value, current)  # value's minimum is 0, so min_j + penalty is the penalty
@@ -52,7 +52,7 @@ def decode_online(
         if allowance is not None:
             state = int(value.argmin())
             has_switched = before not in (-1, state)
-            drift = min(max(drift + rate * (has_switched - float(allowance[day])), 0.0), bound)
+            drift = min(max(drift + _RATE * (has_switched - float(allowance[day])), 0.0), bound)
             before = state
     return Decoded(values.argmin(axis=1), values, penalties)
 

@@ -14,8 +14,6 @@ from fintok.report_tables import day, events_table, facts_table, panel_facts, su
 from fintok.signature import row_noun
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from fintok.panel import Panel
     from fintok.plots.vocabulary import Vocabulary
     from fintok.regime_result import Regimes
@@ -73,15 +71,14 @@ def write_report(
     code_counts: NDArray[np.integer] | None = None,
     yardstick: Mapping[str, Mapping[str, float]] | None = None,
     curves: Mapping[str, Mapping[str, ArrayLike]] | None = None,
-    figures: "Mapping[str, go.Figure] | None" = None,
     title: str = "fintok report",
     overwrite: bool = False,
 ) -> Path:
     """Write one self-contained HTML page and return its path; parts that are None are left out.
 
     The page opens offline in any browser, in light or dark. `bundle_summary` is shown as a table (nested
-    mappings are flattened with dots); `figures` are further Plotly figures by caption. Raises InputError
-    when the file exists and `overwrite` is False, or cannot be written; nothing half-written is left.
+    mappings are flattened with dots). Raises InputError when the file exists and `overwrite` is False, or cannot be
+    written; nothing half-written is left.
     """
     path = check_output(path, overwrite=overwrite)
     page = Page(title, _subtitle(panel))
@@ -93,10 +90,6 @@ def write_report(
         _tell_vocabulary(page, vocabulary, code_counts)
     if yardstick or curves:
         _tell_quality(page, yardstick, curves)
-    if figures:
-        page.section("More figures", "")
-        for caption, figure in figures.items():
-            page.figure(figure, caption)
     page.section("What was run", "The model behind this page and the panel it was given.")
     page.table(facts_table({"panel": panel_facts(panel), **bundle_summary}))
     page.section("How to read this page", "")

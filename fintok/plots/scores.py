@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 60  # assets a heat map can show with readable names
 _MAX_MARKS = 1500
+_ROWS_BEFORE = 60  # of an event's picture; a third as many follow the peak
 _SCORE_CAP = 6.0  # one in a million: stranger than that needs no further shade
 _SCORE_FLOOR = 1.0  # one in ten: everyday, left blank
 _CLEAR_TO_STRANGE = [
@@ -102,10 +103,10 @@ def top_events(scores: "Scores", *, num_events: int = 6) -> "pd.DataFrame":
     return (new if len(new) else events).iloc[:num_events]
 
 
-def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 60) -> "go.Figure":
+def event_windows(scores: "Scores", *, num_events: int = 6) -> "go.Figure":
     """The strangest events as small price pictures: the asset against the market's mean, event shaded.
 
-    Each picture starts at 0 `rows_around` rows before the peak and ends a third as many rows after it. It is in
+    Each picture starts at 0, 60 rows before the peak, and ends 20 rows after it. It is in
     per cent, or for a panel of returns (which may be differences of anything) in deviations of the asset's own:
     1 is its usual move of one row.
     """
@@ -134,7 +135,7 @@ def event_windows(scores: "Scores", *, num_events: int = 6, rows_around: int = 6
     value = ":.1%" if is_priced else ":.1f"
     for place, event in enumerate(events):
         peak = int(np.searchsorted(scores.dates, event["peak"].to_datetime64()))
-        window = slice(max(peak - rows_around, 0), min(peak + rows_around // 3, len(returns)))
+        window = slice(max(peak - _ROWS_BEFORE, 0), min(peak + _ROWS_BEFORE // 3, len(returns)))
         asset = scores.assets.index(event["symbol"])
         paths = {"market": (market[window], GREY), "asset": (returns[window, asset], BLUE)}
         for name, (moves, colour) in paths.items():

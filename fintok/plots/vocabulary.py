@@ -81,7 +81,7 @@ def _strokes(x: NDArray[np.floating], y: NDArray[np.floating], colour: str, widt
     )
 
 
-def codebook_usage(counts: NDArray[np.integer], *, noun: str = "code") -> "go.Figure":
+def codebook_usage(counts: NDArray[np.integer]) -> "go.Figure":
     """How often each code is used, most used first, on a log scale; the title gives usage and perplexity."""
     import plotly.graph_objects as go
 
@@ -89,7 +89,7 @@ def codebook_usage(counts: NDArray[np.integer], *, noun: str = "code") -> "go.Fi
     share = counts / max(counts.sum(), 1.0)
     positive = share[share > 0]
     perplexity = float(np.exp(-(positive * np.log(positive)).sum()))
-    title = f"{len(positive):,} of {len(counts):,} {noun}s used · perplexity {perplexity:,.0f}"
+    title = f"{len(positive):,} of {len(counts):,} codes used · perplexity {perplexity:,.0f}"
     figure = new_figure(title, height=300)
     shown = thin(len(counts), MAX_POINTS) if len(counts) else np.empty(0, dtype=int)
     figure.add_trace(
@@ -99,7 +99,7 @@ def codebook_usage(counts: NDArray[np.integer], *, noun: str = "code") -> "go.Fi
             mode="lines",
             line={"color": BLUE, "width": 2},
             name="share",
-            hovertemplate=f"{noun} at rank %{{x}}: %{{y:.3~g}} %<extra></extra>",
+            hovertemplate="code at rank %{x}: %{y:.3~g} %<extra></extra>",
         )
     )
     if len(counts):
@@ -121,7 +121,7 @@ def codebook_usage(counts: NDArray[np.integer], *, noun: str = "code") -> "go.Fi
         dtick=1 if wide else "D2",  # decades, or 1, 2 and 5 within them
         tickformat="~g",
         ticksuffix=" %",
-        title={"text": f"share of {noun}s seen"},
+        title={"text": "share of codes seen"},
     )
-    figure.update_xaxes(title={"text": f"rank of the {noun}"})
+    figure.update_xaxes(title={"text": "rank of the code"})
     return figure

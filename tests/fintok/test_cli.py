@@ -1,5 +1,6 @@
 """How a command ends: its exit code and its last line."""
 
+import os
 import subprocess
 import sys
 
@@ -56,3 +57,14 @@ def test_the_program_itself_ends_with_the_code(tmp_path, root):
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert "nowhere.parquet" in result.stderr
+
+
+def test_a_reader_that_stops_listening_is_no_error(root):
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "fintok", "check", str(root / "fintok" / "data" / "us20.parquet")]
+    try:
+        done = subprocess.run(words, cwd=root, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -217,9 +217,7 @@ def require_panel(table: object) -> None:
         raise InputError(f"expected a Panel, got {kind}: fintok.read_panel makes one of files and tables")
 
 
-def log_returns(
-    prices: NDArray[np.float64], dates: NDArray[np.datetime64] | None = None
-) -> NDArray[np.float64]:
+def log_returns(prices: NDArray[np.float64], dates: NDArray[np.datetime64] | None = None) -> NDArray[np.float64]:
     """Log returns (T, A) of positive prices (T, A) against the last one observed, at most 5 rows old.
 
     NaN where the price is missing, or has no such predecessor, or where `dates` (T,) are missing between the two.

@@ -23,7 +23,7 @@ from fintok.spans import DateLike, date_unit
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
 from vision.files import write_bytes
-from vision.methods.beit2 import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.nn.tokenizer import Tokenizer
 from vision.train.checkpoint import (
     CheckpointError,

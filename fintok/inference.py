@@ -19,7 +19,7 @@ from torch import Tensor
 from fintok.hints import group_hints
 from fintok.imaging import ReturnImages
 from fintok.progress import track
-from vision.methods.beit2 import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.nn.last_column import Question, can_read_last_column, read_last_column
 from vision.nn.tokenizer import Tokenizer
 

@@ -41,7 +41,8 @@ from vision.data.loader import ViewMaker
 from vision.files import write_bytes
 from vision.masks import AxisMask, BlockMask, ForecastMask, MaskGenerator, MixedMask
 from vision.methods.base import Method
-from vision.methods.beit2 import BEiT2, MaskedCodeModel
+from vision.methods.beit2 import BEiT2
+from vision.methods.codes import MaskedCodeModel
 from vision.methods.ibot import IBOT
 from vision.methods.vqkd import VQKD
 from vision.nn.tokenizer import Tokenizer

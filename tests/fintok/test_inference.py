@@ -11,7 +11,7 @@ from fintok.config import EncoderConfig, ImagingConfig
 from fintok.hints import HINTS
 from fintok.imaging import CROSS_SECTIONAL, ReturnImager, ReturnImages
 from fintok.inference import Vocabulary, read_forecast, read_surprise
-from vision.methods.beit2 import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 
 NUM_CODES, WINDOW, PATCH = 9, 30, 5
 

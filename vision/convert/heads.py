@@ -1,6 +1,6 @@
 """What pre-training has beside the encoder: MAE's decoder, BEiT's mask token and classifier of codes.
 
-Names of ours are those of ``vision.methods.mae.MAE`` and ``vision.methods.base.MaskedCodeModel``.
+Names of ours are those of ``vision.methods.mae.MAE`` and ``vision.methods.codes.MaskedCodeModel``.
 """
 
 from __future__ import annotations

@@ -21,18 +21,14 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.config import BEiTConfig, ViTConfig
 from vision.losses import masked_cross_entropy
-from vision.methods.base import (
-    Frozen,
+from vision.methods.base import Frozen, Method, check_global_tokens, mask_of, take
+from vision.methods.codes import (
     MaskedCodeModel,
-    Method,
-    check_global_tokens,
     check_tokenizer,
     code_entropy,
     hidden_codes,
     init_cut_normal,
-    mask_of,
     rescale_outputs,
-    take,
 )
 from vision.nn.tokenizer import VisualTokenizer
 

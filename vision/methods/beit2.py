@@ -25,19 +25,8 @@ from torch import Tensor, nn
 from vision.batch import Batch
 from vision.config import BEiT2Config, ViTConfig
 from vision.losses import masked_cross_entropy
-from vision.methods.base import (
-    Frozen,
-    MaskedCodeModel,
-    Method,
-    check_global_tokens,
-    check_tokenizer,
-    code_entropy,
-    hidden_codes,
-    mask_of,
-    observed_patches,
-    rescale_outputs,
-    take,
-)
+from vision.methods.base import Frozen, Method, check_global_tokens, mask_of, observed_patches, take
+from vision.methods.codes import MaskedCodeModel, check_tokenizer, code_entropy, hidden_codes, rescale_outputs
 from vision.nn.block import Block
 from vision.nn.grid import PatchGrid
 from vision.nn.heads import CodebookHead

@@ -40,16 +40,8 @@ from vision.batch import Batch, Mask
 from vision.collectives import gather_over_ranks, split_like, sum_over_ranks, world_size
 from vision.config import OnlineTokenizerConfig, ViTConfig
 from vision.losses import masked_cross_entropy, weighted_mean
-from vision.methods.base import (
-    MaskedCodeModel,
-    MaskToken,
-    Method,
-    check_global_tokens,
-    code_entropy,
-    mask_of,
-    observed_patches,
-    take,
-)
+from vision.methods.base import MaskToken, Method, check_global_tokens, mask_of, observed_patches, take
+from vision.methods.codes import MaskedCodeModel, code_entropy
 from vision.nn.codebook import rows_of_everyone
 from vision.nn.nearest_code import NearestCodeTokenizer, codebook_loss
 from vision.nn.sampling import spread_choice

@@ -24,12 +24,11 @@ from vision.methods.base import (
     Method,
     check_global_tokens,
     hidden_pixels,
-    init_cut_normal,
     mask_of,
     observed_patches,
-    rescale_outputs,
     take,
 )
+from vision.methods.codes import init_cut_normal, rescale_outputs
 from vision.nn.vit import VisionTransformer
 from vision.targets import normalise_patches
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from vision.methods.base import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.methods.online_tokenizer import ModelWithTokenizer
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.tokenizer import Tokenizer, VisualTokenizer

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vision import __version__
 from vision.config import CodebookConfig, DVAEConfig, ViTConfig, from_dict, to_dict
 from vision.files import write_bytes
-from vision.methods.base import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.nearest_code import NearestCodeTokenizer
 from vision.nn.tokenizer import Tokenizer, VisualTokenizer

@@ -12,7 +12,7 @@ from vision.config import ImagesConfig, PretrainConfig
 from vision.convert.forms import FORMS
 from vision.convert.heads import code_head_to_theirs, mae_decoder_to_theirs, read_code_head, read_mae_decoder
 from vision.convert.read import Converted
-from vision.methods.base import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import MODEL, save_artifacts

@@ -9,7 +9,7 @@ from fintok.cli import run
 from vision.config import MAEConfig, ViTConfig
 from vision.convert.heads import mae_decoder_to_theirs
 from vision.convert.write import write_encoder
-from vision.methods.base import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import open_encoder, save_artifacts

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vision.config import ViTConfig
-from vision.methods.base import MaskedCodeModel, observed_patches
+from vision.methods.base import observed_patches
+from vision.methods.codes import MaskedCodeModel
 from vision.nn.last_column import Question, can_read_last_column, read_last_column
 
 ROWS, COLUMNS, PATCH, NUM_HIDDEN = 7, 6, 5, 2

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from vision.config import CodebookConfig, DVAEConfig, ViTConfig
 from vision.files import write_bytes
-from vision.methods.base import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.nearest_code import NearestCodeTokenizer
 from vision.nn.tokenizer import Tokenizer

@@ -9,7 +9,7 @@ from vision.config import MAEConfig, ViTConfig
 from vision.convert.files import ConvertError
 from vision.convert.read import read_encoder
 from vision.convert.write import write_encoder
-from vision.methods.base import MaskedCodeModel
+from vision.methods.codes import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import save_artifacts

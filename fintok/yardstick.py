@@ -1,7 +1,7 @@
 """How well the tokens of a panel are predicted: the masked model beside the marginal and a linear factor model.
 
-A masked model that is worse than the factor model has not learned the cross-section; one that is worse than the
-marginal has learned nothing. All are judged on the rows after ``train_end``.
+A masked model that is worse than the marginal has learned nothing; one that is worse than the factor model does not
+make the most of the regressions that it is told. All are judged on the rows after ``train_end``.
 """
 
 from __future__ import annotations

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fintok.hints import HINTS, PARTITIONS
+from fintok.hints import HINTS, PARTITIONS, TAIL
 from fintok.imaging import ReturnImages
 from vision.data.loader import View
 from vision.masks import MaskGenerator
 from vision.nn.grid import PatchGrid
 
-_SIZES = ("return", "market", "residual", "gap", "expected")  # asinh of something in units of the scale
-_LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range")  # log of something over the scale
+_SIZES = ("return", "market", "residual", "gap", "expected", "expected_market")  # asinh of something in units of the scale
+_LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range", "left_open")  # log of something over the scale
 
 
 class WindowDataset(Dataset[tuple[Tensor, Tensor | None]]):
     """Windows of an image, one for each last row in ``end_rows``: (C, A, W) values and (A, W) observed.
 
-    Both are views of one array: a window costs no copy. With hints, (R, 3, A, T), the image has their channels after
+    Both are views of one array: a window costs no copy. With hints, (R, 4, A, T), the image has their channels after
     its own. An image of fewer than ``num_assets`` has others after them that are never observed.
     """
 
@@ -70,7 +70,7 @@ class LevelJitter:
     """
 
     def __init__(self, channel_names: Sequence[str], deviation: float) -> None:
-        self.deviation = deviation
+        self.deviation, self.channel_names = deviation, tuple(channel_names)
         self.sizes = [place for place, name in enumerate(channel_names) if name in _SIZES]
         self.logarithms = [place for place, name in enumerate(channel_names) if name in _LOGARITHMS]
 
@@ -81,7 +81,7 @@ class LevelJitter:
         shift = float(rng.normal(0.0, self.deviation))
         image = image.clone()
         image[self.sizes] = torch.asinh(np.exp(shift) * torch.sinh(image[self.sizes]))
-        image[self.logarithms] += shift * observed
+        image[self.logarithms] += shift * (image[self.logarithms] != 0.0)
         return image
 
 
@@ -107,19 +107,42 @@ class MaskedWindow:
         has_hints: bool = False,
     ) -> None:
         self.num_assets, self.days, self.jitter, self.mask, self.has_hints = num_assets, days, jitter, mask, has_hints
+        self.channel_names = jitter.channel_names
         self.grid = PatchGrid.of(num_assets, days, (1, patch_days))
-        self.num_masked = (0 if mask is None else mask.count(self.grid),)
+        self.num_masked = (0 if mask is None else mask.count(self.grid), 0)[: 2 if has_hints else 1]
 
     def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
         assert observed is not None
-        hidden = None if self.mask is None else self.mask(self.grid, rng)
+        hidden, whole = None if self.mask is None else self.mask(self.grid, rng), image
         if hidden is None or not self.has_hints:
             chosen = draw_assets(observed, self.num_assets, rng)
             image = image[:, chosen]
         else:
             image, chosen = self._choose_hidden(image, observed, hidden, rng)
-        observed = observed[chosen]
-        return [[(self.jitter(image, observed, rng), observed, hidden)]]
+        seen = observed[chosen]
+        views = [[(self.jitter(image, seen, rng), seen, hidden)]]
+        return [*views, [self._draw(whole, observed, rng)]] if self.has_hints else views
+
+    def _draw(self, image: Tensor, observed: Tensor, rng: np.random.Generator) -> View:
+        """The last patch of some assets, with returns as the hints have them: expected ones, and Student t's noise.
+
+        Image (C + 4 R, A, W), observed (A, W) -> a view (C + 3, num_assets, patch_days).
+        """
+        days = slice(-self.grid.patch_width, None)
+        own = len(image) - PARTITIONS * (len(HINTS) + 1)
+        told = image[own:, :, days].unflatten(0, (PARTITIONS, -1))[int(rng.integers(PARTITIONS))]
+        expected, market, left_open, group_of = told
+        observed = observed[:, days]
+        noise = torch.from_numpy(rng.standard_t(TAIL, expected.shape).astype(np.float32)) * ((TAIL - 2.0) / TAIL) ** 0.5
+        noise = torch.where(observed, noise * left_open.exp(), 0.0)
+        members = torch.zeros_like(noise).index_add_(0, group_of[:, 0].long(), noise)  # of each group its noises' sum
+        of_market = members[group_of[:, 0].long()] / observed.sum(dim=0).clamp(min=1)
+        chosen = draw_assets(observed, self.num_assets, rng)
+        view = torch.cat([image[:own, :, days], told[:-1]])[:, chosen]
+        view[self.channel_names.index("return")] = torch.asinh(torch.sinh(expected) + noise)[chosen]
+        if "market" in self.channel_names:
+            view[self.channel_names.index("market")] = torch.asinh(torch.sinh(market) + of_market)[chosen]
+        return self.jitter(view * observed[chosen], observed[chosen], rng), observed[chosen], None
 
     def _choose_hidden(
         self,
@@ -128,7 +151,7 @@ class MaskedWindow:
         hidden: NDArray[np.bool_],
         rng: np.random.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Image (C + 3 R, A, W) -> the view's (C + 2, num_assets, W), and the places of its assets.
+        """Image (C + 4 R, A, W) -> the view's (C + 3, num_assets, W), and the places of its assets.
 
         Where the same rows are hidden in every column that hides any, but not all rows are, they take assets of one
         group, and the hint that is told of an asset rests on assets outside the group. Elsewhere hints are 0.
@@ -139,7 +162,7 @@ class MaskedWindow:
         rows, columns = hidden.any(axis=1), hidden.any(axis=0)
         if rows.all() or not hidden[np.ix_(rows, columns)].all():
             chosen = order[: self.num_assets]
-            return torch.nn.functional.pad(image[:own, chosen], (0, 0, 0, 0, 0, 2)), chosen
+            return torch.nn.functional.pad(image[:own, chosen], (0, 0, 0, 0, 0, len(HINTS))), chosen
         *hints, group_of = image[own:].unflatten(0, (PARTITIONS, -1))[partition]
         is_member = (group_of[order, 0] == group_of[order[0], 0]) & observed[order].any(dim=1)
         count, is_hidden = int(rows.sum()), torch.from_numpy(rows)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fintok.hints import group_hints
+from fintok.hints import HIDDEN_COLUMNS, group_hints
 from fintok.imaging import ReturnImages
 from fintok.progress import track
 from vision.methods.codes import MaskedCodeModel
@@ -24,7 +24,6 @@ from vision.nn.last_column import Question, can_read_last_column, read_last_colu
 from vision.nn.tokenizer import Tokenizer
 
 TOKENS_PER_BATCH = 4_096  # of A x columns: their activations stay in the cache of a core, a quarter faster than 16,384
-HIDDEN_COLUMNS = 2  # patches of an asset hidden when the others are asked about it: design figures use two weeks
 NUM_GROUPS = 4  # a quarter of the assets is hidden at a time …
 LARGE_UNIVERSE = 100  # … or a half in a universe so large that the other half still tells: twice as fast
 
@@ -59,7 +58,7 @@ class Windows:
 
     values: Tensor  # (T - W + 1, C, A, W)
     observed: Tensor  # (T - W + 1, A, W)
-    hints: Tensor | None  # (T - W + 1, 2, A, W), channels that come after those of the values
+    hints: Tensor | None  # (T - W + 1, 3, A, W), channels that come after those of the values
     batch_size: int
     ends: NDArray[np.int64] = field(repr=False)  # (T - W + 1,) row of each window's last day
 
@@ -149,7 +148,7 @@ def read_surprise(
     if images.num_days < window_days:
         return Surprise(*answer)
     groups = asset_groups(images, window_days)
-    hints = panel_hints(model, images, window_days, max(since - HIDDEN_COLUMNS * patch_days + 1, 0))
+    hints = panel_hints(model, images, window_days, patch_days, max(since - HIDDEN_COLUMNS * patch_days + 1, 0))
     windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
     mean, variance = torch.from_numpy(vocabulary.patch_mean), torch.from_numpy(vocabulary.patch_variance)
     channel = images.channel_names.index("return")
@@ -175,7 +174,7 @@ def read_expectation(
 
     The row must have a whole window of days.
     """
-    hints = panel_hints(model, images, window_days, since=row - HIDDEN_COLUMNS * patch_days + 1)
+    hints = panel_hints(model, images, window_days, patch_days, since=row - HIDDEN_COLUMNS * patch_days + 1)
     windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
     values, observed = windows.cut(torch.tensor([row - int(windows.ends[0])]))
     group = next(group for group in asset_groups(images, window_days) if column in group)
@@ -184,11 +183,14 @@ def read_expectation(
         return _last_column(model, values, observed, [question])[0][0, 0].softmax(-1).numpy()
 
 
-def panel_hints(model: MaskedCodeModel, images: ReturnImages, window_days: int, since: int = 0) -> Array | None:
-    """Hints (2, A, T) of each of the `asset_groups` by the assets outside it; None for a model that takes none."""
+def panel_hints(
+    model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int, since: int = 0
+) -> Array | None:
+    """Hints (3, A, T) of each of the `asset_groups` by the assets outside it; None for a model that takes none."""
     if not model.hint_channels:
         return None
-    return group_hints(images, [group.numpy() for group in asset_groups(images, window_days)], window_days, since)
+    groups = [group.numpy() for group in asset_groups(images, window_days)]
+    return group_hints(images, groups, window_days, patch_days, since)
 
 
 def asset_groups(images: ReturnImages, window_days: int) -> list[Tensor]:
@@ -235,13 +237,17 @@ def _last_column(
         shown = model.conceal(model.without_hints(values), in_question[None])
         tokens, seen = encoder.embed(shown, observed), grid.pool_any(observed)
         states = read_last_column(encoder, tokens, grid, seen, model.stand_ins(values), questions)
-        return [model.head(state) for state in states]
+        newest_hints = model.hint_patches(values).unflatten(1, (grid.rows, grid.columns))[:, :, -1]
+        return [
+            model.classify(state, newest_hints if rows is None else newest_hints[:, rows])
+            for state, (_, rows) in zip(states, questions, strict=True)
+        ]
     answers = []
     for hidden, rows in questions:
         whole = torch.nn.functional.pad(hidden, (grid.columns - hidden.shape[1], 0))
-        patches = model.encode(values, observed, whole.flatten().expand(len(values), -1)).patches
-        newest = patches.unflatten(1, whole.shape)[:, :, -1]
-        answers.append(model.head(newest if rows is None else newest[:, rows]))
+        logits = model.logits(values, observed, whole.flatten().expand(len(values), -1))
+        newest = logits.unflatten(1, whole.shape)[:, :, -1]
+        answers.append(newest if rows is None else newest[:, rows])
     return answers
 
 

@@ -209,6 +209,7 @@ class _Run:
                 source.images,
                 len(inference.asset_groups(source.images, window.window_days)),
                 window.window_days,
+                window.patch_days,
                 rng,
             )
             for source in self.sources

@@ -68,7 +68,7 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
     model: dict[str, list[torch.Tensor]] = {kind: [] for kind in masks}
     plain: dict[str, list[torch.Tensor]] = {kind: [] for kind in masks}
     values, observed = torch.from_numpy(images.values), torch.from_numpy(images.observed)
-    hints = panel_hints(bundle.predictor, images, window.window_days)
+    hints = panel_hints(bundle.predictor, images, window.window_days, window.patch_days)
     with reading(bundle.predictor):
         for number, end in enumerate(track(list(ends), "yardstick")):
             days = slice(end - window.window_days + 1, end + 1)
@@ -88,7 +88,7 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
                 plain[kind].append(-marginal[answer])
     mean = {kind: (_mean(model[kind]), _mean(plain[kind])) for kind in masks}
     places_of = [group.numpy() for group in groups]
-    told = group_hints(images, places_of, window.window_days) if hints is None else hints
+    told = group_hints(images, places_of, window.window_days, window.patch_days) if hints is None else hints
     expected = np.sinh(told[0].T.astype(np.float64))
     factor = factor_model_nll(bundle, images, codes.numpy(), ends, places_of, expected, seed)
     return Yardstick(*mean["asset"], factor, *mean["forecast"], *mean["block"])

@@ -31,7 +31,7 @@ def images() -> ReturnImages:
 
 @pytest.fixture(scope="module")
 def told(images):
-    return group_hints(images, GROUPS, WINDOW)
+    return group_hints(images, GROUPS, WINDOW, PATCH)
 
 
 def test_a_hint_is_a_regression_on_the_visible_assets_before_the_window(images, told):
@@ -52,14 +52,49 @@ def test_a_hint_is_a_regression_on_the_visible_assets_before_the_window(images, 
     slopes = correlation[np.ix_(hidden, visible)] @ np.linalg.inv(correlation[np.ix_(visible, visible)])
     mean = slopes @ (x[visible, day] / deviation[visible]) * deviation[hidden]
     np.testing.assert_allclose(told[0, hidden, day], np.arcsinh(mean), rtol=1e-4)
-    left = 1.003 - (slopes * correlation[np.ix_(hidden, visible)]).sum(axis=1)
-    np.testing.assert_allclose(told[1, hidden, day], 0.5 * np.log(left), rtol=1e-4)
+    market = (x[visible, day].sum() + mean.sum()) / 6
+    np.testing.assert_allclose(told[1, hidden, day], np.arcsinh(market), rtol=1e-4)
+
+
+def test_what_is_left_open_is_the_recent_size_of_the_residuals_and_the_unrest_of_the_day(images, told):
+    day, x = 370, np.where(images.observed, np.sinh(images.values[CHANNEL].astype(np.float64)), 0.0)
+    rows = np.arange(day - 2 * PATCH, day - 2 * PATCH - 60, -1)  # nothing of the two patches that may be hidden
+    weight = 0.5 ** (np.arange(60) / 20.0)
+    means = hints._means(x, images.observed, GROUPS, WINDOW, 0)
+    for number, group in enumerate(GROUPS):
+        for asset in group:
+            there = images.observed[asset, rows]
+            square = (x - means.expected)[asset, rows] ** 2
+            size = np.sqrt((weight * square)[there].sum() / weight[there].sum())
+            unrest = means.unrest[number]
+            more = unrest[day] / (weight @ unrest[rows] / weight.sum())
+            visible = 4
+            wanted = np.log(size) + visible / (visible + 15.0) * np.log(more)
+            np.testing.assert_allclose(told[2, asset, day], wanted, rtol=1e-4)
+
+
+def test_unrest_is_what_visible_assets_do_not_expect_of_each_other():
+    rng = np.random.default_rng(0)
+    mix = rng.standard_normal((4, 4))
+    correlations = mix @ mix.T + np.eye(4)
+    deviation = np.sqrt(np.diag(correlations))
+    correlations /= np.outer(deviation, deviation)
+    is_hidden = np.array([False, True, False, False])
+    found = hints._regression(np.arange(4), correlations, deviation, is_hidden)
+    visible = np.array([0, 2, 3])
+    z = rng.standard_normal(3)
+    for place in range(3):
+        others = np.delete(visible, place)
+        slopes = correlations[visible[place], others] @ np.linalg.inv(correlations[np.ix_(others, others)])
+        left = 1.0 - slopes @ correlations[others, visible[place]]
+        wanted = (z[place] - slopes @ np.delete(z, place)) / np.sqrt(left)
+        np.testing.assert_allclose((found.unrest @ (z * deviation[visible]))[place], wanted)
 
 
 def test_a_sum_of_visible_assets_is_told_nearly_whole_and_an_unknown_asset_not_at_all(images, told):
     days = slice(200, NUM_DAYS)
     assert np.corrcoef(told[0, 2, days], images.values[CHANNEL, 2, days])[0, 1] > 0.98
-    assert told[1, 2, -1] < -0.8 < told[1, 2, 100]  # AB is believed as a pair of half-known correlations, so far
+    assert told[2, 2, -1] < -0.8 < told[2, 2, 100]  # AB is believed as a pair of half-known correlations, so far
     assert not told[:, 4, :300].any()  # never seen before
     assert told[:, 4, 360:].any()
 
@@ -67,21 +102,21 @@ def test_a_sum_of_visible_assets_is_told_nearly_whole_and_an_unknown_asset_not_a
 def test_what_is_hidden_has_no_part_in_its_own_hint(images, told):
     day = 360
     values = images.values.copy()
-    values[CHANNEL, GROUPS[0], day - WINDOW + 1 :] += 1.0
-    other = group_hints(replace(images, values=values), GROUPS, WINDOW)
+    values[CHANNEL, GROUPS[0], day - 2 * PATCH + 1 :] += 1.0
+    other = group_hints(replace(images, values=values), GROUPS, WINDOW, PATCH)
     np.testing.assert_array_equal(other[:, GROUPS[0], day], told[:, GROUPS[0], day])
-    assert (other[0, GROUPS[1], day] != told[0, GROUPS[1], day]).all()
+    assert (other[:2, GROUPS[1], day] != told[:2, GROUPS[1], day]).all()
 
 
 @pytest.mark.parametrize("row", [130, 273, 399])
 def test_rows_to_come_change_no_bit_of_a_hint(images, told, row):
     values, observed = images.values[:, :, :row], images.observed[:, :row]
     part = replace(images, values=values, observed=observed, dates=images.dates[:row])
-    np.testing.assert_array_equal(group_hints(part, GROUPS, WINDOW), told[:, :, :row])
+    np.testing.assert_array_equal(group_hints(part, GROUPS, WINDOW, PATCH), told[:, :, :row])
 
 
 def test_reading_the_newest_rows_gives_the_hints_of_the_whole_panel(images, told):
-    part = group_hints(images, GROUPS, WINDOW, since=333)
+    part = group_hints(images, GROUPS, WINDOW, PATCH, since=333)
     np.testing.assert_array_equal(part[:, :, 333:], told[:, :, 333:])
     assert not part[:, :, :333].any()
 
@@ -96,42 +131,42 @@ def test_an_asset_that_has_ended_leaves_the_regressions_as_if_it_had_never_been(
     never = observed.copy()
     never[5] = False
     month_later = slice(300 + 2 * 21, NUM_DAYS)
-    ended = group_hints(replace(images, values=values, observed=observed), GROUPS[:1], WINDOW)
-    without = group_hints(replace(images, values=values, observed=never), GROUPS[:1], WINDOW)
+    ended = group_hints(replace(images, values=values, observed=observed), GROUPS[:1], WINDOW, PATCH)
+    without = group_hints(replace(images, values=values, observed=never), GROUPS[:1], WINDOW, PATCH)
     assert np.abs(ended[0, 2, 200:300] - without[0, 2, 200:300]).max() > 0.01
-    np.testing.assert_allclose(ended[:, :4, month_later], without[:, :4, month_later], atol=1e-6)
+    np.testing.assert_allclose(ended[:2, :4, month_later], without[:2, :4, month_later], atol=1e-6)
 
 
 def test_where_everybody_is_hidden_nothing_is_told(images):
-    assert not group_hints(images, [np.arange(len(NAMES))], WINDOW).any()
+    assert not group_hints(images, [np.arange(len(NAMES))], WINDOW, PATCH).any()
 
 
 def test_pairs_without_common_days_still_give_a_regression(images):
     observed = images.observed.copy()
     observed[0, ::2], observed[1, 1::2] = False, False
     observed[2, : NUM_DAYS // 2], observed[3, NUM_DAYS // 2 :] = False, False
-    told = group_hints(replace(images, observed=observed), GROUPS, WINDOW)
+    told = group_hints(replace(images, observed=observed), GROUPS, WINDOW, PATCH)
     assert np.isfinite(told).all()
     assert np.abs(told[0]).max() < 5.0
 
 
 @pytest.fixture(scope="module")
 def drawn(images):
-    return draw_hints(images, 3, WINDOW, np.random.default_rng(0))
+    return draw_hints(images, 3, WINDOW, PATCH, np.random.default_rng(0))
 
 
 def view(images, drawn, mask, seed):
-    """The view (C + 2, 4, W), hidden (4, columns), and the places of its assets."""
+    """The view (C + 3, 4, W), hidden (4, columns), and the places of its assets."""
     dataset = WindowDataset(images, WINDOW, np.array([380]), drawn)
     make = MaskedWindow(4, WINDOW, PATCH, LevelJitter((*CHANNELS, *hints.HINTS), 0.0), mask, has_hints=True)
-    [[(image, _, hidden)]] = make(*dataset[0], np.random.default_rng(seed))
+    [[(image, _, hidden)], _] = make(*dataset[0], np.random.default_rng(seed))
     whole = torch.from_numpy(images.values[:, :, 356:381])
     places = [int((whole[CHANNEL] == row).all(dim=1).nonzero()[0, 0]) for row in image[CHANNEL]]
     return image, hidden, np.array(places)
 
 
 def test_partitions_have_groups_of_one_size(drawn):
-    assert drawn.shape == (hints.PARTITIONS, 3, len(NAMES), NUM_DAYS)
+    assert drawn.shape == (hints.PARTITIONS, 4, len(NAMES), NUM_DAYS)
     groups = drawn[:, -1].astype(int)
     assert (groups == groups[:, :, :1]).all()  # of an asset, on all days
     assert all(np.array_equal(np.bincount(partition), [2, 2, 2]) for partition in groups[:, :, 0])
@@ -147,14 +182,14 @@ def test_rows_hidden_together_are_of_a_group_and_are_told_of_by_the_others(image
         number
         for number, partition in enumerate(drawn[:, -1, :, 0])
         if len(set(partition[places[rows]])) == 1
-        and np.array_equal(image[-2:, rows], drawn[number, :-1][:, places[rows], 356:381])
+        and np.array_equal(image[-3:, rows], drawn[number, :-1][:, places[rows], 356:381])
     ]
     assert found
 
 
 def test_an_asset_from_outside_the_group_is_not_told_of(images, drawn):
     image, hidden, _ = view(images, drawn, AxisMask("rows", 0.75, last=2), 0)
-    told = image[-2, :, -1].numpy()[hidden.any(axis=1)] != 0
+    told = image[-3, :, -1].numpy()[hidden.any(axis=1)] != 0
     assert told.sum() == 2  # a group has two: the third hidden asset is shown to them
 
 
@@ -164,18 +199,18 @@ def test_other_masks_are_given_no_hints(images, drawn, mask):
         image, hidden, _ = view(images, drawn, mask, seed)
         rows, columns = hidden.any(axis=1), hidden.any(axis=0)
         if rows.all() or not hidden[np.ix_(rows, columns)].all():
-            assert image.shape[0] == len(CHANNELS) + 2
-            assert not image[-2:].any()
+            assert image.shape[0] == len(CHANNELS) + 3
+            assert not image[-3:].any()
             return
     pytest.fail("no mask of the kind was drawn")
 
 
 @pytest.mark.parametrize("day", [358, 359, 360])  # fits of neighbouring days are made together
-def test_no_day_knows_anything_of_its_window(images, told, day):
+def test_no_regression_knows_anything_of_its_window(images, told, day):
     values = images.values.copy()
     values[CHANNEL, GROUPS[0], day - WINDOW + 1 :] += 1.0
-    other = group_hints(replace(images, values=values), GROUPS, WINDOW)
-    np.testing.assert_array_equal(other[:, GROUPS[0], day], told[:, GROUPS[0], day])
+    other = group_hints(replace(images, values=values), GROUPS, WINDOW, PATCH)
+    np.testing.assert_array_equal(other[:2, GROUPS[0], day], told[:2, GROUPS[0], day])
 
 
 def test_correlations_that_are_none_have_their_eigenvalues_raised_to_the_ridge():

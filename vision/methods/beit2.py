@@ -26,7 +26,14 @@ from vision.batch import Batch
 from vision.config import BEiT2Config, ViTConfig
 from vision.losses import masked_cross_entropy
 from vision.methods.base import Frozen, Method, check_global_tokens, mask_of, observed_patches, take
-from vision.methods.codes import MaskedCodeModel, check_tokenizer, code_entropy, hidden_codes, rescale_outputs
+from vision.methods.codes import (
+    MaskedCodeModel,
+    check_tokenizer,
+    code_entropy,
+    hidden_codes,
+    read_codes,
+    rescale_outputs,
+)
 from vision.nn.block import Block
 from vision.nn.grid import PatchGrid
 from vision.nn.heads import CodebookHead
@@ -35,11 +42,19 @@ from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 from vision.nn.vit import Encoded, init_weights
 
 
+class BEiT2Targets(NamedTuple):
+    """Codes, from whole images."""
+
+    patches: Tensor  # (B, M) long at the masked places
+    drawn: Tensor | None  # (B', N') long of a second crop size
+
+
 class BEiT2Predictions(NamedTuple):
     """Logits over K codes at the masked places."""
 
     patches: Tensor  # (B, M, K)
     aggregated: Tensor | None  # (B, M, K) of the second path
+    drawn: Tensor | None  # (B', N', K) of a second crop size, from its hints alone
 
 
 class BEiT2(Method):
@@ -95,26 +110,32 @@ class BEiT2(Method):
         self._last: tuple[Tensor, Tensor] | None = None  # codes and weight of the last batch, for the figures
 
     @torch.no_grad()
-    def targets(self, batch: Batch) -> Tensor:
-        """Codes (B, M) long at the masked places, from the whole image."""
+    def targets(self, batch: Batch) -> BEiT2Targets:
+        """The tokenizer's codes."""
         mask = mask_of(batch, "BEiT v2")
-        images = self.model.without_hints(batch.views[0])
-        codes = hidden_codes(self.tokenizer.module, batch._replace(views=(images,)), mask)
+        whole = batch._replace(views=tuple(self.model.without_hints(images) for images in batch.views))
+        codes = hidden_codes(self.tokenizer.module, whole, mask)
         self._last = (codes, mask.weight)
-        return codes
+        if len(whole.views) == 1:
+            return BEiT2Targets(codes, None)
+        return BEiT2Targets(codes, read_codes(self.tokenizer.module, whole.views[1], whole.valid[1]))
 
     def predict(self, batch: Batch) -> BEiT2Predictions:
         """Both paths; the head runs on masked patches only."""
         images, observed, mask = batch.views[0], batch.valid[0], mask_of(batch, "BEiT v2")
         early = (self.config.early_layer,) if len(self.extra_blocks) else ()
         encoded = self.model.encode(images, observed, mask.hidden, early)
-        patches = self.model.head(take(encoded.patches, mask.index))
+        hints = self.model.hint_patches(images)
+        patches = self.model.classify(take(encoded.patches, mask.index), take(hints, mask.index))
+        drawn = None
+        if self.model.prior is not None and len(batch.views) > 1:
+            drawn = self.model.prior(self.model.hint_patches(batch.views[1]))
         if not early:
-            return BEiT2Predictions(patches, None)
+            return BEiT2Predictions(patches, None, drawn)
         grid = self.model.encoder.grid(images)
         states = self._aggregate(encoded, grid, observed_patches(observed, grid))
-        aggregated = self.model.head(self.model.encoder.norm(take(states, mask.index)))
-        return BEiT2Predictions(patches, aggregated)
+        states = self.model.encoder.norm(take(states, mask.index))
+        return BEiT2Predictions(patches, self.model.classify(states, take(hints, mask.index)), drawn)
 
     def _aggregate(self, encoded: Encoded, grid: PatchGrid, valid: Tensor | None) -> Tensor:
         """[CLS after the last block; patches after the early one] through the extra blocks -> patches (B,
@@ -129,15 +150,18 @@ class BEiT2(Method):
             flat = block(flat, segments)
         return split(flat, segments)[0][:, 1:]
 
-    def loss(self, predictions: BEiT2Predictions, targets: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, predictions: BEiT2Predictions, targets: BEiT2Targets, batch: Batch) -> dict[str, Tensor]:
         weight = mask_of(batch, "BEiT v2").weight
-        terms = {"code": masked_cross_entropy(predictions.patches, targets, weight)}
+        terms = {"code": masked_cross_entropy(predictions.patches, targets.patches, weight)}
         if predictions.aggregated is not None:
-            entropy = masked_cross_entropy(predictions.aggregated, targets, weight)
+            entropy = masked_cross_entropy(predictions.aggregated, targets.patches, weight)
             terms["aggregation"] = self.config.aggregation_weight * entropy
+        if predictions.drawn is not None and targets.drawn is not None:
+            is_told = self.model.hint_patches(batch.views[1]).any(dim=-1)
+            terms["hint"] = masked_cross_entropy(predictions.drawn, targets.drawn, is_told.float())
         return terms
 
-    def num_places(self, targets: Tensor, batch: Batch) -> Tensor:
+    def num_places(self, targets: BEiT2Targets, batch: Batch) -> Tensor:
         return mask_of(batch, "BEiT v2").weight.sum(dtype=torch.float32)
 
     def artifact(self) -> MaskedCodeModel:

@@ -1,6 +1,7 @@
 """Parts of the methods that name codes of hidden patches (BEiT, BEiT v2): the model of them that a run leaves."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,8 @@ class MaskedCodeModel(nn.Module):
     mixed_channels : places of channels that mix the rows of a column, as a mean over them does. They would tell
         of what is hidden at patches that are seen, so they are 0 in columns where a patch is hidden.
     hint_channels : channels that images have after the encoder's own. At hidden patches they hold what a simpler
-        model expects there; their linear embedding is added to the mask token. At visible patches they do not count.
+        model expects there; their linear embedding is added to the mask token, and what they say of the code by
+        themselves (:class:`HintPrior`) to the logits. At visible patches, and where all are 0, they do not count.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class MaskedCodeModel(nn.Module):
         self.mask_token = MaskToken(encoder.dim, std=0.02)
         height, width = encoder.patch_size
         self.hint = nn.Linear(hint_channels * height * width, encoder.dim, bias=False) if hint_channels else None
+        self.prior = HintPrior(self.hint.in_features, num_codes, 4 * encoder.dim) if self.hint is not None else None
         self.head = nn.Linear(encoder.dim, num_codes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
@@ -63,8 +66,16 @@ class MaskedCodeModel(nn.Module):
         """
         if self.hint is None:
             return self.mask_token.weight
-        hints = images[:, images.shape[1] - self.hint_channels :]
-        return self.mask_token.weight + self.hint(self.encoder.grid(images).patchify(hints))
+        return self.mask_token.weight + self.hint(self.hint_patches(images))
+
+    def hint_patches(self, images: Tensor) -> Tensor:
+        """The hints of images (B, C, H, W) by patch, (B, N, P)."""
+        return self.encoder.grid(images).patchify(images[:, images.shape[1] - self.hint_channels :])
+
+    def classify(self, states: Tensor, hints: Tensor) -> Tensor:
+        """Logits (..., K) of codes at hidden patches, of their states (..., D) and hints (..., P)."""
+        logits = self.head(states)
+        return logits if self.prior is None else logits + self.prior(hints)
 
     def conceal(self, images: Tensor, columns: Tensor) -> Tensor:
         """Images (B, C, H, W) without their mixed channels in the patch columns that are True, (B or 1, columns)."""
@@ -80,9 +91,31 @@ class MaskedCodeModel(nn.Module):
 
         At visible patches they say little: nothing was learned there.
         """
-        return self.head(self.encode(images, valid, hidden).patches)
+        hints = torch.where(hidden.unsqueeze(-1), self.hint_patches(images), 0.0)
+        return self.classify(self.encode(images, valid, hidden).patches, hints)
 
     forward = logits
+
+
+class HintPrior(nn.Module):
+    """p(code | hint), whatever else is visible: an MLP; its logits are 0 where a hint is.
+
+    Parameters
+    ----------
+    in_dim : P, hints of a patch.
+    num_codes : K.
+    hidden_dim : of two layers.
+    """
+
+    def __init__(self, in_dim: int, num_codes: int, hidden_dim: int) -> None:
+        super().__init__()
+        dims = (in_dim, hidden_dim, hidden_dim, hidden_dim)
+        layers = [layer for pair in pairwise(dims) for layer in (nn.Linear(*pair), nn.GELU())]
+        self.mlp = nn.Sequential(*layers, nn.Linear(hidden_dim, num_codes))
+
+    def forward(self, hints: Tensor) -> Tensor:
+        """Hints (..., P) -> logits (..., K)."""
+        return torch.where(hints.any(dim=-1, keepdim=True), self.mlp(hints), 0.0)
 
 
 def init_cut_normal(model: nn.Module, std: float) -> None:
@@ -108,9 +141,14 @@ def rescale_outputs(block: nn.Module, number: int) -> None:
 @torch.no_grad()
 def hidden_codes(tokenizer: VisualTokenizer, batch: Batch, mask: Mask) -> Tensor:
     """Codes (B, M) long of the patches that ``mask`` hides, which the tokenizer reads from the whole image."""
-    images = batch.views[0]
-    with torch.autocast(images.device.type, enabled=False):  # codes are the same whatever the precision
-        return tokenizer.codes(images, batch.valid[0]).gather(1, mask.index)
+    return read_codes(tokenizer, batch.views[0], batch.valid[0]).gather(1, mask.index)
+
+
+@torch.no_grad()
+def read_codes(tokenizer: VisualTokenizer, images: Tensor, valid: Tensor | None) -> Tensor:
+    """Codes (B, N) long of images (B, C, H, W), the same whatever the precision of the run."""
+    with torch.autocast(images.device.type, enabled=False):
+        return tokenizer.codes(images, valid)
 
 
 def code_entropy(codes: Tensor, weight: Tensor, num_codes: int) -> Tensor:

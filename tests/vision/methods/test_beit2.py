@@ -88,14 +88,14 @@ def test_targets_are_the_frozen_tokenizers_codes_of_the_whole_image(build, make_
     for name, value in method.tokenizer.module.state_dict().items():
         assert torch.equal(value, before[name])
     expected = tokenizer.eval().codes(batch.views[0]).gather(1, batch.masks[0].index)
-    assert torch.equal(method.targets(batch), expected)
+    assert torch.equal(method.targets(batch).patches, expected)
 
 
 def test_codes_are_the_same_under_autocast(build, make_batch):
     method, batch = build(), make_batch(8, mask_ratio=0.8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        codes = method.targets(batch)
-    assert torch.equal(codes, method.targets(batch))
+        codes = method.targets(batch).patches
+    assert torch.equal(codes, method.targets(batch).patches)
 
 
 def test_loss_is_a_flat_mean_over_masked_patches_that_were_observed(build, make_batch):
@@ -104,7 +104,7 @@ def test_loss_is_a_flat_mean_over_masked_patches_that_were_observed(build, make_
     predictions, codes = method.predict(batch), method.targets(batch)
     counted = batch.masks[0].weight > 0
     assert 0 < counted.sum() < counted.numel()
-    expected = F.cross_entropy(predictions.patches[counted], codes[counted])
+    expected = F.cross_entropy(predictions.patches[counted], codes.patches[counted])
     torch.testing.assert_close(method.loss(predictions, codes, batch)["code"], expected)
 
 
@@ -149,7 +149,7 @@ def test_it_names_the_codes_of_a_discrete_vae_as_well(encoder, make_batch, train
     method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)
     assert math.isfinite(train(method, batch, 2)[-1])
     codes = tokenizer.eval().codes(batch.views[0]).gather(1, batch.masks[0].index)
-    assert torch.equal(method.targets(batch), codes)
+    assert torch.equal(method.targets(batch).patches, codes)
     with pytest.raises(ValueError, match="same patch_size"):
         BEiT2(dataclasses.replace(encoder, patch_size=(4, 3)), MAIN, tokenizer)
 
@@ -172,7 +172,7 @@ def test_codebook_of_several_levels_is_predicted_at_the_first(encoder, make_batc
     method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)
     assert method.predict(batch).patches.shape[-1] == 8
     codes = tokenizer.codebook.assign(tokenizer.eval().encode(batch.views[0]))[..., 0]
-    assert torch.equal(method.targets(batch), codes.gather(1, batch.masks[0].index))
+    assert torch.equal(method.targets(batch).patches, codes.gather(1, batch.masks[0].index))
 
 
 def test_batch_of_one(build, make_batch, train):
@@ -188,7 +188,7 @@ def test_state_loads_into_a_new_method_and_gives_the_same_numbers(build, make_ba
 
 def test_code_entropy_is_that_of_the_counted_codes(build, make_batch):
     method, batch = build(), make_batch(8, mask_ratio=0.4, is_partly_observed=True)
-    codes = method.targets(batch)[batch.masks[0].weight > 0]
+    codes = method.targets(batch).patches[batch.masks[0].weight > 0]
     share = torch.bincount(codes) / len(codes)
     torch.testing.assert_close(method.metrics()["code_entropy"], torch.special.entr(share).sum())
 
@@ -258,9 +258,9 @@ def test_mixed_channels_are_not_shown_beside_what_is_hidden(encoder, tokenizer, 
     assert torch.equal(method.model(changed, None, hidden), before)
     changed[:, 1, :, :width] += 1.0  # a column in which all is seen
     assert not torch.equal(method.model(changed, None, hidden), before)
-    codes = method.targets(batch)
+    codes = method.targets(batch).patches
     changed = batch._replace(views=(changed,))
-    assert not torch.equal(method.targets(changed), codes)  # the tokenizer sees them everywhere
+    assert not torch.equal(method.targets(changed).patches, codes)  # the tokenizer sees them everywhere
 
 
 def test_hints_tell_of_hidden_patches_alone(encoder, tokenizer, make_batch):
@@ -279,5 +279,5 @@ def test_hints_tell_of_hidden_patches_alone(encoder, tokenizer, make_batch):
     assert not torch.equal(method.model(there, None, hidden), before)
     whole = batch._replace(views=(hinted,))
     plain = BEiT2(encoder, MAIN, tokenizer)
-    assert torch.equal(method.targets(whole), plain.targets(batch))  # the tokenizer does not see them
+    assert torch.equal(method.targets(whole).patches, plain.targets(batch).patches)  # the tokenizer does not see them
     assert method.predict(whole).patches.shape == plain.predict(batch).patches.shape

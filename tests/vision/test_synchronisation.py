@@ -38,6 +38,7 @@ def test_a_step_of_every_part_runs_without_values(attention, monkeypatch):
         images, valid = torch.randn(2, 2, 4, 15), torch.ones(2, 4, 15, dtype=torch.bool)
         grid = tokenizer.encoder.grid(images)
         seen = grid.pool_any(valid)
+        mask = Mask(seen, torch.arange(seen.numel()), seen.flatten().float(), grid.num_patches)
         quantized = tokenizer.quantize(tokenizer.encode(images, valid), seen)
         decoded = decoder(quantized.quantized, grid, seen)
         target = normalise_patches(grid.patchify(images))
@@ -48,7 +49,7 @@ def test_a_step_of_every_part_runs_without_values(attention, monkeypatch):
             losses.masked_mse(decoded, target, seen)
             + losses.cosine_distance(decoded, target, seen)
             + losses.masked_cross_entropy(student, quantized.codes[..., 0], seen)
-            + losses.patch_cross_entropy(student, centering(goal, 0.1, seen), seen)
+            + losses.patch_cross_entropy(student.flatten(0, 1), centering(goal, 0.1, seen).flatten(0, 1), mask.share())
             + losses.view_cross_entropy(views, sinkhorn(goal, 0.1, seen).transpose(0, 1))
             + losses.koleo(student.flatten(0, 1))
             + quantized.commitment

@@ -140,9 +140,11 @@ def run_reconstruction(on: Evaluation) -> dict[str, float]:
             rng = np.random.default_rng(0)
             drawn = np.stack([views.mask(grid, rng) for _ in images]).reshape(len(images), -1)
             mask = Mask.from_hidden(torch.from_numpy(drawn), views.num_masked[0])
-            hidden = mask.hidden
+            hidden, asked = mask.hidden, mask.index[: int(mask.hidden.sum())]  # the others are left over
             predicted = method.predict(Batch((observed.images,), (mask,), (observed.pixels,), len(images)))
-            rebuilt = fill_in(images, predicted, mask.index, grid, is_normalised=method.config.normalise_pixels)
+            rebuilt = fill_in(
+                images, predicted[: len(asked)], asked, grid, is_normalised=method.config.normalise_pixels
+            )
         else:
             name = type(method).__name__
             raise InputError(f"{on.model} is a run of {name}, which rebuilds no pixels; mae, simmim and dvae do")

@@ -96,7 +96,7 @@ class BEiT2(Method):
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
-        """Codes (B, M) long at the masked places, from the whole image."""
+        """Codes (R,) long at the masked places, from the whole image."""
         mask = mask_of(batch, "BEiT v2")
         images = self.model.without_hints(batch.views[0])
         codes = hidden_codes(self.tokenizer.module, batch._replace(views=(images,)), mask)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vision.batch import Batch, Mask
 from vision.config import ViTConfig
-from vision.methods.base import MaskToken, observed_patches
+from vision.methods.base import MaskToken, observed_patches, take
 from vision.nn.tokenizer import VisualTokenizer
 from vision.nn.vit import Encoded, VisionTransformer
 
@@ -107,14 +107,14 @@ def rescale_outputs(block: nn.Module, number: int) -> None:
 
 @torch.no_grad()
 def hidden_codes(tokenizer: VisualTokenizer, batch: Batch, mask: Mask) -> Tensor:
-    """Codes (B, M) long of the patches that ``mask`` hides, which the tokenizer reads from the whole image."""
+    """Codes (R,) long of the patches that ``mask`` hides, which the tokenizer reads from the whole image."""
     images = batch.views[0]
     with torch.autocast(images.device.type, enabled=False):  # codes are the same whatever the precision
-        return tokenizer.codes(images, batch.valid[0]).gather(1, mask.index)
+        return take(tokenizer.codes(images, batch.valid[0]), mask.index)
 
 
 def code_entropy(codes: Tensor, weight: Tensor, num_codes: int) -> Tensor:
-    """Entropy (nats, 0-d) of codes (B, M) under weight (B, M): the loss of a model that sees nothing."""
+    """Entropy (nats, 0-d) of codes under weight, of one shape: the loss of a model that sees nothing."""
     counts = torch.bincount(codes.flatten(), weight.flatten(), minlength=num_codes)
     return torch.special.entr(counts / counts.sum().clamp(min=1)).sum()
 

@@ -68,7 +68,7 @@ def test_head_on_masked_patches_equals_the_full_head_then_index(build, make_batc
     mask = batch.masks[0]
     full = method.artifact().logits(batch.views[0], None, mask.hidden)
     assert full.shape == (4, 20, NUM_CODES)
-    expected = full.gather(1, mask.index[..., None].expand(-1, -1, NUM_CODES))
+    expected = full[mask.hidden]
     torch.testing.assert_close(method.predict(batch).patches, expected)
 
 
@@ -87,7 +87,7 @@ def test_targets_are_the_frozen_tokenizers_codes_of_the_whole_image(build, make_
     train(method, batch, steps=2)  # in training mode
     for name, value in method.tokenizer.module.state_dict().items():
         assert torch.equal(value, before[name])
-    expected = tokenizer.eval().codes(batch.views[0]).gather(1, batch.masks[0].index)
+    expected = tokenizer.eval().codes(batch.views[0])[batch.masks[0].hidden]
     assert torch.equal(method.targets(batch), expected)
 
 
@@ -128,7 +128,7 @@ def test_aggregation_joins_the_last_cls_with_early_patches_under_the_same_norm_a
     mask = batch.masks[0]
     early = method.model.encode(batch.views[0], None, mask.hidden, (2,)).layers[2]
     expected = method.model.head(method.model.encoder.norm(early))
-    expected = expected.gather(1, mask.index[..., None].expand(-1, -1, NUM_CODES))
+    expected = expected[mask.hidden]
     torch.testing.assert_close(method.predict(batch).aggregated, expected)
 
 
@@ -148,7 +148,7 @@ def test_it_names_the_codes_of_a_discrete_vae_as_well(encoder, make_batch, train
     tokenizer = DiscreteVAE(encoder, DVAEConfig(num_codes=8, code_dim=4, decoder_depth=1))
     method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)
     assert math.isfinite(train(method, batch, 2)[-1])
-    codes = tokenizer.eval().codes(batch.views[0]).gather(1, batch.masks[0].index)
+    codes = tokenizer.eval().codes(batch.views[0])[batch.masks[0].hidden]
     assert torch.equal(method.targets(batch), codes)
     with pytest.raises(ValueError, match="same patch_size"):
         BEiT2(dataclasses.replace(encoder, patch_size=(4, 3)), MAIN, tokenizer)
@@ -172,7 +172,7 @@ def test_codebook_of_several_levels_is_predicted_at_the_first(encoder, make_batc
     method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)
     assert method.predict(batch).patches.shape[-1] == 8
     codes = tokenizer.codebook.assign(tokenizer.eval().encode(batch.views[0]))[..., 0]
-    assert torch.equal(method.targets(batch), codes.gather(1, batch.masks[0].index))
+    assert torch.equal(method.targets(batch), codes[batch.masks[0].hidden])
 
 
 def test_batch_of_one(build, make_batch, train):

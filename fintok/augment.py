@@ -218,7 +218,9 @@ class ReturnMultiCrop:
         spare = (observed.shape[1] - grid.width) // self.patch_days
         first = int(rng.integers(spare + 1)) * self.patch_days
         image, observed = image[:, assets, first : first + grid.width], observed[assets, first : first + grid.width]
-        hidden = None if mask is None or rng.random() < 0.5 else mask(grid, rng)  # iBOT: half of the crops
+        hidden = None if mask is None else np.zeros((grid.rows, grid.columns), dtype=np.bool_)
+        if mask is not None and rng.random() >= 0.5:  # iBOT: half of the crops
+            hidden = mask(grid, rng)
         return self.jitter(image, observed, rng), observed, hidden
 
 

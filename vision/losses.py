@@ -17,9 +17,9 @@ def masked_cross_entropy(logits: Tensor, codes: Tensor, weight: Tensor | None = 
     """Cross-entropy of the true codes at masked places, one flat mean over the batch (BEiT, Bao et al. 2022,
     eq. 3).
 
-    Logits (B, M, K), codes (B, M) long, weight (B, M). At the start about ln K. As a loop::
+    Logits (..., K), codes (...) long, weight (...). At the start about ln K. As a loop::
 
-        total = sum(weight[b, m] * -log_softmax(logits[b, m])[codes[b, m]] for b in B for m in M)
+        total = sum(weight[r] * -log_softmax(logits[r])[codes[r]] for r in all places)
         loss = total / weight.sum()
     """
     with _float32(logits):
@@ -48,27 +48,19 @@ def view_cross_entropy(student: Tensor, teacher: Tensor, temperature: float | Te
     return entropy.masked_fill(is_same, 0.0).sum() / pairs
 
 
-def patch_cross_entropy(
-    student: Tensor, teacher: Tensor, weight: Tensor | None = None, temperature: float | Tensor = 0.1
-) -> Tensor:
+def patch_cross_entropy(student: Tensor, teacher: Tensor, share: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
     """iBOT's loss on masked patches: a mean per image, then over all images, those without a mask included.
 
-    Student logits and teacher probabilities (B, M, K), weight (B, M), for the same view (Zhou et al. 2022,
-    eq. 2; ``iBOTLoss.forward``). A flat mean over masked patches differs when their counts do. As a loop::
+    Student logits and teacher probabilities (R, K) of the same patches of the same view, and the share (R,) of each
+    in that mean, :meth:`vision.batch.Mask.share` (Zhou et al. 2022, eq. 2; ``iBOTLoss.forward``). A flat mean over
+    masked patches differs when images hide different numbers. As a loop::
 
-        for b in B:
-            for m in M: loss += weight[b, m] * (-teacher[b, m] * log_softmax(student[b, m] /
-            temperature)).sum()
-                        / max(weight[b].sum(), 1)
-        loss /= B
+        for r in R: loss += share[r] * (-teacher[r] * log_softmax(student[r] / temperature)).sum()
     """
     with _float32(student):
         log_probabilities = F.log_softmax(student.float() / temperature, dim=-1)
-        entropy = -(teacher.float() * log_probabilities).sum(dim=-1)  # (B, M)
-    if weight is None:
-        return entropy.mean()
-    weight = weight.float()
-    return ((entropy * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)).mean()
+        entropy = -(teacher.float() * log_probabilities).sum(dim=-1)  # (R,)
+    return (entropy * share).sum()
 
 
 def cosine_distance(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -78,15 +70,15 @@ def cosine_distance(prediction: Tensor, target: Tensor, weight: Tensor | None = 
 
 
 def masked_mse(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean squared error of patches (B, N, P), one global ratio over the batch (MAE, ``forward_loss``).
+    """Mean squared error of patches (..., P), one global ratio over the batch (MAE, ``forward_loss``).
 
-    ``weight`` is (B, N), a patch each, or (B, N, P), a pixel each (patches that were observed in part).
+    ``weight`` is (...), a patch each, or (..., P), a pixel each (patches that were observed in part).
     """
     return weighted_mean((prediction.float() - target.float()).square(), weight)
 
 
 def masked_l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean absolute error of patches (B, N, P), weight as in :func:`masked_mse` (SimMIM, Xie et al. 2022)."""
+    """Mean absolute error of patches (..., P), weight as in :func:`masked_mse` (SimMIM, Xie et al. 2022)."""
     return weighted_mean((prediction.float() - target.float()).abs(), weight)
 
 
@@ -110,7 +102,7 @@ def koleo(features: Tensor) -> Tensor:
 
 
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of ``values`` (B, N) or (B, N, P) under ``weight`` (B, N) or (B, N, P); 0 when no place counts.
+    """Mean of ``values`` (...) or (..., P) under ``weight`` (...) or (..., P); 0 when no place counts.
 
     With several processes: of the places of all of them, once the processes' results are averaged; ``weight`` is
     None in all of them or in none.

@@ -1,4 +1,4 @@
-"""Mask generators: which patches of one image are hidden, in exact numbers, so that shapes after them are
+"""Mask generators: which patches of one image are hidden, in exact numbers, so that shapes after most of them are
 static.
 
 Each takes a grid and a numpy generator, the only source of randomness, and returns (rows, columns) bool, True

@@ -221,3 +221,29 @@ def test_correlations_that_are_none_have_their_eigenvalues_raised_to_the_ridge()
     assert values.min() < 0.0
     wanted = sum(max(value, 0.003) * np.outer(axis, axis) for value, axis in zip(values, vectors.T, strict=True))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_a_drawn_view_has_the_hints_means_and_the_noise_of_the_whole_group_in_its_market(images, drawn):
+    """Return and market of the last patch are drawn, the rest is the window's; groups are those of one partition."""
+    channels = (*CHANNELS, *hints.HINTS)
+    window = WindowDataset(images, WINDOW, np.array([380]), drawn)[0]
+    make = MaskedWindow(len(NAMES), WINDOW, PATCH, LevelJitter(channels, 0.0), ForecastMask(1), has_hints=True)
+    days, sizes = slice(376, 381), []
+    for seed in range(200):
+        _, [(image, observed, hidden)] = make(*window, np.random.default_rng(seed))
+        assert hidden is None and image.shape == (len(channels), len(NAMES), PATCH)
+        assert observed.all()
+        image = image.double().numpy()
+        own = {name: image[place] for place, name in enumerate(channels)}
+        order = [int(np.flatnonzero((images.values[2, :, days] == row).all(axis=1))[0]) for row in image[2]]
+        (group, *_) = [
+            partition[-1, order, 0] for partition in drawn if np.array_equal(image[-3:], partition[:-1, order, days])
+        ]
+        noise = np.sinh(own["return"]) - np.sinh(own["expected"])
+        shared = np.sinh(own["market"]) - np.sinh(own["expected_market"])
+        of_group = np.stack([noise[group == number].sum(axis=0) / len(NAMES) for number in group])
+        np.testing.assert_allclose(shared, of_group, atol=1e-5)
+        np.testing.assert_array_equal(own["volatility"], images.values[CHANNELS.index("volatility"), order, days])
+        sizes.append(noise / np.exp(own["left_open"]))
+    assert 0.9 < np.std(sizes) < 1.1
+    assert np.abs(np.mean(sizes)) < 0.05

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from vision import losses
+from vision.batch import Mask
 
 
 @pytest.fixture
@@ -58,6 +59,11 @@ def test_view_cross_entropy_needs_two_views():
         losses.view_cross_entropy(torch.zeros(1, 2, 3), torch.zeros(1, 2, 3))
 
 
+def share_of(weight):
+    """Of the rows of images with one row per patch, all of them listed."""
+    return Mask(torch.ones_like(weight) > 0, torch.arange(weight.numel()), weight.flatten(), weight.shape[1]).share()
+
+
 def test_patch_cross_entropy_is_a_mean_per_image_then_over_all_images(generator):
     student = torch.randn(4, 3, 9, generator=generator)
     teacher = torch.randn(4, 3, 9, generator=generator).softmax(-1)
@@ -67,7 +73,7 @@ def test_patch_cross_entropy_is_a_mean_per_image_then_over_all_images(generator)
         for m in range(3):
             entropy = float((-teacher[b, m] * (student[b, m] / 0.1).log_softmax(-1)).sum())
             total += float(weight[b, m]) * entropy / max(float(weight[b].sum()), 1.0)
-    loss = float(losses.patch_cross_entropy(student, teacher, weight, 0.1))
+    loss = float(losses.patch_cross_entropy(student.flatten(0, 1), teacher.flatten(0, 1), share_of(weight), 0.1))
     assert loss == pytest.approx(total / 4, rel=1e-5)
     flat = ((-teacher * (student / 0.1).log_softmax(-1)).sum(-1) * weight).sum() / weight.sum()
     assert abs(loss - float(flat)) > 0.05  # a flat mean over masked patches is another number
@@ -76,7 +82,7 @@ def test_patch_cross_entropy_is_a_mean_per_image_then_over_all_images(generator)
 def test_patch_cross_entropy_at_the_start_is_the_masked_share_times_ln_k():
     weight = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
     uniform = torch.full((2, 2, 8192), 1 / 8192)
-    loss = losses.patch_cross_entropy(torch.zeros(2, 2, 8192), uniform, weight)
+    loss = losses.patch_cross_entropy(torch.zeros(2, 2, 8192).flatten(0, 1), uniform.flatten(0, 1), share_of(weight))
     assert float(loss) == pytest.approx(0.5 * math.log(8192), rel=1e-4)
 
 
@@ -85,8 +91,13 @@ def test_a_target_of_weight_zero_does_not_matter(generator):
     teacher = torch.randn(2, 3, 5, generator=generator).softmax(-1)
     weight = torch.tensor([[1, 0, 1], [1, 1, 0.0]])
     other = torch.where(weight[..., None] > 0, teacher, torch.full_like(teacher, 0.2))
-    for loss in (losses.patch_cross_entropy, losses.masked_mse, losses.masked_l1, losses.cosine_distance):
+    for loss in (losses.masked_mse, losses.masked_l1, losses.cosine_distance):
         assert torch.equal(loss(student, teacher, weight), loss(student, other, weight))
+    first, second = (
+        losses.patch_cross_entropy(student.flatten(0, 1), goal.flatten(0, 1), share_of(weight))
+        for goal in (teacher, other)
+    )
+    assert torch.equal(first, second)
 
 
 def test_cosine_distance_by_hand():
@@ -116,7 +127,7 @@ def test_nothing_to_count_gives_zero_and_finite_gradients(generator):
         losses.masked_mse(prediction, target, none)
         + losses.masked_l1(prediction, target, none)
         + losses.cosine_distance(prediction, target, none)
-        + losses.patch_cross_entropy(prediction, target.softmax(-1), none)
+        + losses.patch_cross_entropy(prediction.flatten(0, 1), target.flatten(0, 1).softmax(-1), share_of(none))
         + losses.masked_cross_entropy(prediction, codes, none)
     )
     total.backward()

@@ -19,11 +19,16 @@ from vision.config import (
     ViTConfig,
 )
 from vision.data.augment import ImageViews
+from vision.evaluate.config import FinetuneConfig, SegmentConfig
+from vision.evaluate.finetune import Classifier, finetune
+from vision.evaluate.segment import segment
+from vision.evaluate.segment_heads import Segmenter
 from vision.methods import METHODS
 from vision.nn.decoder import TokenDecoder
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.heads import DINOHead
 from vision.nn.tokenizer import Tokenizer
+from vision.nn.vit import VisionTransformer
 from vision.targets import Centering, SinkhornKnopp, normalise_patches
 
 
@@ -38,6 +43,7 @@ def test_a_step_of_every_part_runs_without_values(attention, monkeypatch):
         images, valid = torch.randn(2, 2, 4, 15), torch.ones(2, 4, 15, dtype=torch.bool)
         grid = tokenizer.encoder.grid(images)
         seen = grid.pool_any(valid)
+        mask = Mask(seen, torch.arange(seen.numel()), seen.flatten().float(), grid.num_patches)
         quantized = tokenizer.quantize(tokenizer.encode(images, valid), seen)
         decoded = decoder(quantized.quantized, grid, seen)
         target = normalise_patches(grid.patchify(images))
@@ -48,7 +54,7 @@ def test_a_step_of_every_part_runs_without_values(attention, monkeypatch):
             losses.masked_mse(decoded, target, seen)
             + losses.cosine_distance(decoded, target, seen)
             + losses.masked_cross_entropy(student, quantized.codes[..., 0], seen)
-            + losses.patch_cross_entropy(student, centering(goal, 0.1, seen), seen)
+            + losses.patch_cross_entropy(student.flatten(0, 1), centering(goal, 0.1, seen).flatten(0, 1), mask.share())
             + losses.view_cross_entropy(views, sinkhorn(goal, 0.1, seen).transpose(0, 1))
             + losses.koleo(student.flatten(0, 1))
             + quantized.commitment
@@ -82,6 +88,41 @@ def test_a_step_of_a_method_with_codes_asks_for_no_value(name):
         method.end_step()
     with NoValues(), pytest.raises(AssertionError, match="waits"):
         torch.ones(2).sum().item()
+
+
+@pytest.mark.parametrize("has_gaps", [False, True])
+@pytest.mark.parametrize("kind", [Classifier, Segmenter])
+def test_a_step_of_an_evaluation_asks_for_no_value_where_it_is_told_of_gaps(kind, has_gaps):
+    encoder = VisionTransformer(ViTConfig(patch_size=(1, 5), in_channels=2, dim=16, heads=2, depth=1))
+    network = kind(encoder, 3, FinetuneConfig() if kind is Classifier else SegmentConfig(head="linear")).train()
+    images = torch.randn(3, 2, 4, 15)
+    if has_gaps:
+        images[0, :, 1, 3:12] = torch.nan
+    with NoValues():
+        network(images, has_gaps).sum().backward()
+    with NoValues(), pytest.raises(AssertionError, match="waits"):
+        network(images)
+
+
+@pytest.mark.parametrize("kind", [Classifier, Segmenter])
+def test_evaluations_tell_their_networks_of_gaps(kind, monkeypatch):
+    told, forward = [], kind.forward
+
+    def spy(self, images, has_gaps=None):
+        if self.training:
+            told.append((bool(images.isnan().any()), has_gaps))
+        return forward(self, images, has_gaps)
+
+    monkeypatch.setattr(kind, "forward", spy)
+    encoder = VisionTransformer(ViTConfig(patch_size=(1, 5), in_channels=2, dim=16, heads=2, depth=1))
+    images, labels = torch.randn(4, 2, 4, 15), torch.tensor([0, 1, 0, 1])
+    images[0, :, 1, 3:12] = torch.nan
+    if kind is Classifier:
+        finetune(encoder, images, labels, images, labels, FinetuneConfig(epochs=2, batch_size=2))
+    else:
+        masks = labels[:, None, None].expand(4, 4, 15)
+        segment(encoder, images, masks, images, masks, 2, SegmentConfig(head="linear", steps=4, batch_size=2))
+    assert sorted(told) == [(False, False)] * 2 + [(True, True)] * 2
 
 
 class NoCopies(NoValues):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -15,8 +15,10 @@ from vision.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.utils.data import Dataset
 
     from vision.data.shown import ShownImages
+    from vision.evaluate.finetune import Images
     from vision.train.inputs import Inputs
 
 Device = Annotated[str, Parameter(help="Where to compute: cpu, cuda, or auto.")]
@@ -59,23 +61,31 @@ def tracked(shown: ShownImages, batch_size: int, description: str, num_workers: 
     ``num_workers`` : processes that read them; 0 = this one. Changes no number.
     """
     import torch
-    from torch.utils.data import DataLoader
 
-    from vision.data.loader import prepare_worker, unwrapped
     from vision.train.progress import track
 
     chosen = torch.arange(len(shown)).split(batch_size)
-    batches = DataLoader(
-        shown,
-        batch_size=None,
-        sampler=chosen,
-        num_workers=num_workers,
-        worker_init_fn=prepare_worker,
-        generator=torch.Generator(),  # else the loader draws from the global one
-    )
+    for _, images in zip(track(chosen, description), read_batches(shown, chosen, num_workers), strict=True):
+        yield images
+
+
+def read_batches(images: Images, chosen: Sequence[Tensor], num_workers: int = 0) -> Iterator[Tensor]:
+    """Batches of images by their numbers (B,), in this order, ``num_workers`` as in :func:`tracked`."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    from vision.data.loader import prepare_worker, unwrapped
+
     try:
-        for _, images in zip(track(chosen, description), batches, strict=True):
-            yield images
+        yield from DataLoader(
+            cast("Dataset[Tensor]", images),
+            batch_size=None,
+            sampler=chosen,
+            num_workers=num_workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=prepare_worker,
+            generator=torch.Generator(),  # else the loader draws from the global one
+        )
     except InputError as error:
         raise unwrapped(error) from None
 

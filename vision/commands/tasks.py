@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from vision.batch import Batch, Mask
 from vision.commands.evaluation import Evaluation
-from vision.commands.reading import tracked
+from vision.commands.reading import read_batches, tracked
 from vision.convert.resize import resize_positions
 from vision.data.images import EncodedImages
 from vision.data.shown import ShownImages
@@ -75,6 +76,7 @@ def run_finetune(on: Evaluation) -> dict[str, float]:
         test_labels,
         on.finetune,
         augment=RandomCrops(on.finetune.seed) if on.train.images.is_encoded else None,
+        read=partial(read_batches, num_workers=on.num_workers),
         device=on.device,
         on_epoch=lambda epoch, loss: on.say(f"fine-tuning, epoch {epoch} of {on.finetune.epochs}: loss {loss:.4f}"),
     )
@@ -97,6 +99,7 @@ def run_segment(on: Evaluation) -> dict[str, float]:
         int(counted.max()) + 1,
         on.segment,
         ignore=on.ignore,
+        read=partial(read_batches, num_workers=on.num_workers),
         device=on.device,
         track=track,
     )
@@ -140,9 +143,11 @@ def run_reconstruction(on: Evaluation) -> dict[str, float]:
             rng = np.random.default_rng(0)
             drawn = np.stack([views.mask(grid, rng) for _ in images]).reshape(len(images), -1)
             mask = Mask.from_hidden(torch.from_numpy(drawn), views.num_masked[0])
-            hidden = mask.hidden
+            hidden, asked = mask.hidden, mask.index[: int(mask.hidden.sum())]  # the others are left over
             predicted = method.predict(Batch((observed.images,), (mask,), (observed.pixels,), len(images)))
-            rebuilt = fill_in(images, predicted, mask.index, grid, is_normalised=method.config.normalise_pixels)
+            rebuilt = fill_in(
+                images, predicted[: len(asked)], asked, grid, is_normalised=method.config.normalise_pixels
+            )
         else:
             name = type(method).__name__
             raise InputError(f"{on.model} is a run of {name}, which rebuilds no pixels; mae, simmim and dvae do")
@@ -189,8 +194,8 @@ class RandomCrops:
     def __call__(self, images: Tensor) -> Tensor:
         size = (images.shape[-2], images.shape[-1])
         drawn = [draw_crop(size, size, self.scale, (3 / 4, 4 / 3), self.rng) for _ in images]
-        boxes = torch.tensor(drawn, dtype=torch.float32, device=images.device)
-        flips = torch.from_numpy(self.rng.random(len(images)) < 0.5).to(images.device)
+        boxes = torch.tensor(drawn, dtype=torch.float32).to(images.device, non_blocking=True)
+        flips = torch.from_numpy(self.rng.random(len(images)) < 0.5).to(images.device, non_blocking=True)
         return crop(images, None, boxes, flips, size)[0]
 
 

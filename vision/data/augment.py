@@ -189,7 +189,7 @@ def _weigh(mask: Mask | None, observed: Tensor | None, grid: PatchGrid) -> Mask 
     """The mask with weight 0 where the patch was not observed."""
     if mask is None or observed is None:
         return mask
-    return mask._replace(weight=mask.weight * grid.pool_any(observed).gather(1, mask.index))
+    return mask._replace(weight=mask.weight * grid.pool_any(observed).flatten()[mask.index])
 
 
 def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:

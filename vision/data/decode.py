@@ -38,6 +38,22 @@ def decode(content: bytes, shortest: int | None = None) -> Tensor:
         return torch.from_numpy(np.array(_upright(image))).permute(2, 0, 1).contiguous()
 
 
+def turn_like(label_map: Image.Image, content: bytes) -> Image.Image:
+    """A label map turned as its photo, encoded in ``content``, is when decoded: maps know nothing of EXIF.
+
+    One that has the size of the turned photo as it is, and would not have it turned, was drawn on the turned photo.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        photo = Image.open(io.BytesIO(content))
+        turn = _turn(photo)
+        if turn is None:
+            return label_map
+        photo.load()  # Pillow turns a TIFF then, and forgets what its block says
+        turned = label_map.transpose(turn)
+        return turned if turned.size == _upright(photo).size else label_map
+
+
 def _reduced(image: Image.Image, shortest: int) -> Image.Image:
     """The image in RGB, its shorter side at most ``shortest`` pixels, its longer one ``LONGEST`` times as many."""
     ratio = min(1.0, shortest / min(image.size))
@@ -53,12 +69,17 @@ def _reduced(image: Image.Image, shortest: int) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned and mirrored as its EXIF block says; one that cannot be read says nothing.
+    """The image turned and mirrored as its EXIF block says.
 
     ``ImageOps.exif_transpose`` also writes the block anew, and fails on what it cannot write.
     """
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # Pillow's reader raises what comes
-        return image
+    turn = _turn(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What shows an image upright by its EXIF block; one that cannot be read says nothing."""
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow's reader raises what comes
+        return None

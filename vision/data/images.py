@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from vision.data.arrays import ArrayImages
-from vision.data.decode import decode
+from vision.data.decode import decode, turn_like
 from vision.data.sources import IMAGE_ENDINGS, FolderSource, ImageSource, Labels, ParquetSource, files_below
 from vision.data.tars import TarSource
 from vision.errors import InputError
@@ -142,16 +142,18 @@ class EncodedImages:
         return (self._first_readable(index) if self._kept is None else self._kept[index]), None
 
     def segmentation(self, index: int) -> Tensor | None:
-        """The label map (H, W) long beside an image; None = the set has none."""
+        """The label map (H, W) long beside an image, upright as that is; None = the set has none."""
         read = getattr(self.source, "mask", None)
         content = None if read is None else read(self._places[index])
         if content is None:
             return None
         try:
-            label_map = np.array(Image.open(io.BytesIO(content)))
+            encoded = Image.open(io.BytesIO(content))
+            encoded.load()
         except (UnidentifiedImageError, OSError) as error:
             where = self.source.where(self._places[index])
             raise InputError(f"{where}: the label map in column mask cannot be read ({error})") from None
+        label_map = np.array(turn_like(encoded, self.source.content(self._places[index])))
         if label_map.ndim != 2:
             where = self.source.where(self._places[index])
             raise InputError(f"{where}: the label map has colours; it needs one number a pixel, its class")

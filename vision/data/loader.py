@@ -100,8 +100,7 @@ def collate(samples: Sequence[Sequence[Sequence[View]]], num_masked: Sequence[in
     Parameters
     ----------
     samples : for each sample, for each crop size, its views.
-    num_masked : for each crop size, the most patches a view ever hides: the static M of ``Mask.index``.
-        None: the most in this batch (shapes then change from batch to batch if the counts do).
+    num_masked : for each crop size, the most patches a view ever hides: M of ``Mask``. None: the most in this batch.
     """
     images, masks, valid = [], [], []
     for size in range(len(samples[0])):
@@ -178,8 +177,7 @@ def make_loader(
     Parameters
     ----------
     dataset, views : where images come from, and what is made of each. A view maker may carry
-        ``num_masked``, a tuple with the most patches hidden per crop size; masks then have the same length
-        in every batch; or its own ``collate``.
+        ``num_masked``, a tuple with the most patches hidden per crop size; or its own ``collate``.
     batch_size : samples per process and batch.
     start_position, stop_position : the part of the stream to read; resume = a later start.
     seed : of the whole stream.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,15 @@ class Images(Protocol):
     def __getitem__(self, index: Tensor, /) -> Tensor:
         """Numbers (B,) long -> images (B, C, H, W), NaN = not observed."""
         ...
+
+
+Reader: TypeAlias = Callable[[Images, Sequence[Tensor]], Iterable[Tensor]]
+"""(images, the numbers (B,) of each batch) -> the batches, in this order."""
+
+
+def read_here(images: Images, chosen: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Batches of images by their numbers, read in this process."""
+    return (images[numbers] for numbers in chosen)
 
 
 class Classifier(nn.Module):
@@ -67,8 +76,9 @@ class Classifier(nn.Module):
         nn.init.trunc_normal_(self.head.weight, std=2e-5)  # MAE, main_finetune.py
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        images, pixels, seen = split_gaps(images, self.encoder.config.patch_size)
+    def forward(self, images: Tensor, has_gaps: bool | None = None) -> Tensor:
+        """``has_gaps`` as in :func:`vision.evaluate.gaps.split_gaps`."""
+        images, pixels, seen = split_gaps(images, self.encoder.config.patch_size, has_gaps)
         encoded = self.encoder(images, pixels)
         pooled = self.norm(mean_patch(encoded.patches, seen)) if self.is_mean else encoded.cls
         assert pooled is not None  # the constructor asks for CLS
@@ -107,6 +117,7 @@ def finetune(
     config: FinetuneConfig | None = None,
     *,
     augment: Callable[[Tensor], Tensor] | None = None,
+    read: Reader = read_here,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> FinetuneResult:
@@ -116,6 +127,7 @@ def finetune(
     ----------
     train, test : images, normalised as in pre-training, NaN = not observed; labels long (n,) and (m,).
     augment : batch (B, C, H, W) on the device -> what is trained on; None = as they are.
+    read : reads the batches, in other processes perhaps.
     on_epoch : told the epoch, from 1, and its mean loss.
 
     Raises
@@ -143,12 +155,13 @@ def finetune(
         classifier.train()
         total = torch.zeros((), device=device)
         chosen = epoch_batches(len(train), batch_size, generator)
-        for number in chosen:
-            images, labels = train[number].to(device), train_labels[number].to(device)
+        for numbers, batch in zip(chosen, read(train, chosen), strict=True):
+            has_gaps = bool(batch.isnan().any())  # on the host, which then need not wait for the device
+            images, labels = (part.to(device, non_blocking=True) for part in (batch, train_labels[numbers]))
             images = images if augment is None else augment(images)
             set_rates(optimizer, rates((step + 1) / steps))
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-                logits = classifier(images)
+                logits = classifier(images, has_gaps)
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
             optimizer.zero_grad()
             loss.backward()
@@ -158,7 +171,7 @@ def finetune(
         losses.append(float(total) / (len(train) // batch_size))
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
-        accuracies.append(accuracy_of(classifier, test, test_labels, batch_size, device))
+        accuracies.append(accuracy_of(classifier, test, test_labels, batch_size, device, read))
         if on_epoch is not None:
             on_epoch(epoch, losses[-1])
     return FinetuneResult(accuracies[-1], accuracies, losses, len(train), len(test), classifier.eval().cpu())
@@ -194,20 +207,26 @@ def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["rate_scale"]
 
 
-def epoch_batches(num_images: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def epoch_batches(num_images: int, batch_size: int, generator: torch.Generator) -> Sequence[Tensor]:
     """Numbers (batch_size,) of images in a new order; what does not fill a batch is left out."""
     order = torch.randperm(num_images, generator=generator)
-    return iter(order[: num_images - num_images % batch_size].split(batch_size))
+    return order[: num_images - num_images % batch_size].split(batch_size)
 
 
 @torch.no_grad()
 def accuracy_of(
-    classifier: nn.Module, images: Images, labels: Tensor, batch_size: int, device: torch.device | str
+    classifier: nn.Module,
+    images: Images,
+    labels: Tensor,
+    batch_size: int,
+    device: torch.device | str,
+    read: Reader = read_here,
 ) -> float:
     """The share of images whose class is named, no class by NaN; the classifier is in eval mode afterwards."""
     classifier.eval()
     right = torch.zeros((), dtype=torch.long, device=device)
-    for chosen in torch.arange(len(images)).split(batch_size):
-        best = classifier(images[chosen].to(device)).max(dim=1)
-        right += ((best.indices == labels[chosen].to(device)) & ~best.values.isnan()).sum()
+    chosen = torch.arange(len(images)).split(batch_size)
+    for numbers, batch in zip(chosen, read(images, chosen), strict=True):
+        best = classifier(batch.to(device)).max(dim=1)
+        right += ((best.indices == labels[numbers].to(device)) & ~best.values.isnan()).sum()
     return int(right) / len(images)

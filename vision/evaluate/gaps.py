@@ -18,11 +18,16 @@ class Observed(NamedTuple):
     patches: Tensor | None  # (B, N) bool, True = a pixel of it was observed; None = all
 
 
-def split_gaps(images: Tensor, patch_size: tuple[int, int]) -> Observed:
-    """Images (B, C, H, W) and what of them was observed: a pixel that is NaN in any channel was not."""
-    pixels = ~images.isnan().any(dim=1)
-    if pixels.all():
+def split_gaps(images: Tensor, patch_size: tuple[int, int], has_gaps: bool | None = None) -> Observed:
+    """Images (B, C, H, W) and what of them was observed: a pixel that is NaN in any channel was not.
+
+    ``has_gaps`` : False = no pixel is NaN; None = look, for which the host waits for the device.
+    """
+    if has_gaps is None:
+        has_gaps = bool(images.isnan().any())
+    if not has_gaps:
         return Observed(images, None, None)
+    pixels = ~images.isnan().any(dim=1)
     grid = PatchGrid.of(images.shape[-2], images.shape[-1], patch_size)
     return Observed(torch.where(pixels[:, None], images, 0.0), pixels, grid.pool_any(pixels))
 

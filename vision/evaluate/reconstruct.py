@@ -16,7 +16,7 @@ VARIANCE_EPS = 1e-6  # as in vision.targets.normalise_patches
 def fill_in(
     images: Tensor, predicted: Tensor, index: Tensor, grid: PatchGrid, *, is_normalised: bool = False
 ) -> Tensor:
-    """Images (B, C, H, W), NaN = not observed, with predicted patches (B, M, P) at their places ``index`` (B, M) long.
+    """Images (B, C, H, W), NaN = not observed, with predicted patches (R, P) at their places ``index`` (R,) in B·N.
 
     What was not observed stays NaN.
 
@@ -24,15 +24,14 @@ def fill_in(
     mean and the spread of the true patch, for the model never says them. Without that the picture is noise.
     """
     patches = grid.patchify(images)
-    place = index.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
     predicted = predicted.to(patches.dtype)
     if is_normalised:
-        truth = patches.gather(1, place)
+        truth = patches.flatten(0, 1)[index]
         mean = truth.nanmean(dim=-1, keepdim=True)
         freedom = (~truth.isnan()).sum(dim=-1, keepdim=True).sub(1).clamp(min=1)
         variance = (truth - mean).square().nansum(dim=-1, keepdim=True) / freedom
         predicted = predicted * (variance + VARIANCE_EPS).sqrt() + mean
-    filled = grid.unpatchify(patches.scatter(1, place, predicted), images.shape[1])
+    filled = grid.unpatchify(patches.flatten(0, 1).index_copy(0, index, predicted).view_as(patches), images.shape[1])
     return filled.masked_fill(images.isnan(), torch.nan)
 
 

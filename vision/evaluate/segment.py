@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from vision.errors import InputError
 from vision.evaluate.config import SegmentConfig
-from vision.evaluate.finetune import Images, epoch_batches, set_rates
+from vision.evaluate.finetune import Images, Reader, epoch_batches, read_here, set_rates
 from vision.evaluate.segment_heads import Segmenter
 from vision.evaluate.tables import table
 from vision.nn.vit import VisionTransformer
@@ -58,6 +58,7 @@ def segment(
     *,
     ignore: int = 255,
     names: Sequence[str] | None = None,
+    read: Reader = read_here,
     device: torch.device | str = "cpu",
     track: Callable[[Sequence[int], str], Iterable[int]] | None = None,
 ) -> SegmentationResult:
@@ -73,6 +74,7 @@ def segment(
     train_masks, test_masks : classes (n, H, W) integers from 0 on.
     ignore : the class of pixels that do not count.
     names : of the classes; None = their numbers.
+    read : reads the batches, in other processes perhaps.
     track : iterates over the training steps and shows how far they are; None = silent.
 
     Raises
@@ -88,11 +90,12 @@ def segment(
         torch.manual_seed(config.seed)
         segmenter = Segmenter(copy.deepcopy(encoder), num_classes, config).to(device)
     steps = range(1, config.steps + 1) if track is None else track(range(1, config.steps + 1), "segmentation")
-    _train(segmenter, train, train_masks, config, generator, ignore, device, steps)
+    _train(segmenter, _batches(train, train_masks, config, generator, read), config, ignore, device, steps)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.long)
-    for chosen in torch.arange(len(test)).split(config.batch_size):
-        logits = predict(segmenter, test[chosen].to(device), config.crop)
-        confusion += confusion_of(logits.argmax(dim=1).cpu(), test_masks[chosen].long(), num_classes, ignore)
+    chosen = torch.arange(len(test)).split(config.batch_size)
+    for numbers, batch in zip(chosen, read(test, chosen), strict=True):
+        logits = predict(segmenter, batch.to(device), config.crop)
+        confusion += confusion_of(logits.argmax(dim=1).cpu(), test_masks[numbers].long(), num_classes, ignore)
     return SegmentationResult(
         ious=intersection_over_union(confusion).tolist(),
         pixel_accuracy=float(confusion.diag().sum() / confusion.sum().clamp(min=1)),
@@ -144,10 +147,8 @@ def window_starts(length: int, window: int) -> list[int]:
 
 def _train(
     segmenter: Segmenter,
-    images: Images,
-    masks: Tensor,
+    batches: Iterator[tuple[Tensor, Tensor]],
     config: SegmentConfig,
-    generator: torch.Generator,
     ignore: int,
     device: torch.device | str,
     steps: Iterable[int],
@@ -159,22 +160,27 @@ def _train(
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     rates = CosineSchedule(start=config.learning_rate, end=0.0, warmup=min(config.warmup_steps / config.steps, 1.0))
     segmenter.train()
-    waiting = iter(())
-    for step in steps:
-        chosen = next(waiting, None)
-        if chosen is None:
-            waiting = epoch_batches(len(images), min(config.batch_size, len(images)), generator)
-            chosen = next(waiting)
-        batch, truth = cut_and_mirror(images[chosen], masks[chosen].long(), config.crop, generator)
+    for step, (batch, truth) in zip(steps, batches, strict=False):
+        has_gaps = bool(batch.isnan().any())  # on the host, which then need not wait for the device
         set_rates(optimizer, rates(step / config.steps))
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-            logits = segmenter(batch.to(device))
-        loss = F.cross_entropy(logits.float(), truth.to(device), ignore_index=ignore)
+            logits = segmenter(batch.to(device, non_blocking=True), has_gaps)
+        loss = F.cross_entropy(logits.float(), truth.to(device, non_blocking=True), ignore_index=ignore)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step % 100 == 0 and not math.isfinite(float(loss)):  # a synchronisation, every hundredth step
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}: lower the learning rate")
+
+
+def _batches(
+    images: Images, masks: Tensor, config: SegmentConfig, generator: torch.Generator, read: Reader
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Crops of images and masks, epoch after epoch without end."""
+    while True:
+        chosen = epoch_batches(len(images), min(config.batch_size, len(images)), generator)
+        for numbers, batch in zip(chosen, read(images, chosen), strict=True):
+            yield cut_and_mirror(batch, masks[numbers].long(), config.crop, generator)
 
 
 def cut_and_mirror(

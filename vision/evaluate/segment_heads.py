@@ -90,14 +90,15 @@ class Segmenter(nn.Module):
         self.encoder.train(mode and not self.is_frozen)
         return self
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, has_gaps: bool | None = None) -> Tensor:
+        """``has_gaps`` as in :func:`vision.evaluate.gaps.split_gaps`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
-            maps = self._maps(images)
+            maps = self._maps(images, has_gaps)
         return resize(self.head(maps), images.shape[-2:])
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
+    def _maps(self, images: Tensor, has_gaps: bool | None) -> list[Tensor]:
         """Maps (B, D, R, C) of the patches."""
-        images, pixels, seen = split_gaps(images, self.encoder.config.patch_size)
+        images, pixels, seen = split_gaps(images, self.encoder.config.patch_size, has_gaps)
         grid, tokens = self.encoder.grid(images), self.encoder.embed(images, pixels)
         encoded = self.encoder.encode([tokens], [grid], [seen], layers=self.blocks)[0]
         parts = [encoded.layers[number] for number in self.blocks] or [encoded.patches]

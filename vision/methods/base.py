@@ -121,8 +121,8 @@ class MaskToken(nn.Module):
 
 
 def take(patches: Tensor, index: Tensor) -> Tensor:
-    """The patches (B, N, D) at ``index`` (B, M) -> (B, M, D)."""
-    return patches.gather(1, index.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+    """What patches (B, N, ...) hold at places ``index`` (R,) in B·N -> (R, ...)."""
+    return patches.flatten(0, 1).index_select(0, index)
 
 
 def observed_patches(observed: Tensor | None, grid: PatchGrid) -> Tensor | None:
@@ -161,9 +161,9 @@ def encode_views(
 class HiddenPixels(NamedTuple):
     """Pixels of the hidden patches, and where they count: the targets of methods that predict pixels."""
 
-    patches: Tensor  # (B, M, P), 0 where not observed
-    observed: Tensor | None  # (B, M, P) bool; None = all
-    weight: Tensor  # (B, M), or (B, M, P) where some pixels were not observed; 0 = does not count
+    patches: Tensor  # (R, P), 0 where not observed
+    observed: Tensor | None  # (R, P) bool; None = all
+    weight: Tensor  # (R,), or (R, P) where some pixels were not observed; 0 = does not count
 
 
 def hidden_pixels(batch: Batch, mask: Mask, grid: PatchGrid) -> HiddenPixels:

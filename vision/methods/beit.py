@@ -62,14 +62,14 @@ class BEiT(Method):
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
-        """Visual tokens (B, M) long of the hidden patches, read from the whole image."""
+        """Visual tokens (R,) long of the hidden patches, read from the whole image."""
         mask = mask_of(batch, "BEiT")
         codes = hidden_codes(self.tokenizer.module, batch, mask)
         self._last = (codes, mask.weight)
         return codes
 
     def predict(self, batch: Batch) -> Tensor:
-        """Logits (B, M, K) of the hidden patches' tokens; the classifier runs on these patches alone."""
+        """Logits (R, K) of the hidden patches' tokens; the classifier runs on these patches alone."""
         mask = mask_of(batch, "BEiT")
         encoded = self.model.encode(batch.views[0], batch.valid[0], mask.hidden)
         return self.model.head(take(encoded.patches, mask.index))

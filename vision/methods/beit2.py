@@ -13,7 +13,8 @@ The extra blocks are thrown away afterwards. Differences: the head's mean runs o
 observed; positions and initial weights are those of our VisionTransformer, with BEiT's division of each
 block's output weights by √(2i); ``codebook_head`` adds to the head's weight W the term E P, with E the code
 vectors, so that codes that lie close share what is learned (where data are few; what the run leaves is the
-sum, a linear head); ``hint_channels`` show at hidden patches what a simpler model expects there.
+sum, a linear head); ``hint_channels`` show at hidden patches what a simpler model expects there, and a second crop
+size, if there is one, images that this model has drawn, from which p(code | hint) is learned beside the rest.
 """
 
 import copy
@@ -45,20 +46,20 @@ from vision.nn.vit import Encoded, init_weights
 class BEiT2Targets(NamedTuple):
     """Codes, from whole images."""
 
-    patches: Tensor  # (B, M) long at the masked places
+    patches: Tensor  # (R,) long at the masked places
     drawn: Tensor | None  # (B', N') long of a second crop size
 
 
 class BEiT2Predictions(NamedTuple):
-    """Logits over K codes at the masked places."""
+    """Logits over K codes."""
 
-    patches: Tensor  # (B, M, K)
-    aggregated: Tensor | None  # (B, M, K) of the second path
+    patches: Tensor  # (R, K) at the masked places
+    aggregated: Tensor | None  # (R, K) of the second path
     drawn: Tensor | None  # (B', N', K) of a second crop size, from its hints alone
 
 
 class BEiT2(Method):
-    """See the module's docstring. Batches: one crop size, with masks.
+    """See the module's docstring. Batches: one crop size, with masks; with hints perhaps a second one, without.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vision.batch import Batch, Mask
 from vision.config import ViTConfig
-from vision.methods.base import MaskToken, observed_patches
+from vision.methods.base import MaskToken, observed_patches, take
 from vision.nn.tokenizer import VisualTokenizer
 from vision.nn.vit import Encoded, VisionTransformer
 
@@ -140,8 +140,8 @@ def rescale_outputs(block: nn.Module, number: int) -> None:
 
 @torch.no_grad()
 def hidden_codes(tokenizer: VisualTokenizer, batch: Batch, mask: Mask) -> Tensor:
-    """Codes (B, M) long of the patches that ``mask`` hides, which the tokenizer reads from the whole image."""
-    return read_codes(tokenizer, batch.views[0], batch.valid[0]).gather(1, mask.index)
+    """Codes (R,) long of the patches that ``mask`` hides, which the tokenizer reads from the whole image."""
+    return take(read_codes(tokenizer, batch.views[0], batch.valid[0]), mask.index)
 
 
 @torch.no_grad()
@@ -152,7 +152,7 @@ def read_codes(tokenizer: VisualTokenizer, images: Tensor, valid: Tensor | None)
 
 
 def code_entropy(codes: Tensor, weight: Tensor, num_codes: int) -> Tensor:
-    """Entropy (nats, 0-d) of codes (B, M) under weight (B, M): the loss of a model that sees nothing."""
+    """Entropy (nats, 0-d) of codes under weight, of one shape: the loss of a model that sees nothing."""
     counts = torch.bincount(codes.flatten(), weight.flatten(), minlength=num_codes)
     return torch.special.entr(counts / counts.sum().clamp(min=1)).sum()
 

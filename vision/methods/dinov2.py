@@ -40,7 +40,7 @@ class DINOv2Targets(NamedTuple):
     """The teacher on the G global views, nothing hidden."""
 
     cls: Tensor  # (G, B, K) probabilities
-    patches: Tensor  # (G·B, M, K') probabilities at the masked places
+    patches: Tensor  # (R, K') probabilities at the masked places
     features: Tensor  # (G, B, D) CLS before the head
 
 
@@ -48,7 +48,7 @@ class DINOv2Predictions(NamedTuple):
     """The student on all views, the global ones masked."""
 
     cls: Tensor  # (V, B, K) logits: global views, then local ones
-    patches: Tensor  # (G·B, M, K') logits at the masked places
+    patches: Tensor  # (R, K') logits at the masked places
     features: Tensor  # (G, B, D) CLS of the global views before the head
 
 
@@ -133,9 +133,9 @@ class DINOv2(Method):
     def loss(self, predictions: DINOv2Predictions, targets: DINOv2Targets, batch: Batch) -> dict[str, Tensor]:
         config = self.config
         temperature = config.student_temperature
-        weight = mask_of(batch, "DINOv2").weight
+        share = mask_of(batch, "DINOv2").share()
         cls = view_cross_entropy(predictions.cls, targets.cls, temperature)
-        patch = patch_cross_entropy(predictions.patches, targets.patches, weight, temperature)
+        patch = patch_cross_entropy(predictions.patches, targets.patches, share, temperature)
         spread = torch.stack([koleo(view) for view in predictions.features]).sum()
         self._last = Distillation(targets.cls, targets.features, cls.detach())
         return {

@@ -36,7 +36,7 @@ class IBOTTargets(NamedTuple):
     """The teacher on the G global views: probabilities over K prototypes."""
 
     cls: Tensor  # (G, B, K)
-    patches: Tensor  # (G·B, M, K) at the masked places
+    patches: Tensor  # (R, K) at the masked places
     features: Tensor  # (G, B, D) CLS before the head
 
 
@@ -44,7 +44,7 @@ class IBOTPredictions(NamedTuple):
     """Student logits over K prototypes."""
 
     cls: Tensor  # (V, B, K): global views, then local ones
-    patches: Tensor  # (G·B, M, K) at the masked places
+    patches: Tensor  # (R, K) at the masked places
 
 
 class IBOTNetwork(nn.Module):
@@ -124,12 +124,11 @@ class IBOT(Method):
         valid = torch.ones(bottleneck.shape[:2], device=bottleneck.device) if valid is None else valid.float()
         # the last layer is linear: the mean of its logits over all patches is its logit of their mean
         mean = (bottleneck * valid.unsqueeze(-1)).sum((0, 1)) / valid.sum().clamp(min=1)  # (d,)
-        chosen = take(bottleneck, mask.index)  # (G·B, M, d)
-        logits = network.patch_logits(torch.cat([chosen.flatten(0, 1), mean[None]]))
-        weight = torch.cat([valid.new_zeros(mask.index.numel()), valid.sum()[None]])
+        logits = network.patch_logits(torch.cat([take(bottleneck, mask.index), mean[None]]))
+        weight = torch.cat([torch.zeros_like(mask.weight), valid.sum()[None]])
         patches = self.patch_centering(logits, self.temperature(), weight)[:-1]
         cls = self.cls_centering(network.head(features), self.temperature())
-        return IBOTTargets(cls, patches.view(*chosen.shape[:2], -1), features)
+        return IBOTTargets(cls, patches, features)
 
     def predict(self, batch: Batch) -> IBOTPredictions:
         """The student on all views, the global ones masked; packed into one pass."""
@@ -140,10 +139,10 @@ class IBOT(Method):
         return IBOTPredictions(cls.unflatten(0, (-1, batch.batch_size)), self.student.patch_logits(patches))
 
     def loss(self, predictions: IBOTPredictions, targets: IBOTTargets, batch: Batch) -> dict[str, Tensor]:
-        config, mask = self.config, mask_of(batch, "iBOT")
+        config, share = self.config, mask_of(batch, "iBOT").share()
         temperature = config.student_temperature
         cls = view_cross_entropy(predictions.cls, targets.cls, temperature)
-        patch = patch_cross_entropy(predictions.patches, targets.patches, mask.weight, temperature)
+        patch = patch_cross_entropy(predictions.patches, targets.patches, share, temperature)
         self._last = Distillation(targets.cls, targets.features, cls.detach())
         return {"cls": config.cls_weight * cls, "patch": config.patch_weight * patch}
 

@@ -60,7 +60,7 @@ class MAEDecoder(nn.Module):
         self.head = nn.Linear(narrow.dim, encoder.in_channels * rows * columns)
 
     def forward(self, encoded: Encoded, kept: Tensor, asked: Tensor, grid: PatchGrid, valid: Tensor | None) -> Tensor:
-        """What was encoded of the patches ``kept`` (B, K) -> pixels (B, M, P) of those at ``asked`` (B, M).
+        """What was encoded of the patches ``kept`` (B, K) -> pixels (R, P) of those at ``asked`` (R,).
 
         ``valid`` : observed patches (B, N) bool, or None for all.
         """
@@ -114,7 +114,7 @@ class MAE(Method):
         return pixels._replace(patches=normalise_patches(pixels.patches.float(), pixels.observed))
 
     def predict(self, batch: Batch) -> Tensor:
-        """Pixels (B, M, P) of the hidden patches, from the others."""
+        """Pixels (R, P) of the hidden patches, from the others."""
         images, observed, mask = batch.views[0], batch.valid[0], _mask(batch)
         grid = self.encoder.grid(images)
         valid = observed_patches(observed, grid)
@@ -134,15 +134,13 @@ class MAE(Method):
 
 
 def visible_index(mask: Mask) -> Tensor:
-    """The patches (B, N − M) long that ``mask.index`` does not name, in their order."""
-    num_patches, num_hidden = mask.hidden.shape[1], mask.index.shape[1]
-    is_named = torch.zeros_like(mask.hidden, dtype=torch.uint8).scatter(1, mask.index, 1)
-    return is_named.argsort(dim=1, stable=True)[:, : num_patches - num_hidden]
+    """The last N − M of each image's patches that are not hidden, (B, N − M) long, in their order."""
+    return mask.hidden.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, mask.num_masked :]
 
 
 def _mask(batch: Batch) -> Mask:
     mask = mask_of(batch, "MAE")
-    hidden, patches = mask.index.shape[1], mask.hidden.shape[1]
+    hidden, patches = mask.num_masked, mask.hidden.shape[1]
     if not 0 < hidden < patches:
         raise ValueError(f"MAE needs hidden and visible patches, the mask generator hides {hidden} of {patches}")
     return mask

@@ -59,7 +59,7 @@ class OnlineTokenizerTargets(NamedTuple):
 class OnlineTokenizerPredictions(NamedTuple):
     """What encoder and tokenizer say of images in which patches are hidden, other ones from each."""
 
-    logits: Tensor  # (B, M, K) of the encoder at its hidden places
+    logits: Tensor  # (R, K) of the encoder at its hidden places
     features: Tensor  # (B, N, d) of the tokenizer
 
 
@@ -124,10 +124,10 @@ class OnlineTokenizer(Method):
         config, mask = self.config, mask_of(batch, "online_tokenizer")
         held_out = validation_mask(mask)
         features, codes, valid = predictions.features, targets.codes, targets.valid
-        recon = masked_cross_entropy(predictions.logits, codes.gather(1, mask.index), mask.weight)
+        recon = masked_cross_entropy(predictions.logits, take(codes, mask.index), mask.weight)
         logits = self.tokenizer.logits(features, config.temperature)  # (B, N, K)
-        weight = held_out.weight * valid.gather(1, held_out.index)
-        momentum = masked_cross_entropy(take(logits, held_out.index), codes.gather(1, held_out.index), weight)
+        weight = held_out.weight * take(valid, held_out.index)
+        momentum = masked_cross_entropy(take(logits, held_out.index), take(codes, held_out.index), weight)
         rows = F.embedding(self.tokenizer.nearest(features), self.tokenizer.codebook)
         distance = codebook_loss(features, rows, config.beta)
         return {
@@ -184,8 +184,9 @@ class OnlineTokenizer(Method):
 
 def validation_mask(mask: Mask) -> Mask:
     """Each image's mask turned by half a turn; weights 1 where it hides, whether or not that was observed."""
-    hidden, index = mask.hidden.flip(1), mask.hidden.shape[1] - 1 - mask.index
-    return Mask(hidden, index, hidden.gather(1, index).float())
+    hidden, last = mask.hidden.flip(1), mask.hidden.shape[1] - 1
+    index = mask.index + last - 2 * (mask.index % mask.hidden.shape[1])
+    return mask._replace(hidden=hidden, index=index, weight=take(hidden, index).float())
 
 
 def divergence_from_equal_use(assignments: Tensor, valid: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class SimMIM(Method):
         return pixels._replace(patches=normalise_patches(pixels.patches.float(), pixels.observed))
 
     def predict(self, batch: Batch) -> Tensor:
-        """Pixels (B, M, P) of the hidden patches, from the others."""
+        """Pixels (R, P) of the hidden patches, from the others."""
         images, observed, mask = batch.views[0], batch.valid[0], mask_of(batch, "SimMIM")
         grid = self.encoder.grid(images)
         tokens = self.mask_token(self.encoder.embed(images, observed), mask.hidden)

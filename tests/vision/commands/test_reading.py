@@ -13,8 +13,11 @@ from PIL import Image
 from fintok.cli import run
 from tests.vision.commands.conftest import encoded
 from vision.commands.reading import inputs_of, open_shown, tracked
+from vision.data.shown import ShownImages
 from vision.errors import InputError
 from vision.train.artifacts import open_encoder
+
+SHORT = "--finetune.epochs 2 --finetune.batch-size 4 --segment.steps 4 --segment.batch-size 4"
 
 
 class Processes:
@@ -190,11 +193,13 @@ def test_fewer_than_five_images_need_others_to_test_on(train, data, tmp_path, re
 
 def test_images_are_read_by_other_processes_with_the_same_numbers(train, data, tmp_path, capsys):
     words = ["--data", data / "images.parquet", "--batch-size", "3", "--device", "cpu"]
+    tasks = ["--task", "knn", "pixels", "finetune", "segment", *SHORT.split()]
     for workers in ("0", "2"):
+        torch.manual_seed(0)  # of the classifier's first weights and of stochastic depth
         own = [*words, "--num-workers", workers]
         call("features", "--model", train("mae"), *own, "--out", tmp_path / f"f{workers}.npy")
         call("tokenize", "--model", train("dvae"), *own, "--out", tmp_path / f"c{workers}.npy")
-        call("evaluate", "--model", train("mae"), *own, "--task", "knn", "pixels", "--out", tmp_path / f"e{workers}")
+        call("evaluate", "--model", train("mae"), *own, *tasks, "--out", tmp_path / f"e{workers}")
     for name in ("f{}.npy", "c{}.npy"):
         np.testing.assert_array_equal(*(np.load(tmp_path / name.format(workers)) for workers in "02"))
     assert len({(tmp_path / f"e{workers}" / "results.json").read_text() for workers in "02"}) == 1
@@ -204,6 +209,15 @@ def test_images_are_read_by_other_processes_with_the_same_numbers(train, data, t
     before = torch.get_rng_state()
     assert sum(1 for _ in tracked(shown, 3, "x")) == 7
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(0, 17), (2, 2)])  # 2: of the first ones, for their size
+def test_evaluations_that_train_read_in_other_processes(train, data, tmp_path, monkeypatch, workers, expected):
+    read, reads = ShownImages.__getitem__, []
+    monkeypatch.setattr(ShownImages, "__getitem__", lambda shown, index: reads.append(index) or read(shown, index))
+    words = ["--model", train("mae"), "--data", data / "images.parquet", "--num-workers", workers]
+    call("evaluate", *words, "--task", "finetune", "segment", "--out", tmp_path / "e", *SHORT.split())
+    assert len(reads) == expected
 
 
 def test_an_error_of_a_process_that_reads_is_its_sentence(train, data):

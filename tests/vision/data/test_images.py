@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from vision.data.decode import decode
 from vision.data.images import open_images
@@ -102,6 +102,27 @@ def test_a_label_map_lies_beside_its_image(tmp_path):
     Image.fromarray(np.array([[0, 11], [3, 4]], dtype=np.uint8)).save(file, "png")
     images = open_images(write_parquet(tmp_path / "x.parquet", [picture(1)], mask=[file.getvalue()]))
     assert images.segmentation(0).tolist() == [[0, 11], [3, 4]]
+
+
+@pytest.mark.parametrize("ending", ["jpeg", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(16, 48), (32, 32)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_label_map_stands_as_its_photo(tmp_path, ending, orientation, size, kind):
+    lying = np.zeros(size, dtype=kind)
+    lying[:8, :24] = 1
+    photo, exif = io.BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray((255 * lying).astype(np.uint8)).convert("RGB").save(photo, ending, exif=exif)
+    upright = (decode(photo.getvalue())[0] > 128).numpy()
+    maps = [io.BytesIO(), io.BytesIO()]
+    for label_map, file in zip((lying, upright.astype(kind)), maps, strict=True):
+        Image.fromarray(label_map).save(file, "png")
+    columns = {"mask": [file.getvalue() for file in maps]}
+    images = open_images(write_parquet(tmp_path / "x.parquet", [photo.getvalue()] * 2, **columns))
+    assert np.array_equal(images.segmentation(0), upright)
+    if upright.shape != lying.shape:  # only then can one tell that it was drawn on the upright photo
+        assert np.array_equal(images.segmentation(1), upright)
 
 
 def test_tars_are_read_in_any_order(tmp_path):

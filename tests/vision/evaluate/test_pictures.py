@@ -100,10 +100,11 @@ def test_predicting_the_truth_gives_the_image_back(is_normalised, images):
     index = torch.stack([torch.randperm(20, generator=torch.Generator().manual_seed(n))[:7] for n in range(6)])
     patches = GRID.patchify(images)
     wanted = normalise_patches(patches) if is_normalised else patches
-    predicted = wanted.gather(1, index.unsqueeze(-1).expand(-1, -1, 18))
+    index = (index + 20 * torch.arange(6)[:, None]).flatten()
+    predicted = wanted.flatten(0, 1)[index]
     assert torch.allclose(fill_in(images, predicted, index, GRID, is_normalised=is_normalised), images, atol=1e-5)
     zeros = GRID.patchify(fill_in(images, torch.zeros_like(predicted), index, GRID, is_normalised=is_normalised))
-    hidden = torch.zeros(6, 20, dtype=torch.bool).scatter(1, index, True)
+    hidden = torch.zeros(6 * 20, dtype=torch.bool).index_fill(0, index, True).view(6, 20)
     assert torch.equal(zeros[~hidden], patches[~hidden])
     level = patches[hidden].mean(dim=-1, keepdim=True) if is_normalised else torch.zeros(1)
     assert torch.allclose(zeros[hidden], level.expand_as(zeros[hidden]), atol=1e-6)
@@ -113,8 +114,8 @@ def test_the_scale_of_a_patch_is_that_of_its_observed_pixels(images):
     gappy = images.clone()
     gappy[0, :, :, 1] = torch.nan  # a column of pixels in every patch on the left
     gappy[1] = torch.nan
-    index = torch.zeros(6, 1, dtype=torch.long)
-    zeros = torch.zeros(6, 1, 18)
+    index = 20 * torch.arange(6)
+    zeros = torch.zeros(6, 18)
     filled = fill_in(gappy, zeros + 1.0, index, GRID, is_normalised=True)
     assert torch.equal(filled.isnan(), gappy.isnan())
     observed = images[0, :, :2, [0, 2]]

@@ -136,7 +136,7 @@ def test_what_was_not_observed_is_not_attended_to(make_encoder, images, gappy):
     with_gaps, seen = gappy
     segmenter = Segmenter(make_encoder(), 2, SegmentConfig())
     with torch.no_grad():
-        maps = segmenter._maps(with_gaps)[0].flatten(2).transpose(1, 2)
+        maps = segmenter._maps(with_gaps, has_gaps=True)[0].flatten(2).transpose(1, 2)
         expected = segmenter.encoder(images, ~with_gaps.isnan().any(dim=1)).patches
     assert torch.allclose(maps[seen], expected[seen], atol=1e-5)
     assert segmenter(with_gaps).isfinite().all()

@@ -68,7 +68,7 @@ def test_head_on_masked_patches_equals_the_full_head_then_index(build, make_batc
     mask = batch.masks[0]
     full = method.artifact().logits(batch.views[0], None, mask.hidden)
     assert full.shape == (4, 20, NUM_CODES)
-    expected = full.gather(1, mask.index[..., None].expand(-1, -1, NUM_CODES))
+    expected = full[mask.hidden]
     torch.testing.assert_close(method.predict(batch).patches, expected)
 
 
@@ -87,7 +87,7 @@ def test_targets_are_the_frozen_tokenizers_codes_of_the_whole_image(build, make_
     train(method, batch, steps=2)  # in training mode
     for name, value in method.tokenizer.module.state_dict().items():
         assert torch.equal(value, before[name])
-    expected = tokenizer.eval().codes(batch.views[0]).gather(1, batch.masks[0].index)
+    expected = tokenizer.eval().codes(batch.views[0])[batch.masks[0].hidden]
     assert torch.equal(method.targets(batch).patches, expected)
 
 
@@ -128,7 +128,7 @@ def test_aggregation_joins_the_last_cls_with_early_patches_under_the_same_norm_a
     mask = batch.masks[0]
     early = method.model.encode(batch.views[0], None, mask.hidden, (2,)).layers[2]
     expected = method.model.head(method.model.encoder.norm(early))
-    expected = expected.gather(1, mask.index[..., None].expand(-1, -1, NUM_CODES))
+    expected = expected[mask.hidden]
     torch.testing.assert_close(method.predict(batch).aggregated, expected)
 
 
@@ -148,7 +148,7 @@ def test_it_names_the_codes_of_a_discrete_vae_as_well(encoder, make_batch, train
     tokenizer = DiscreteVAE(encoder, DVAEConfig(num_codes=8, code_dim=4, decoder_depth=1))
     method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)
     assert math.isfinite(train(method, batch, 2)[-1])
-    codes = tokenizer.eval().codes(batch.views[0]).gather(1, batch.masks[0].index)
+    codes = tokenizer.eval().codes(batch.views[0])[batch.masks[0].hidden]
     assert torch.equal(method.targets(batch).patches, codes)
     with pytest.raises(ValueError, match="same patch_size"):
         BEiT2(dataclasses.replace(encoder, patch_size=(4, 3)), MAIN, tokenizer)
@@ -172,7 +172,7 @@ def test_codebook_of_several_levels_is_predicted_at_the_first(encoder, make_batc
     method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)
     assert method.predict(batch).patches.shape[-1] == 8
     codes = tokenizer.codebook.assign(tokenizer.eval().encode(batch.views[0]))[..., 0]
-    assert torch.equal(method.targets(batch).patches, codes.gather(1, batch.masks[0].index))
+    assert torch.equal(method.targets(batch).patches, codes[batch.masks[0].hidden])
 
 
 def test_batch_of_one(build, make_batch, train):
@@ -281,3 +281,25 @@ def test_hints_tell_of_hidden_patches_alone(encoder, tokenizer, make_batch):
     plain = BEiT2(encoder, MAIN, tokenizer)
     assert torch.equal(method.targets(whole).patches, plain.targets(batch).patches)  # the tokenizer does not see them
     assert method.predict(whole).patches.shape == plain.predict(batch).patches.shape
+
+
+def test_a_hint_is_read_by_itself_and_learned_from_drawn_images(encoder, tokenizer, make_batch):
+    batch, drawn = make_batch(4, mask_ratio=0.4), make_batch(4).views[0]
+    hints = torch.randn(2, 4, 2, *drawn.shape[-2:])
+    hints[1, 0] = 0.0  # nothing is told of the first drawn image
+    views = tuple(torch.cat(pair, dim=1) for pair in zip((batch.views[0], drawn), hints, strict=True))
+    both = batch._replace(views=views, masks=(batch.masks[0], None), valid=(None, None))
+    method = BEiT2(encoder, MAIN, tokenizer, hint_channels=2)
+    predictions, targets = method.predict(both), method.targets(both)
+    assert torch.equal(targets.drawn, tokenizer.codes(drawn))
+    assert not predictions.drawn[0].any() and predictions.drawn[1:].any()
+    terms = method.loss(predictions, targets, both)
+    wanted = F.cross_entropy(predictions.drawn[1:].flatten(0, 1), targets.drawn[1:].flatten())
+    torch.testing.assert_close(terms["hint"], wanted)
+    alone = method.loss(method.predict(both._replace(views=views[:1])), targets, both)
+    assert "hint" not in alone and torch.equal(alone["code"], terms["code"])
+    model, grid = method.model.eval(), method.model.encoder.grid(drawn)
+    patches = grid.patchify(hints[0])
+    states = torch.randn(*patches.shape[:2], encoder.dim)
+    torch.testing.assert_close(model.classify(states, patches) - model.head(states), model.prior(patches))
+    assert torch.equal(model.classify(states, torch.zeros_like(patches)), model.head(states))

@@ -28,7 +28,7 @@ METHODS = {
 def _batch():
     hidden = torch.zeros(4, 8, dtype=torch.bool)
     hidden[:, ::2] = True
-    mask = Mask(hidden, torch.arange(0, 8, 2).expand(4, 4).contiguous(), torch.ones(4, 4))
+    mask = Mask(hidden, torch.arange(0, 32, 2), torch.ones(16), 4)
     return Batch((torch.randn(4, 2, 4, 12),), (mask,), (torch.ones(4, 4, 12, dtype=torch.bool),), 2)
 
 

@@ -184,11 +184,9 @@ class Bundle:
 
     def plot(self) -> go.Figure:
         """The most used words as small return pictures."""
-        from fintok.plots.vocabulary import Vocabulary as Pictures
-        from fintok.plots.vocabulary import vocabulary_gallery
+        from fintok.plots.vocabulary import TokenPictures, vocabulary_gallery
 
-        patches, counts = self.words()
-        return vocabulary_gallery(Pictures(patches, counts))
+        return vocabulary_gallery(TokenPictures(*self.words()))
 
     def words(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Mean patch of each word, (W, P) in units of the asset's slow scale, and its training count (W,)."""

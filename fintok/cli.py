@@ -17,7 +17,7 @@ from itertools import pairwise
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from fintok import __version__
-from fintok.commands.layers import ConfigLayers
+from fintok.commands.layers import ConfigLayers, refuse_fractions
 
 START = Group("Start here", sort_key=0)
 TRAIN = Group("Train", sort_key=1)
@@ -57,7 +57,7 @@ app = App(
     help_epilogue="The first ten minutes: fintok demo, then fintok check YOUR_PRICES.parquet. "
     "Add --debug to any command for the traceback of an error.",
     default_parameter=Parameter(negative=(), consume_multiple=True),
-    config=ConfigLayers(),
+    config=(refuse_fractions, ConfigLayers()),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )

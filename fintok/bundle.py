@@ -19,6 +19,7 @@ from fintok.errors import InputError
 from fintok.imaging import BAR_CHANNELS, ReturnImager, ReturnImages
 from fintok.inference import Surprise, Vocabulary
 from fintok.panel import Panel, require_panel
+from fintok.signature import row_noun
 from fintok.spans import DateLike, date_unit
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
@@ -165,6 +166,7 @@ class Bundle:
         """What it holds, a row a fact."""
         import pandas as pd
 
+        rows = f"{row_noun(self.training_dates)}s"
         facts: dict[str, Any] = {
             "train_end": np.datetime_as_string(self.train_end, unit="D"),
             **{
@@ -175,8 +177,8 @@ class Bundle:
             },
             "codes": self.codebook_size,
             "words": self.num_words,
-            "patch": f"1 asset x {self.config.imaging.patch_days} days",
-            "window": f"{self.config.imaging.window_days} days",
+            "patch": f"1 asset x {self.config.imaging.patch_days} {rows}",
+            "window": f"{self.config.imaging.window_days} {rows}",
             "channels": ", ".join(self.config.imaging.channels),
             **{name: f"{value:.3f}" if isinstance(value, float) else value for name, value in self.figures.items()},
         }

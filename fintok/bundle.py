@@ -19,6 +19,7 @@ from fintok.errors import InputError
 from fintok.imaging import BAR_CHANNELS, ReturnImager, ReturnImages
 from fintok.inference import Surprise, Vocabulary
 from fintok.panel import Panel, require_panel
+from fintok.signature import row_noun
 from fintok.spans import DateLike, date_unit
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
@@ -165,6 +166,7 @@ class Bundle:
         """What it holds, a row a fact."""
         import pandas as pd
 
+        rows = f"{row_noun(self.training_dates)}s"
         facts: dict[str, Any] = {
             "train_end": np.datetime_as_string(self.train_end, unit="D"),
             **{
@@ -175,8 +177,8 @@ class Bundle:
             },
             "codes": self.codebook_size,
             "words": self.num_words,
-            "patch": f"1 asset x {self.config.imaging.patch_days} days",
-            "window": f"{self.config.imaging.window_days} days",
+            "patch": f"1 asset x {self.config.imaging.patch_days} {rows}",
+            "window": f"{self.config.imaging.window_days} {rows}",
             "channels": ", ".join(self.config.imaging.channels),
             **{name: f"{value:.3f}" if isinstance(value, float) else value for name, value in self.figures.items()},
         }
@@ -184,11 +186,9 @@ class Bundle:
 
     def plot(self) -> go.Figure:
         """The most used words as small return pictures."""
-        from fintok.plots.vocabulary import Vocabulary as Pictures
-        from fintok.plots.vocabulary import vocabulary_gallery
+        from fintok.plots.vocabulary import TokenPictures, vocabulary_gallery
 
-        patches, counts = self.words()
-        return vocabulary_gallery(Pictures(patches, counts))
+        return vocabulary_gallery(TokenPictures(*self.words()))
 
     def words(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Mean patch of each word, (W, P) in units of the asset's slow scale, and its training count (W,)."""

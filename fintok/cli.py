@@ -17,7 +17,7 @@ from itertools import pairwise
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from fintok import __version__
-from fintok.commands.layers import ConfigLayers
+from fintok.commands.layers import ConfigLayers, refuse_fractions
 
 START = Group("Start here", sort_key=0)
 TRAIN = Group("Train", sort_key=1)
@@ -57,7 +57,7 @@ app = App(
     help_epilogue="The first ten minutes: fintok demo, then fintok check YOUR_PRICES.parquet. "
     "Add --debug to any command for the traceback of an error.",
     default_parameter=Parameter(negative=(), consume_multiple=True),
-    config=ConfigLayers(),
+    config=(refuse_fractions, ConfigLayers()),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
@@ -88,11 +88,14 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _show_whole_help(tokens)
         app(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()  # here, where a reader that has gone is no error
     except CycloptsError as error:
         return _fail(2, " ".join(str(error).split()))
     except KeyboardInterrupt as error:
         return _fail(130, _interrupted(error, tokens))
-    except BrokenPipeError:  # the reader of our output has gone: `fintok check P | head`
+    except (BrokenPipeError, SystemExit) as error:  # the reader of our output has gone: `fintok check P | head`
+        if BrokenPipeError not in (type(error), type(error.__context__)):  # rich, which writes the help, exits itself
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

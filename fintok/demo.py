@@ -104,7 +104,7 @@ def write_page(
     overwrite: bool = False,
 ) -> Path:
     """Write the report of a reading; ``run`` is the folder of the bundle, whose training curves are shown."""
-    from fintok.plots.vocabulary import Vocabulary
+    from fintok.plots.vocabulary import TokenPictures
 
     facts = {str(name): value for name, value in bundle.summary()["value"].items()}
     return write_report(
@@ -113,7 +113,7 @@ def write_page(
         panel=panel,
         regimes=reading.regimes,
         scores=reading.scores,
-        vocabulary=Vocabulary(*bundle.words()),
+        vocabulary=TokenPictures(*bundle.words()),
         code_counts=bundle.vocabulary.counts,
         yardstick=_yardstick(bundle),
         curves=_curves(run),

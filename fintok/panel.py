@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fintok.errors import InputError
+from fintok.signature import row_noun
 from fintok.spans import DateLike, date_unit, rows_until
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ class Panel:
             if abs(counted / usual - 1.0) < 0.03:
                 return usual
         return float(round(counted))
+
+    @property
+    def row_noun(self) -> str:
+        """What a row is: "hour", "day", "week", or "row" where it has no name (`fintok.signature.row_noun`)."""
+        return row_noun(self.dates)
 
     def __len__(self) -> int:
         return self.num_days

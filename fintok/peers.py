@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fintok.channels import NORMAL_SCALE
 from fintok.progress import track
-from fintok.trailing import median_of_day, trailing_moments
+from fintok.trailing import TrailingMean, median_of_day
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ _LEAST_LEVEL = 0.1  # of the day's level, so that a day on which nobody moves is
 _SWAP_ROWS = 15
 _SWAP_LEAST = -15.0  # nats, where nobody else is there
 _SWAP_DOUBT = -1.0  # nats that one asset of a pair may tell against its swap
-_PAIRS = 65_536  # of assets judged at a time: memory stays small in large universes
+_PAIRS = 8_192  # of assets judged at a time: memory stays small in large universes
 _FAR = 1e12  # usual sizes: the square of nothing farther is taken
 _SWAP_DEGREES = 2.0  # of freedom of the Student-t: one day tells only so much for or against a swap
 
@@ -66,50 +66,56 @@ def peer_view(returns: NDArray[np.floating], earlier: PeerRows | None = None) ->
     Rows of `earlier` are taken as they are.
     """
     returns = np.asarray(returns, dtype=np.float64)
-    size = _usual_size(returns)
+    size = _UsualSize(returns.shape[1]).add(returns)
     scaled = returns / size
-    expected = np.full(returns.shape, np.nan)
     known = np.isfinite(scaled)
     num_rows = -(-len(returns) // _BLOCK) * _BLOCK  # whole blocks: a panel cut short gives the same bits up to the cut
     filled = _padded(np.where(known, scaled, 0.0), num_rows, 0.0)
     middle = _padded(np.nan_to_num(median_of_day(scaled)), num_rows, 0.0)
-    there = _padded(known, num_rows, False)
+    sizes, there = _padded(np.where(known, size, np.nan), num_rows, np.nan), _padded(known, num_rows, False)
+    expected, deviation, swapped = (np.full(filled.shape, np.nan) for _ in range(3))
     earlier = earlier or PeerRows(expected[:0], expected[:0])
     num_earlier = len(earlier.expected)
-    first = num_earlier // _BLOCK
-    for rows, precision in _precisions(filled, there, first):
-        seen = np.clip(filled[rows], middle[rows] - _MOST, middle[rows] + _MOST)
-        inside = slice(rows.start, min(rows.stop, len(returns)))
-        expected[inside] = (seen - seen @ precision / np.diag(precision))[: inside.stop - inside.start]
-    expected = np.where(known, expected, np.nan)
+    first = max(num_earlier // _BLOCK - 1, 0)  # a block more: sums go back over 15 days
+    usual, tally = _UsualSize(returns.shape[1]), _SwapTally(returns.shape[1])
     expected[:num_earlier] = earlier.expected
-    left = scaled - expected
-    usual = _usual_size(left)
-    deviation = usual * _others_level(left / usual)
 
-    swapped, tally = np.full(returns.shape, np.nan), _SwapTally(returns.shape[1])
-    sizes, deviations = (_padded(np.where(known, x, np.nan), num_rows, np.nan) for x in (size, deviation))
-    before = max(first - 1, 0)  # a block more: sums go back over 15 days
-    blocks = track(range(before, num_rows // _BLOCK), "peers")  # the square of the assets is looked at
-    for _, (rows, precision) in zip(blocks, _precisions(filled, there, before), strict=True):  # again: memory
-        inside = slice(rows.start, min(rows.stop, len(returns)))
-        told = tally.add(filled[rows], sizes[rows], deviations[rows], precision)
-        swapped[inside] = told[: inside.stop - inside.start]
+    def deviations(rows: slice) -> Array:
+        left = filled[rows] - expected[rows]
+        size_left = usual.add(left)
+        return size_left * _others_level(left / size_left)
+
+    deviation[: first * _BLOCK] = deviations(slice(first * _BLOCK))
+    blocks = track(range(first, num_rows // _BLOCK), "peers")  # the square of the assets is looked at
+    for _, (rows, precision) in zip(blocks, _precisions(filled, there, first), strict=True):
+        seen = np.clip(filled[rows], middle[rows] - _MOST, middle[rows] + _MOST)
+        num_known = max(num_earlier - rows.start, 0)
+        told = np.where(there[rows], seen - seen @ precision / np.diag(precision), np.nan)
+        expected[rows][num_known:] = told[num_known:]
+        deviation[rows] = deviations(rows)
+        swapped[rows] = tally.add(filled[rows], sizes[rows], np.where(there[rows], deviation[rows], np.nan), precision)
+    expected, deviation, swapped = expected[: len(returns)], deviation[: len(returns)], swapped[: len(returns)]
     num_others = np.maximum.accumulate(known, axis=0).sum(axis=1, keepdims=True) - 1  # listed so far
     swapped = np.where(known, swapped - np.log(np.maximum(num_others, 1)), np.nan)  # of many, one fits by chance
     swapped[:num_earlier] = earlier.swapped
     return PeerView(scaled, expected, size, deviation, _others_level(scaled), swapped)
 
 
-def _usual_size(values: Array) -> Array:
+class _UsualSize:
     """Trailing mean size as a standard deviation, outliers held back; NaN before 20 values or without any move."""
-    sizes = np.abs(values)
-    logs = np.log(np.where(sizes > 0.0, sizes, np.nan))
-    typical = trailing_moments(logs, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS).mean  # outliers hardly move it
-    limit = np.where(np.isfinite(typical), _OUTLIER * _LOG_NORMAL * np.exp(typical), np.inf)
-    held = np.where(np.isnan(sizes), np.nan, np.minimum(sizes, limit))
-    size = NORMAL_SCALE * trailing_moments(held, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS).mean
-    return np.where(size > 0.0, size, np.nan)
+
+    def __init__(self, num_assets: int) -> None:
+        self.typical, self.held = (
+            TrailingMean(num_assets, half_life=_SIZE_HALF_LIFE, min_count=_MIN_ROWS) for _ in range(2)
+        )
+
+    def add(self, values: Array) -> Array:
+        """The size usual before each of the next rows, (rows, A)."""
+        sizes = np.abs(values)
+        typical = self.typical.add(np.log(np.where(sizes > 0.0, sizes, np.nan)))  # outliers hardly move it
+        limit = np.where(np.isfinite(typical), _OUTLIER * _LOG_NORMAL * np.exp(typical), np.inf)
+        size = NORMAL_SCALE * self.held.add(np.where(np.isnan(sizes), np.nan, np.minimum(sizes, limit)))
+        return np.where(size > 0.0, size, np.nan)
 
 
 def _others_level(scaled: Array) -> Array:
@@ -171,50 +177,56 @@ class _SwapTally:
     """
 
     def __init__(self, num_assets: int) -> None:
-        self.num_assets = num_assets
-        one, other = np.triu_indices(num_assets, 1)
-        cuts = range(_PAIRS, len(one), _PAIRS)
-        self.parts = list(zip(np.split(one, cuts), np.split(other, cuts), strict=True))  # pairs (a, b), in parts
-        self.before = [np.zeros((2, _SWAP_ROWS - 1, len(part)), dtype=np.float32) for part, _ in self.parts]
+        firsts = range(0, num_assets, max(_PAIRS // num_assets, 1))
+        self.parts = [(slice(first, first + firsts.step), slice(first, None)) for first in firsts]  # pairs (a, b > a)
+        shapes = [(min(firsts.step, num_assets - first), num_assets - first) for first in firsts]
+        self.before = [np.zeros((2, _SWAP_ROWS - 1, *shape), dtype=np.float32) for shape in shapes]
 
     def add(self, scaled: Array, size: Array, deviation: Array, precision: Array) -> Array:
         """The largest sum over all others that are there, (days, A), for the next block of days."""
         z = np.clip(scaled, -_MOST, _MOST)
         spread = deviation**2 * np.diag(precision)
         known = tuple(x.astype(np.float32) for x in (z, z @ precision, size, spread, precision))
-        table = np.full((len(z), self.num_assets, self.num_assets), -np.inf, dtype=np.float32)
+        gone = np.where(np.isfinite(size), np.float32(0.0), np.float32(-np.inf))
+        largest = np.full(z.shape, _SWAP_LEAST, dtype=np.float32)
         for number, (one, other) in enumerate(self.parts):
-            days = np.concatenate([self.before[number], _told_by_pairs(one, other, *known)], axis=1)
-            self.before[number] = days[:, -(_SWAP_ROWS - 1) :]
-            total = np.cumsum(days, axis=1)
+            total = np.concatenate([self.before[number], _told_by_pairs(one, other, *known)], axis=1)
+            self.before[number] = total[:, -(_SWAP_ROWS - 1) :].copy()
+            for day in range(1, total.shape[1]):
+                total[:, day] += total[:, day - 1]
             sums = total[:, _SWAP_ROWS - 1 :]
             sums[:, 1:] -= total[:, :-_SWAP_ROWS]
-            lesser = sums.min(axis=0)
-            counts = np.where(lesser > _SWAP_DOUBT, sums.mean(axis=0), lesser)
-            table[:, one, other] = table[:, other, one] = counts
-        table += np.where(np.isfinite(size), np.float32(0.0), np.float32(-np.inf))[:, None, :]
-        return np.maximum(table.max(axis=2), _SWAP_LEAST).astype(np.float64)
+            lesser = np.minimum(*sums)
+            counts = np.where(lesser > _SWAP_DOUBT, (sums[0] + sums[1]) / 2, lesser)  # (days, a, b)
+            counts[:, *np.tril_indices(*counts.shape[1:2], m=counts.shape[2])] = -np.inf
+            counts += gone[:, one, None]
+            counts += gone[:, None, other]
+            largest[:, one] = np.maximum(largest[:, one], counts.max(axis=2))
+            largest[:, other] = np.maximum(largest[:, other], counts.max(axis=1))
+        return largest.astype(np.float64)
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # an asset beside itself, not counted
 def _told_by_pairs(
-    one: NDArray[np.intp],
-    other: NDArray[np.intp],
+    one: slice,
+    other: slice,
     z: NDArray[np.floating],
     pull: NDArray[np.floating],
     size: NDArray[np.floating],
     spread: NDArray[np.floating],
     precision: NDArray[np.floating],
 ) -> NDArray[np.floating]:
-    """What each day tells for "a in b's place" and for "b in a's place": (2, days, pairs)."""
+    """What each day tells for "a in b's place" and for "b in a's place": (2, days, a, b)."""
     own = np.diag(precision)
-    own_a, own_b, shared = own[one], own[other], precision[one, other]
+    own_a, own_b, shared = own[one, None], own[other], precision[one, other]
     determinant = own_a * own_b - shared**2
-    z_a, z_b, pull_a, pull_b = z[:, one], z[:, other], pull[:, one], pull[:, other]  # (days, pairs)
-    ratio = size[:, other] / size[:, one]
+    z_a, pull_a, size_a, spread_a = (x[:, one, None] for x in (z, pull, size, spread))  # (days, a, 1)
+    z_b, pull_b, size_b, spread_b = (x[:, None, other] for x in (z, pull, size, spread))  # (days, 1, b)
+    ratio = size_b / size_a
     return np.stack(
         [
-            _told(own_b * pull_a - shared * pull_b, z_b * ratio - z_a, own_b, determinant, spread[:, one]),
-            _told(own_a * pull_b - shared * pull_a, z_a / ratio - z_b, own_a, determinant, spread[:, other]),
+            _told(own_b * pull_a - shared * pull_b, z_b * ratio - z_a, own_b, determinant, spread_a),
+            _told(own_a * pull_b - shared * pull_a, z_a / ratio - z_b, own_a, determinant, spread_b),
         ]
     )
 

@@ -11,23 +11,22 @@ from fintok.files import check_output, write_text
 from fintok.moves import moves_of
 from fintok.page import Page
 from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
-from fintok.signature import row_noun
 
 if TYPE_CHECKING:
     from fintok.panel import Panel
-    from fintok.plots.vocabulary import Vocabulary
+    from fintok.plots.vocabulary import TokenPictures
     from fintok.regime_result import Regimes
     from fintok.score_result import Scores
 
 _GLOSSARY = [
     (
         "Regime",
-        "A group of days on which the model expects much the same coming week. Number 0 is the calmest by "
-        "the volatility of the market in it. A label uses its own day and earlier days only.",
+        "A group of {row}s on which the model expects much the same coming {week}. Number 0 is the calmest by "
+        "the volatility of the market in it. A label uses its own {row} and earlier {row}s only.",
     ),
     (
         "Score",
-        "How strange an asset's newest days are given the other assets and its own past: the negative "
+        "How strange an asset's newest {row}s are given the other assets and its own past: the negative "
         "base-10 logarithm of a tail probability, so 3 is about one in a thousand.",
     ),
     (
@@ -42,8 +41,8 @@ _GLOSSARY = [
     ),
     (
         "Train end and in sample",
-        "The model was trained on days up to the dashed line. What it says of those days is in sample; judge "
-        "it by the days after.",
+        "The model was trained on {row}s up to the dashed line. What it says of those {row}s is in sample; judge "
+        "it by the {row}s after.",
     ),
     (
         "Nats per token",
@@ -55,7 +54,7 @@ _GLOSSARY = [
 
 _DEVIATIONS = (
     "This panel holds returns in units of their own, so they are described in deviations, σ: each asset's return "
-    "over its own usual size up to the day before. A volatility of 1 a year is an asset's own usual one; the market, "
+    "over its own usual size up to the {row} before. A volatility of 1 a year is an asset's own usual one; the market, "
     "the mean over assets, moves less the less they move together."
 )
 
@@ -67,7 +66,7 @@ def write_report(
     panel: "Panel",
     regimes: "Regimes | None" = None,
     scores: "Scores | None" = None,
-    vocabulary: "Vocabulary | None" = None,
+    vocabulary: "TokenPictures | None" = None,
     code_counts: NDArray[np.integer] | None = None,
     yardstick: Mapping[str, Mapping[str, float]] | None = None,
     curves: Mapping[str, Mapping[str, ArrayLike]] | None = None,
@@ -87,14 +86,20 @@ def write_report(
     if scores is not None:
         _tell_scores(page, scores)
     if vocabulary is not None or code_counts is not None:
-        _tell_vocabulary(page, vocabulary, code_counts)
+        _tell_vocabulary(page, panel, vocabulary, code_counts)
     if yardstick or curves:
         _tell_quality(page, yardstick, curves)
     page.section("What was run", "The model behind this page and the panel it was given.")
     page.table(facts_table({"panel": panel_facts(panel), **bundle_summary}))
     page.section("How to read this page", "")
-    page.definitions(_GLOSSARY)
+    page.definitions([(term, _in_words(text, panel)) for term, text in _GLOSSARY])
     return write_text(page.render(), path, overwrite=overwrite)
+
+
+def _in_words(text: str, panel: "Panel") -> str:
+    """A text with the panel's word for its rows and for the few of them that a token covers."""
+    noun = panel.row_noun
+    return text.format(row=noun, week="week" if noun == "day" else f"few {noun}s")
 
 
 def _subtitle(panel: "Panel") -> str:
@@ -112,33 +117,32 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
         transition_heat_map,
     )
 
-    labelled = np.flatnonzero(regimes.labels >= 0)
+    noun, labelled = regimes.panel.row_noun, np.flatnonzero(regimes.labels >= 0)
     if len(labelled):
         last = labelled[-1]
         now = regimes.labels[last]
         since = labelled[np.append(True, np.diff(regimes.labels[labelled]) != 0)][-1]
         chance = regimes.probabilities[last, now]
-        since, today = (day(regimes.dates[int(row)]) for row in (since, last))
-        page.fact(regimes.names[now], f"regime on {today}, since {since}, p = {chance:.0%}")
+        since, until = (day(regimes.dates[int(row)]) for row in (since, last))
+        page.fact(regimes.names[now], f"regime on {until}, since {since}, p = {chance:.0%}")
         page.fact(f"{regimes.switches_per_year:.1f}", "regime switches a year")
     page.section(
         "Market regimes",
-        "Each day gets the regime whose expected coming week fits best, with a price on switching so that "
-        "labels persist. No label knows its future.",
+        _in_words("Each {row} gets the regime whose expected coming {week} fits best, ", regimes.panel)
+        + "with a price on switching so that labels persist. No label knows its future.",
     )
     page.figure(
         regime_ribbon(regimes),
-        "The line is the equal-weight market; the colour behind it is the regime of each day.",
+        f"The line is the equal-weight market; the colour behind it is the regime of each {noun}.",
     )
     page.heading("What each regime looks like")
-    noun = row_noun(regimes.dates)
     moves = moves_of(regimes.panel)
-    page.table(format_signature(regimes.summary(), is_relative=moves.is_relative))
+    page.table(format_signature(regimes.summary(), noun, is_relative=moves.is_relative))
     if not moves.is_relative:
-        page.paragraph(_DEVIATIONS)
+        page.paragraph(_in_words(_DEVIATIONS, regimes.panel))
     for sentence in regimes.remarks():
         page.paragraph(f"{sentence[0].upper()}{sentence[1:]}.")
-    page.figure(regime_probabilities(regimes), "How sure the labels are, with what was known on the day.")
+    page.figure(regime_probabilities(regimes), "How sure the labels are, with what was known at the time.")
     page.figure(transition_heat_map(regimes), f"The diagonal is persistence: the chance to stay for another {noun}.")
 
 
@@ -146,51 +150,53 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
     from fintok.plots.scores import alarm_rates, event_windows, score_heat_map, top_events
     from fintok.score_result import uncalibrated
 
-    summary = scores.summary()
+    noun, summary = scores.panel.row_noun, scores.summary()
     calibrated = summary.loc[["after train_end", "in sample"], "asset_days"] > 0
     usual = "in sample" if scores.is_in_sample.all() else "after train_end"
     period = str(calibrated.idxmax()) if calibrated.any() else usual
     when = period.replace("_", " ")
     if summary.loc[period, "asset_days"]:
-        page.fact(f"{summary.loc[period, 'alarms_per_1000']:.2f}", f"alarms per 1,000 asset-days, {when}")
+        page.fact(f"{summary.loc[period, 'alarms_per_1000']:.2f}", f"alarms per 1,000 asset-{noun}s, {when}")
     else:
         page.fact("–", uncalibrated(scores, np.ones(len(scores.dates), dtype=bool)))
     page.fact(f"{summary.loc[period, 'alerts']:,.0f}", f"alerts, {when}")
     page.section(
         "Unusual behaviour",
-        "Every asset is scored on every day by how badly its newest days fit the other assets and its own "
+        f"Every asset is scored on every {noun} by how badly its newest {noun}s fit the other assets and its own "
         "past. Circles mark alerts: alarms of the score, or a data check that fired.",
     )
     page.figure(
         score_heat_map(scores),
-        "Strong colours are strange. Vertical stripes are days that surprised many assets at once.",
+        f"Strong colours are strange. Vertical stripes are {noun}s that surprised many assets at once.",
     )
     shown = top_events(scores, num_events=20)
     if len(shown):
-        unit = "" if scores.panel.values == "prices" else ", in deviations: 1 is the asset's usual move of a day"
+        unit = "" if scores.panel.values == "prices" else f", in deviations: 1 is the asset's usual move of one {noun}"
         page.figure(event_windows(scores), f"Cumulative return of the asset and of the market around each event{unit}.")
         page.heading("The strangest events" + (", in sample" if np.any(shown["in_sample"]) else " after train end"))
-        page.table(events_table(shown))
+        page.table(events_table(shown, noun))
     page.figure(alarm_rates(scores), "A well-calibrated score stays near its budget in quiet and in loud years.")
-    page.table(summary_table(summary))
+    page.table(summary_table(summary, noun))
     counts = scores.reason_counts()
     if len(counts):
         page.heading("Alerts by reason")
         page.table(counts.map("{:,}".format).rename_axis("Reason").reset_index(name="Alerts"))
 
 
-def _tell_vocabulary(page: Page, vocabulary: "Vocabulary | None", code_counts: NDArray[np.integer] | None) -> None:
+def _tell_vocabulary(
+    page: Page, panel: "Panel", vocabulary: "TokenPictures | None", code_counts: NDArray[np.integer] | None
+) -> None:
     from fintok.plots.vocabulary import codebook_usage, vocabulary_gallery
 
     page.section(
         "The vocabulary",
-        "The model speaks of a week of one asset in one token. These are the pictures it learned, in units "
-        "of the asset's own scale.",
+        _in_words("The model speaks of a {week} of one asset in one token. ", panel)
+        + "These are the pictures it learned, in units of the asset's own scale.",
     )
     if vocabulary is not None:
         page.figure(
             vocabulary_gallery(vocabulary),
-            "Each picture is the mean cumulative return over a token's days; above it, its number and share.",
+            "Each picture is the mean cumulative return over a token's rows; above it, its number and share.",
         )
     if code_counts is not None:
         page.figure(codebook_usage(code_counts), "A healthy codebook uses nearly all codes and none dominates.")
@@ -209,6 +215,6 @@ def _tell_quality(
         "does not beat the marginal has learned nothing.",
     )
     if yardstick:
-        page.figure(yardstick_bars(yardstick), "Measured on the days after train end where there are any.")
+        page.figure(yardstick_bars(yardstick), "Measured on the rows after train end where there are any.")
     if curves:
         page.figure(training_curves(curves), "The three stages of pretraining.")

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from fintok.panel import Panel
 
 
-def events_table(events: "pd.DataFrame") -> "pd.DataFrame":
-    """Events as `Scores.events` gives them."""
+def events_table(events: "pd.DataFrame", noun: str) -> "pd.DataFrame":
+    """Events as `Scores.events` gives them; `noun`: what a row of the panel is."""
     import pandas as pd
 
     def span(start: pd.Timestamp, end: pd.Timestamp) -> str:
@@ -22,7 +22,7 @@ def events_table(events: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(
         {
             "Asset": events["symbol"],
-            "Days": [span(a, b) for a, b in zip(events["start"], events["end"], strict=True)],
+            f"{noun}s".capitalize(): [span(a, b) for a, b in zip(events["start"], events["end"], strict=True)],
             "Alerts": [f"{value:,}" for value in events["alerts"]],
             "Score": [f"{value:.1f}" if np.isfinite(value) else "–" for value in events["score"]],
             "p-value": [_probability(value) for value in events["p_value"]],
@@ -37,14 +37,14 @@ def _probability(p: float) -> str:
     return f"{p:.5f}" if p >= 5e-6 else "< 0.00001"
 
 
-def summary_table(summary: "pd.DataFrame") -> "pd.DataFrame":
-    """Periods as `Scores.summary` gives them."""
+def summary_table(summary: "pd.DataFrame", noun: str) -> "pd.DataFrame":
+    """Periods as `Scores.summary` gives them; `noun`: what a row of the panel is."""
     import pandas as pd
 
     return pd.DataFrame(
         {
             "Period": [name.replace("_", " ") for name in summary.index],
-            "Asset-days": [f"{value:,.0f}" for value in summary["asset_days"]],
+            f"Asset-{noun}s": [f"{value:,.0f}" for value in summary["asset_days"]],
             "Alerts": [f"{value:,.0f}" for value in summary["alerts"]],
             "By score": [f"{value:,.0f}" for value in summary["by_score"]],
             "By check": [f"{value:,.0f}" for value in summary["by_check"]],

@@ -48,7 +48,7 @@ class Attribution(NamedTuple):
 def uncalibrated(scores: "Scores", days: NDArray[np.bool_]) -> str:
     """Why these days (T,) have no p-value."""
     count = int(np.isfinite(scores.score[days]).sum())
-    return f"no asset-day is calibrated yet ({count:,} scores; p-values need {MIN_SCORES:,})"
+    return f"no asset-{scores.panel.row_noun} is calibrated yet ({count:,} scores; p-values need {MIN_SCORES:,})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -94,7 +94,9 @@ class Scores:
         days = new if new.any() else ~new
         calibrated = int(np.isfinite(self.p_value[days]).sum())
         if calibrated:
-            rate = f"{1000.0 * self.is_alarm[days].sum() / calibrated:.2f} alarms per 1,000 asset-days"
+            rate = (
+                f"{1000.0 * self.is_alarm[days].sum() / calibrated:.2f} alarms per 1,000 asset-{self.panel.row_noun}s"
+            )
         else:
             rate = uncalibrated(self, days)
         return (

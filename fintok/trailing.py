@@ -39,6 +39,28 @@ def trailing_moments(values: NDArray[np.floating], *, half_life: float, min_coun
     return TrailingMoments(mean, np.sqrt(np.maximum(variance, 0.0)))
 
 
+class TrailingMean:
+    """The mean of `trailing_moments`, of rows (n, A) that come a few at a time."""
+
+    def __init__(self, num_columns: int, *, half_life: float, min_count: int) -> None:
+        self.keep, self.min_count = 0.5 ** (1.0 / half_life), min_count
+        self.sums = np.zeros((1, 2 * num_columns))  # of values, of weights
+        self.count = np.zeros(num_columns, dtype=np.int64)
+
+    def add(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean over the rows before each of the next rows."""
+        from scipy.signal import lfilter
+
+        observed = np.isfinite(values)
+        inputs = np.hstack([np.where(observed, values, 0.0), observed])
+        sums, after = lfilter([0.0, 1.0], [1.0, -self.keep], inputs, axis=0, zi=self.sums)
+        self.sums = after if len(values) else self.sums  # of no rows, lfilter's state is what lay in memory
+        count = self.count + np.cumsum(observed, axis=0) - observed
+        self.count = self.count + observed.sum(axis=0)
+        total, weight = np.hsplit(sums, 2)
+        return total / np.where(count >= self.min_count, weight, np.nan)
+
+
 def trailing_sum(values: NDArray[np.floating], rows: int, min_count: int) -> NDArray[np.float64]:
     """Sum over each row and the `rows` - 1 before it, divided by the root of how many were finite.
 

@@ -48,7 +48,6 @@ def label(
     prices = reader.read(panel)
     from fintok.moves import moves_of
     from fintok.regimes import RegimeLabeler
-    from fintok.signature import row_noun
 
     bundle = open_model(model)
     say_frequency(bundle, prices)
@@ -65,7 +64,7 @@ def label(
     say_table(labels.summary())
     print(
         f"volatility, mean and dispersion are annual, in {moves_of(prices).unit}; mean_duration is in "
-        f"{row_noun(prices.dates)}s"
+        f"{prices.row_noun}s"
     )
     for sentence in labels.remarks():
         print(sentence)

@@ -116,12 +116,12 @@ def regime_probabilities(regimes: "Regimes") -> "go.Figure":
 
 
 def transition_heat_map(regimes: "Regimes") -> "go.Figure":
-    """Share of days on which a regime (row) is followed by another (column)."""
+    """Share of rows on which a regime (row) is followed by another (column)."""
     import plotly.graph_objects as go
 
     matrix = regimes.transition_matrix
-    names = list(regimes.names)
-    figure = new_figure("From one day to the next", height=150 + 62 * len(names))
+    names, noun = list(regimes.names), regimes.panel.row_noun
+    figure = new_figure(f"From one {noun} to the next", height=150 + 62 * len(names))
     figure.add_trace(
         go.Heatmap(
             x=names,
@@ -140,13 +140,13 @@ def transition_heat_map(regimes: "Regimes") -> "go.Figure":
             hovertemplate="%{y} → %{x}: %{text}<extra></extra>",
         )
     )
-    figure.update_yaxes(autorange="reversed", title={"text": "today"}, showgrid=False)
-    figure.update_xaxes(title={"text": "next day"}, showgrid=False)
+    figure.update_yaxes(autorange="reversed", title={"text": f"one {noun}"}, showgrid=False)
+    figure.update_xaxes(title={"text": f"next {noun}"}, showgrid=False)
     return figure
 
 
-def format_signature(signature: "pd.DataFrame", *, is_relative: bool = True) -> "pd.DataFrame":
-    """The signature table with readable headings and numbers as text.
+def format_signature(signature: "pd.DataFrame", noun: str, *, is_relative: bool = True) -> "pd.DataFrame":
+    """The signature table with readable headings and numbers as text; `noun`: what a row is.
 
     What is in returns reads as per cent a year, or where they are not relative (`Moves.is_relative`) as
     deviations, "own σ", 1 being an asset's own usual volatility.
@@ -166,7 +166,7 @@ def format_signature(signature: "pd.DataFrame", *, is_relative: bool = True) -> 
     return pd.DataFrame(
         {
             "Regime": [f"{k} · {name}" for k, name in zip(signature.index, signature["name"], strict=True)],
-            "Days": number("days", 0),
+            f"{noun}s".capitalize(): number("days", 0),
             "Share": percent("share", 1),
             f"Volatility {a_year}": moves("volatility"),
             f"Mean {a_year}": moves("mean"),

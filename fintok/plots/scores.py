@@ -182,7 +182,7 @@ def alarm_rates(scores: "Scores") -> "go.Figure":
     total = np.bincount(place, weights=calibrated, minlength=len(first))
     rate = 1000.0 * np.bincount(place, weights=alarms, minlength=len(first)) / np.maximum(total, 1.0)
     shown = total > 0
-    figure = new_figure("Alarms per 1,000 asset-days, by year", height=280)
+    figure = new_figure(f"Alarms per 1,000 asset-{scores.panel.row_noun}s, by year", height=280)
     labels = first[shown].astype(np.int64) + 1970
     figure.add_trace(
         go.Bar(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-class Vocabulary(NamedTuple):
+class TokenPictures(NamedTuple):
     """The codes or words of a bundle with what they mean in returns."""
 
     patches: NDArray[np.floating]  # (W, days) mean return of each day of the patch, in the asset's own scales
@@ -19,7 +19,7 @@ class Vocabulary(NamedTuple):
     noun: str = "word"
 
 
-def vocabulary_gallery(vocabulary: Vocabulary, *, num_shown: int = 40) -> "go.Figure":
+def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go.Figure":
     """The most used words as small pictures of cumulative return, ordered from falling to rising.
 
     All pictures share one vertical scale, so a violent word looks violent. Blue ends up, orange ends down.
@@ -55,7 +55,7 @@ def vocabulary_gallery(vocabulary: Vocabulary, *, num_shown: int = 40) -> "go.Fi
             mode="text",
             text=[f"{code} · {part:.1%}" for code, part in zip(order, share, strict=True)],
             textfont={"size": 10},
-            hovertext=[f"mean daily move {move:.2f} scales" for move in moves],
+            hovertext=[f"mean move of a row {move:.2f} scales" for move in moves],
             hoverinfo="text",
             showlegend=False,
         )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,12 @@ def test_tokens_tell_of_their_own_days_alone(small_bundle, small_panel):
     assert len(repr(tokens).splitlines()) == 1
     assert len(repr(small_bundle).splitlines()) == 1
     assert tokens.summary()["share"].sum() == pytest.approx(1.0)
+
+
+def test_the_patch_of_a_model_of_hours_is_hours_long(small_bundle):
+    hourly = replace(small_bundle, training_dates=np.arange("2020-01-01", "2020-02-01", dtype="datetime64[h]"))
+    for bundle, rows in ((small_bundle, "days"), (hourly, "hours")):
+        assert bundle.summary().loc[["patch", "window"], "value"].tolist() == [f"1 asset x 5 {rows}", f"20 {rows}"]
 
 
 def test_the_model_that_comes_with_fintok_is_of_the_bundled_panel():

@@ -59,12 +59,13 @@ def test_the_program_itself_ends_with_the_code(tmp_path, root):
     assert "nowhere.parquet" in result.stderr
 
 
-def test_a_reader_that_stops_listening_is_no_error(root):
+@pytest.mark.parametrize("words", ["--help", "vision --help", "--version", "check fintok/data/us20.parquet"])
+def test_a_reader_that_stops_listening_is_no_error(root, words):
     reader, writer = os.pipe()
     os.close(reader)
-    words = [sys.executable, "-m", "fintok", "check", str(root / "fintok" / "data" / "us20.parquet")]
+    command = [sys.executable, "-m", "fintok", *words.split()]
     try:
-        done = subprocess.run(words, cwd=root, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, cwd=root, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from fintok.anomaly import AnomalyScorer
 from fintok.errors import InputError
 from fintok.page import Page
-from fintok.plots.vocabulary import Vocabulary
+from fintok.plots.vocabulary import TokenPictures
 from fintok.regimes import RegimeLabeler
 from fintok.report import write_report
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
@@ -32,7 +33,7 @@ def whole(panel, tmp_path_factory):
         panel=panel,
         regimes=RegimeLabeler(bundle, n_regimes=3).fit(panel).label(panel),
         scores=AnomalyScorer(bundle).fit(panel).score(panel),
-        vocabulary=Vocabulary(rng.standard_normal((32, 5)), rng.integers(1, 50, 32)),
+        vocabulary=TokenPictures(rng.standard_normal((32, 5)), rng.integers(1, 50, 32)),
         code_counts=rng.integers(0, 50, 512),
         yardstick={"assets": {"model": 2.1, "marginal": 5.3, "factor model": 2.0}},
         curves={"teacher": {"step": np.arange(50), "loss": np.linspace(5, 1, 50)}},
@@ -79,6 +80,23 @@ def test_parts_that_are_not_given_are_left_out(panel, tmp_path):
     assert "What was run" in text
 
 
+def test_rows_that_are_hours_are_called_so(panel, tmp_path):
+    hourly = replace(panel, dates=panel.dates[0] + np.arange(1200) * np.timedelta64(1, "h"))
+    bundle = FakeBundle(hourly[:800])
+    text = write_report(
+        tmp_path / "r.html",
+        bundle_summary={},
+        panel=hourly,
+        regimes=RegimeLabeler(bundle, n_regimes=3).fit(hourly).label(hourly),
+        scores=AnomalyScorer(bundle).fit(hourly).score(hourly),
+        vocabulary=TokenPictures(np.ones((32, 5)), np.arange(32)),
+    ).read_text()
+    text = re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL).replace("a day late", "")  # figures stay
+    assert re.findall(r".{0,50}\b(?:to)?days?\b.{0,30}", text, re.IGNORECASE) == []
+    for words in ("From one hour to the next", "coming few hours", "1,000 asset-hours", "<th>Hours</th>"):
+        assert words in text
+
+
 def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):
     scores = AnomalyScorer(FakeBundle(panel[:50])).fit().score(panel[:150])
     text = write_report(tmp_path / "r.html", bundle_summary={}, panel=panel[:150], scores=scores).read_text()
@@ -88,8 +106,6 @@ def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):
 
 
 def test_names_from_the_data_cannot_become_markup(panel, tmp_path):
-    from dataclasses import replace
-
     name = "</script><script>alert(1)</script>"
     odd = replace(panel, assets=(name, *panel.assets[1:]), source=name)
     scores = AnomalyScorer(FakeBundle(panel[:800]), alarms_per_1000=20.0).fit().score(odd)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fintok.trailing import trailing_moments, trailing_sum
+from fintok.trailing import TrailingMean, trailing_moments, trailing_sum
 
 
 def test_moments_match_the_weighted_sums_over_earlier_rows():
@@ -28,6 +28,14 @@ def test_a_row_does_not_see_itself_or_later_rows():
     changed[30:] = 1e6
     part = trailing_moments(changed, half_life=10.0, min_count=3)
     np.testing.assert_array_equal(part.mean[:31], whole.mean[:31])
+
+
+def test_a_mean_fed_a_few_rows_at_a_time_has_the_same_bits():
+    values = np.random.default_rng(0).standard_normal((50, 3))
+    values[10:20, 1] = np.nan
+    trailing = TrailingMean(3, half_life=10.0, min_count=3)
+    found = [trailing.add(part) for part in np.split(values, [0, 0, 1, 22, 22, 49])]
+    np.testing.assert_array_equal(np.concatenate(found), trailing_moments(values, half_life=10.0, min_count=3).mean)
 
 
 def test_sum_is_standardised_by_the_root_of_its_count():

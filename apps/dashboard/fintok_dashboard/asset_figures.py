@@ -144,13 +144,13 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
 
 def statistics_bars(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     """Share of each statistic in the evidence."""
-    title = "What speaks against the day"
+    title = "What speaks against the date"
     panel, scores = reading.panel, reading.scores
     if not scores.statistics:
         return message_for(title, "the scores came from a file, which holds no statistics", ink)
     found = scores.attribution(panel.dates[row], panel.assets[column]).statistics.iloc[::-1]
     if not np.isfinite(found["share"]).any():
-        return message_for(title, "there is no score on this day", ink)
+        return message_for(title, "there is no score on this date", ink)
     figure = blank(title, ink, height=SMALL, margin={"l": 8, "r": 18, "t": 52, "b": 34})
     figure.add_trace(
         go.Bar(
@@ -175,11 +175,11 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     panel, scores = reading.panel, reading.scores
     days = scores.attribution(panel.dates[row], panel.assets[column]).days
     if not scores.statistics:
-        return message_for(title, "nothing is expected of these days: a file of scores holds no peers' returns", ink)
+        return message_for(title, "nothing is expected of these dates: a file of scores holds no peers' returns", ink)
     if not np.isfinite(days["return"]).any():
-        return message_for(title, "there is no return on these days", ink)
+        return message_for(title, "there is no return on these dates", ink)
     if not np.isfinite(days["expected"]).any():
-        return message_for(title, "too few days before to say what its peers led to expect", ink)
+        return message_for(title, "too few dates before to say what its peers led to expect", ink)
     figure = blank(title, ink, height=SMALL)
     x = [moment(day)[5:] for day in days["date"].to_numpy()]  # the year stands above
     is_priced = panel.values == "prices"
@@ -210,7 +210,7 @@ def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     name, day = plain(panel.assets[column]), moment(panel.dates[row])
     title = f"{name} and its peers around {day}"
     if not np.isfinite(panel.returns[max(row - _BEFORE, 0) : row + _AFTER + 1, column]).any():
-        return message("there is no return on these days", ink, height=PEERS, title=title)
+        return message("there is no return on these dates", ink, height=PEERS, title=title)
     figure = blank(title, ink, height=PEERS)
     chosen = [*peers_of(panel, row, column).tolist(), column]
     is_relative = panel.values == "prices"

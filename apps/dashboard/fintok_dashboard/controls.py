@@ -41,7 +41,7 @@ def layout() -> html.Div:
             ),
             html.Div(
                 [
-                    html.Label("Alarms per 1,000", htmlFor="alarms", title="of the score, per 1,000 asset-days"),
+                    html.Label("Alarms per 1,000", htmlFor="alarms", title="of the score, per 1,000 scores"),
                     dcc.Input(id="alarms", type="number", min=0.01, max=500, step="any", debounce=True),
                 ],
                 className="control",

@@ -42,16 +42,6 @@ def _minus(text: str) -> str:
     return f"−{text[1:]}" if text.startswith("-") else text
 
 
-def rows_long(count: float, per_year: float) -> str:
-    """A number of rows: days for daily panels, rows for others."""
-    return plural(count, row_noun(per_year))
-
-
-def row_noun(per_year: float) -> str:
-    """What a row of a panel is."""
-    return "day" if 200 <= per_year <= 366 else "row"
-
-
 def plural(count: float, noun: str) -> str:
     """A number of things."""
     return f"{count:,.0f} {noun}{'' if round(count) == 1 else 's'}"

@@ -20,7 +20,6 @@ from fintok_dashboard.figures import (
     spell_strip,
     tell,
 )
-from fintok_dashboard.formats import row_noun
 from fintok_dashboard.resample import thin_line
 from fintok_dashboard.standing import spells_of
 
@@ -37,7 +36,7 @@ def history(
 ) -> go.Figure:
     """The market over the ribbon of regimes, and the probabilities below."""
     if (regimes.labels[rows] < 0).all():
-        return message("no regime is known on these days", ink, height=height, title=title)
+        return message("no regime is known on these dates", ink, height=height, title=title)
     shown = blank(title, ink, height=height)
     dates = moments(reading.panel.dates)
     edges = np.append(dates[rows], dates[rows.stop - 1 : rows.stop])
@@ -95,7 +94,7 @@ def transitions(regimes: Regimes, rows: slice, ink: Ink) -> go.Figure:
     both = (here >= 0) & (there >= 0)
     np.add.at(count, (here[both], there[both]), 1)
     if not count.any():
-        return message("no regime ended on these days", ink, height=SMALL, title="When a regime ends, what follows")
+        return message("no regime ended on these dates", ink, height=SMALL, title="When a regime ends, what follows")
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     names = [plain(name) for name in regimes.names]
     cells = [list(zip(*pair, strict=True)) for pair in zip(share, count, strict=True)]
@@ -122,13 +121,13 @@ def transitions(regimes: Regimes, rows: slice, ink: Ink) -> go.Figure:
     return shown
 
 
-def durations(regimes: Regimes, rows: slice, per_year: float, ink: Ink) -> go.Figure:
+def durations(regimes: Regimes, rows: slice, ink: Ink) -> go.Figure:
     """How long the spells lasted, each one a point."""
     starts, lengths, spell = spells_of(regimes.labels[rows])
     title = "How long each spell lasted"
     if not (spell >= 0).any():
-        return message("no regime is known on these days", ink, height=SMALL, title=title)
-    noun = f"{row_noun(per_year)}s"
+        return message("no regime is known on these dates", ink, height=SMALL, title=title)
+    noun = f"{regimes.panel.row_noun}s"
     shown = blank(title, ink, height=SMALL, showlegend=False)
     dates = regimes.dates[rows]
     for k, colour in enumerate(regime_colours(regimes.num_regimes)):

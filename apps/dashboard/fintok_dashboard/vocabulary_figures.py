@@ -18,7 +18,7 @@ from fintok_dashboard.figures import (
     regime_colours,
     tell,
 )
-from fintok_dashboard.formats import percent, row_noun
+from fintok_dashboard.formats import percent
 from fintok_dashboard.view import View
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
 
 def portrait(reading: Reading, noun: str, token: int, ink: Ink) -> go.Figure:
     """The mean path of one token, with its units."""
-    row = row_noun(reading.panel.periods_per_year)
+    row = reading.panel.row_noun
     path = np.append(0.0, np.cumsum(np.nan_to_num(reading.pictures[noun].patches[token].astype(np.float64))))
     shown = blank(f"{noun.capitalize()} {token}: mean path", ink, height=SMALL)
     shown.add_trace(
@@ -169,7 +169,7 @@ def by_regime(
     total = np.array([known[labels == k].sum() for k in range(regimes.num_regimes)])
     mine = np.bincount(np.maximum(regimes.labels[cells[0]], -1) + 1, minlength=regimes.num_regimes + 1)[1:]
     if not total.any():
-        return message("no regime is known on these days", ink, height=SMALL, title=title)
+        return message("no regime is known on these dates", ink, height=SMALL, title=title)
     share = mine / np.maximum(total, 1)
     shown = blank(title, ink, height=SMALL)
     shown.add_trace(
@@ -199,7 +199,7 @@ def by_asset(
     best = np.argsort(-share, kind="stable")[:12]
     best = best[share[best] > 0][::-1]
     if len(best) == 0:
-        return message("it does not occur on these days", ink, height=SMALL, title=title)
+        return message("it does not occur on these dates", ink, height=SMALL, title=title)
     shown = blank(title, ink, height=SMALL, margin={"l": 8, "r": 18, "t": 52, "b": 34})
     shown.add_trace(
         go.Bar(

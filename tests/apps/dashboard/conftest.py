@@ -15,6 +15,8 @@ from fintok_dashboard.desk import Desk
 from fintok_dashboard.safety import Access
 from tests.apps.dashboard.fake_desk import FakeDesk, make_desk, make_large_desk, market
 
+WAIT = 60_000  # milliseconds, on a machine that does other work too
+
 
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory) -> FakeDesk:
@@ -66,6 +68,39 @@ def chromium():
         browser = driver.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page in a browser of its own; nothing may fail in it, and nothing may be asked of another machine."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: problems.append(asked.url) if not is_local(asked.url) else None)
+    page.on("dialog", lambda dialog: problems.append(f"a dialog: {dialog.message}") or dialog.dismiss())
+    yield page
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def serve_to(page, serve):
+    """serve_to(desk): a context with the address of its dashboard, left by the page before the server stops."""
+
+    @contextlib.contextmanager
+    def serving(desk):
+        with serve(desk) as address:
+            yield address
+            page.goto("about:blank")  # a page left open would report that the server is gone
+
+    return serving
+
+
+def is_local(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1", "data:", "blob:", "about:"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The pages in a real browser: seen, clicked, marked, shared and exported."""
 
-import contextlib
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -10,10 +9,10 @@ import polars as pl
 import pytest
 
 from fintok import AnomalyScorer, InputError
+from tests.apps.dashboard.conftest import WAIT
 from tests.apps.dashboard.fake_desk import HOSTILE, FakeModel, make_desk, market
 from tests.fintok.fake_bundle import make_panel
 
-WAIT = 60_000  # milliseconds, on a machine that does other work too
 PAGES = {
     "/": "#today-probabilities",
     "/map": "#map",
@@ -27,39 +26,6 @@ PAGES = {
 def address(desk, serve):
     with serve(desk) as address:
         yield address
-
-
-@pytest.fixture
-def page(chromium):
-    """A page in a browser of its own; nothing may fail in it, and nothing may be asked of another machine."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: problems.append(asked.url) if not is_local(asked.url) else None)
-    page.on("dialog", lambda dialog: problems.append(f"a dialog: {dialog.message}") or dialog.dismiss())
-    yield page
-    context.close()
-    assert problems == []
-
-
-@pytest.fixture
-def serve_to(page, serve):
-    """serve_to(desk): a context with the address of its dashboard, left by the page before the server stops."""
-
-    @contextlib.contextmanager
-    def serving(desk):
-        with serve(desk) as address:
-            yield address
-            page.goto("about:blank")  # a page left open would report that the server is gone
-
-    return serving
-
-
-def is_local(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1", "data:", "blob:", "about:"))
 
 
 def drawn(page, figure: str) -> None:

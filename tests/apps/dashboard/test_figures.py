@@ -81,7 +81,7 @@ def test_a_run_that_reaches_into_the_last_month_is_found_in_it(reading, start, d
 
 
 def test_rows_that_are_hours_are_not_called_days(hourly, reading):
-    for shown, noun, other in ((reading, "day", "row"), (hourly, "row", "day")):
+    for shown, noun, other in ((reading, "day", "hour"), (hourly, "hour", "day")):
         like = str(_like(shown, View(), 1000, 0))
         assert f"its 5 {noun}s" in like
         assert f"next 5 {noun}s" in like
@@ -101,12 +101,12 @@ def test_an_asset_that_never_traded_has_no_flat_line_and_no_file_is_blamed(readi
     panel = replace(reading.panel, returns=returns, prices=None, values="returns")
     scores = replace(reading.scores, panel=panel, expected=empty, residual=empty)
     silent, ink = replace(reading, panel=panel, scores=scores), ink_of("light")
-    assert said_in(day_shares(silent, 1000, 0, ink)) == "there is no return on these days"
-    assert said_in(day_shares(silent, 1000, 1, ink)) == "too few days before to say what its peers led to expect"
+    assert said_in(day_shares(silent, 1000, 0, ink)) == "there is no return on these dates"
+    assert said_in(day_shares(silent, 1000, 1, ink)) == "too few dates before to say what its peers led to expect"
     of_a_file = replace(silent, scores=replace(scores, statistics={}, tails={}))
     assert "a file of scores" in said_in(day_shares(of_a_file, 1000, 0, ink))
     peers = around(silent, 1000, 0, ink)
-    assert said_in(peers) == "there is no return on these days"
+    assert said_in(peers) == "there is no return on these dates"
     assert len(peers.data) == 0
     assert np.isnan(price_and_score(silent, View(), slice(0, 1500), 1000, 0, ink).data[0].y).all()
 
@@ -122,8 +122,8 @@ def test_the_figure_of_an_asset_names_what_it_draws(reading):
 
 def test_one_alert_is_no_alerts(reading):
     table = pl.DataFrame({"alarm": [True, False], "verdict": ["open", "noise"]})
-    assert _count(table, View()).startswith("2 alerts: 1 alarm at 1 per 1,000 asset-days and 1 named check; 1 marked.")
-    assert _count(table[:1], View()).startswith("1 alert: 1 alarm at 1 per 1,000 asset-days and 0 named checks;")
+    assert _count(table, View()).startswith("2 alerts: 1 alarm at 1 per 1,000 scores and 1 named check; 1 marked.")
+    assert _count(table[:1], View()).startswith("1 alert: 1 alarm at 1 per 1,000 scores and 0 named checks;")
     alone = replace(reading)
     alone.alarms._alerts[1.0] = type(alone.alarms.at(1.0))(*(part[:1] for part in reading.alarms.at(1.0)))
     assert "'1 alert in all'" in str(_head(alone, View(), 1000, int(reading.alarms.at(1.0).asset[0])))

@@ -23,7 +23,7 @@ from fintok.plots.theme import (
     thin,
 )
 from fintok.plots.training import training_curves, yardstick_bars
-from fintok.plots.vocabulary import Vocabulary, codebook_usage, vocabulary_gallery
+from fintok.plots.vocabulary import TokenPictures, codebook_usage, vocabulary_gallery
 from fintok.regimes import RegimeLabeler
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
@@ -153,11 +153,11 @@ def test_figures_without_anything_to_show_are_empty_not_broken(panel):
 
 def test_gallery_shows_the_most_used_words_and_clips_nothing_to_nan():
     rng = np.random.default_rng(0)
-    vocabulary = Vocabulary(rng.standard_normal((64, 5)), np.arange(64))
+    vocabulary = TokenPictures(rng.standard_normal((64, 5)), np.arange(64))
     figure = vocabulary_gallery(vocabulary, num_shown=10)
     labels = next(trace.text for trace in figure.data if trace.mode == "text")
     assert {label.split(" ")[0] for label in labels} == {str(k) for k in range(54, 64)}
-    assert vocabulary_gallery(Vocabulary(np.zeros((4, 5)), np.zeros(4, dtype=int))).to_json()
+    assert vocabulary_gallery(TokenPictures(np.zeros((4, 5)), np.zeros(4, dtype=int))).to_json()
 
 
 def test_codebook_usage_counts_codes_and_perplexity():
@@ -218,6 +218,6 @@ def test_regimes_of_a_panel_of_returns_are_drawn_and_told_in_deviations(regimes)
     line = next(trace for trace in regime_ribbon(regimes).data if trace.name == "market")
     assert np.abs(line.y).max() < 100
     assert "σ" in regime_ribbon(regimes).layout.yaxis.title.text
-    table = format_signature(regimes.summary(), is_relative=False)
+    table = format_signature(regimes.summary(), "day", is_relative=False)
     assert table.columns[3] == "Volatility p.a., own σ"
     assert not table.iloc[:, 3].str.contains("%").any()

@@ -240,7 +240,7 @@ def _count(table: Any, view: View) -> str:
     shown = "" if len(table) <= MAX_ROWS else f"; the {MAX_ROWS:,} strangest are shown, the files hold all"
     marked = int((table["verdict"] != "open").sum())
     return (
-        f"{plural(len(table), 'alert')}: {plural(alarms, 'alarm')} at {view.alarms:g} per 1,000 asset-days and "
+        f"{plural(len(table), 'alert')}: {plural(alarms, 'alarm')} at {view.alarms:g} per 1,000 scores and "
         f"{plural(len(table) - alarms, 'named check')}; {marked:,} marked{shown}. "
         "Data errors are left out of the next calibration."
     )

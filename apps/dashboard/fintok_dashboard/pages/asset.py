@@ -19,7 +19,7 @@ from fintok_dashboard.asset_figures import (
     statistics_bars,
 )
 from fintok_dashboard.figures import ink_of, regime_colours
-from fintok_dashboard.formats import moment, move, number, plural, probability, row_noun
+from fintok_dashboard.formats import moment, move, number, plural, probability
 from fintok_dashboard.parts import card, dot, figure, link, table
 from fintok_dashboard.selection import day_of, row_of, select
 from fintok_dashboard.view import View, Window
@@ -156,7 +156,7 @@ def _head(reading: Reading, view: View, row: int, column: int) -> Any:
 
 def _like(reading: Reading, view: View, row: int, column: int) -> Any:
     """The last times before that this token occurred, and what came next."""
-    panel, tokens, noun = reading.panel, reading.tokens, row_noun(reading.panel.periods_per_year)
+    panel, tokens, noun = reading.panel, reading.tokens, reading.panel.row_noun
     code = int(tokens.codes[row, column])
     if code < 0:
         return card(

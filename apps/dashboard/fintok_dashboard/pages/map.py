@@ -35,7 +35,7 @@ def layout(desk: Desk, window: Window) -> Any:
                 [
                     dcc.RadioItems(id="map-order", options=orders, value=view.order, inline=True, className="radio"),
                     html.Button("whole map", id="map-whole", n_clicks=0),
-                    html.Span("Drag: zoom. Click: the asset and the day.", className="soft"),
+                    html.Span("Drag: zoom. Click: the asset and the date.", className="soft"),
                 ],
                 className="line",
             ),

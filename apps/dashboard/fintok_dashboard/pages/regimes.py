@@ -9,7 +9,7 @@ import dash
 from dash import Input, Output, State, dcc, html, no_update
 
 from fintok_dashboard.figures import ink_of, regime_colours
-from fintok_dashboard.formats import number, percent, row_noun
+from fintok_dashboard.formats import number, percent
 from fintok_dashboard.parts import card, dot, figure, table
 from fintok_dashboard.regime_figures import HISTORY, SMALL, durations, history, transitions
 from fintok_dashboard.selection import select
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fintok_dashboard.reading import Reading
 
 NAME, TITLE = "regimes", "Regimes"
-_HISTORY_TITLE = "The market, and its regime as known on each day"
+_HISTORY_TITLE = "The market, and its regime as known on each date"
 
 
 def layout(desk: Desk, window: Window) -> Any:
@@ -72,7 +72,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
         return (
             history(reading, regimes, rows, ink, title=_HISTORY_TITLE),
             transitions(regimes, rows, ink),
-            durations(regimes, rows, reading.panel.periods_per_year, ink),
+            durations(regimes, rows, ink),
             signature(reading, regimes),
             regimes.num_regimes,
         )
@@ -94,7 +94,7 @@ def signature(reading: Reading, regimes: Regimes) -> Any:
     """What each regime looks like, over the whole panel."""
     found, colours = regimes.summary(), regime_colours(regimes.num_regimes)
     is_relative = reading.panel.values == "prices"
-    noun = row_noun(reading.panel.periods_per_year)
+    noun = reading.panel.row_noun
     heads = ["regime", f"{noun}s", "share", "volatility", "mean return", "correlation", "dispersion"]
     heads += [f"mean spell, {noun}s", "spells a year"]
     rows = []

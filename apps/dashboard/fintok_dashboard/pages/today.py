@@ -10,7 +10,7 @@ from dash import Input, Output, html
 from numpy.typing import NDArray
 
 from fintok_dashboard.figures import ink_of, regime_colours
-from fintok_dashboard.formats import moment, number, percent, plural, probability, rows_long
+from fintok_dashboard.formats import moment, number, percent, plural, probability
 from fintok_dashboard.parts import card, dot, figure, link, table
 from fintok_dashboard.regime_figures import history
 from fintok_dashboard.selection import day_of, select
@@ -65,12 +65,12 @@ def _regime(reading: Reading, view: View, row: int) -> Any:
     now = regime_on(regimes, row)
     date = moment(reading.panel.dates[row])
     if now is None:
-        return card(f"Regime on {date}", html.P("Not enough days before to read a regime.", className="soft"))
-    colours, per_year = regime_colours(regimes.num_regimes), reading.panel.periods_per_year
+        return card(f"Regime on {date}", html.P("Not enough dates before to read a regime.", className="soft"))
+    colours, noun = regime_colours(regimes.num_regimes), reading.panel.row_noun
     sure = "over 99 %" if now.probability > 0.99 else percent(now.probability)
     usual = "it has not ended before"
     if len(now.spells):
-        half = rows_long(float(np.median(now.spells)), per_year)
+        half = plural(float(np.median(now.spells)), noun)
         usual = f"usually {half} (median of {len(now.spells)}, mean {number(now.spells.mean(), 0)})"
     follows = [
         html.Li([dot(colours[k]), f"{regimes.names[k]} ", html.Span(percent(share), className="soft")])
@@ -80,7 +80,7 @@ def _regime(reading: Reading, view: View, row: int) -> Any:
         f"Regime on {date}",
         html.P([dot(colours[now.regime]), now.name], className="big"),
         html.P(f"{sure} sure · since {moment(now.since)}"),
-        html.P([html.B(rows_long(now.days, per_year)), f" so far; {usual}"]),
+        html.P([html.B(plural(now.days, noun)), f" so far; {usual}"]),
         html.P("What usually follows:" if follows else "It has not been left before.", className="soft"),
         html.Ul(follows, className="plain"),
         link(f"{regimes.num_regimes} regimes in detail", view.href("/regimes")),
@@ -99,7 +99,7 @@ def _alerts(reading: Reading, view: View, row: int) -> Any:
         for count in counts
     ]
     rate = f"{view.alarms:g} alarm{'' if view.alarms == 1.0 else 's'}"
-    note = f"Expected: {rate} per 1,000 asset-days. Named checks, such as stale prices, come on top."
+    note = f"Expected: {rate} per 1,000 scores. Named checks, such as stale prices, come on top."
     return card(
         "Alerts",
         table(["", "alarms", "expected", "named checks"], rows, right=(1, 2, 3)),

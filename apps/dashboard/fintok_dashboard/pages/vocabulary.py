@@ -11,7 +11,7 @@ from dash import Input, Output, State, dcc, html, no_update
 from numpy.typing import NDArray
 
 from fintok_dashboard.figures import graph_config, ink_of
-from fintok_dashboard.formats import moment, move, number, plural, rows_long
+from fintok_dashboard.formats import moment, move, number, plural
 from fintok_dashboard.parts import card, figure, link, table
 from fintok_dashboard.selection import day_of, select
 from fintok_dashboard.view import View, Window
@@ -45,7 +45,7 @@ def layout(desk: Desk, window: Window) -> Any:
                     dcc.RadioItems(id="vocabulary-noun", options=nouns, inline=True, className="radio"),
                     html.Label("Token", htmlFor="vocabulary-token"),
                     dcc.Dropdown(id="vocabulary-token", style={"width": "140px"}, clearable=False),
-                    html.Span("A picture: the mean path of a token's days. Click one.", className="soft"),
+                    html.Span("A picture: the mean path of a token's rows. Click one.", className="soft"),
                 ],
                 className="line",
             ),
@@ -145,6 +145,6 @@ def _list(reading: Reading, view: View, token: int, cells: tuple[NDArray[np.intp
     many = len(cells[0])
     latest = f", the latest {_LISTED}" if many > _LISTED else ""
     title = f"{view.noun.capitalize()} {token}: {plural(many, 'occurrence')}{latest}"
-    its = rows_long(reading.patch_days, panel.periods_per_year)
+    its = plural(reading.patch_days, panel.row_noun)
     heads = ["date", "asset", f"its {its}", "score"]
-    return card(title, table(heads, rows, right=(2, 3), empty="It does not occur on these days."), class_name="flow")
+    return card(title, table(heads, rows, right=(2, 3), empty="It does not occur on these dates."), class_name="flow")

@@ -1,39 +1,14 @@
 import pickle
-from dataclasses import replace
 from typing import get_overloads
 
 import numpy as np
-import polars as pl
 import pytest
 
 from fintok.errors import InputError
 from fintok.panel import Panel
 from fintok.regimes import RegimeLabeler
-from tests.fintok.fake_bundle import (
-    HISTORY,
-    FakeBundle,
-    make_panel,
-    permuted,
-    simulate_returns,
-    with_noise_after,
-)
-
-TRAIN = 1400
-
-
-@pytest.fixture(scope="module")
-def panel():
-    return make_panel(simulate_returns(2400, 8)[0])
-
-
-@pytest.fixture(scope="module")
-def bundle(panel):
-    return FakeBundle(panel[:TRAIN])
-
-
-@pytest.fixture(scope="module")
-def labeler(bundle, panel):
-    return RegimeLabeler(bundle, n_regimes=3).fit(panel)
+from tests.fintok.fake_bundle import HISTORY, FakeBundle, make_panel, permuted, simulate_returns, with_noise_after
+from tests.fintok.regimes.conftest import TRAIN
 
 
 def test_labels_recover_the_volatility_states_causally(labeler, panel):
@@ -109,29 +84,6 @@ def test_probabilities_predict_what_hindsight_will_say(labeler, panel):
     assert -np.log(p).mean() < np.log(3)
 
 
-def test_the_start_without_forecast_is_missing_everywhere(labeler, panel):
-    series, table = labeler.predict(panel), labeler.label(panel).to_pandas()
-    missing = int(series.isna().sum())
-    assert missing >= HISTORY - 1
-    assert series.dtype == "Int64"
-    assert series.index.name == "date"
-    assert series.iloc[:missing].isna().all()
-    assert table["name"].isna().sum() == missing
-    assert labeler.predict_proba(panel).isna().all(axis=1).sum() == missing
-    assert table.columns.tolist() == ["date", "regime", "name", "p_0", "p_1", "p_2", "in_sample"]
-    assert table["in_sample"].sum() == TRAIN
-
-
-def test_polars_table_has_the_same_rows_with_nulls(labeler, panel):
-    regimes = labeler.label(panel)
-    table = regimes.to_polars()
-    assert table.columns == regimes.to_pandas().columns.tolist()
-    assert table["regime"].dtype == pl.Int64
-    missing = int((regimes.labels < 0).sum())
-    assert table.null_count().select("regime", "name", "p_0").row(0) == (missing, missing, missing)
-    assert table["regime"].drop_nulls().to_list() == regimes.labels[regimes.labels >= 0].tolist()
-
-
 def test_a_bundle_labels_another_panel_without_any_option(bundle):
     returns, states = simulate_returns(900, 3, seed=9)
     other = make_panel(returns, start="2015-01-01")  # all after train_end, other assets, another number of them
@@ -153,18 +105,6 @@ def test_fitting_without_a_panel_equals_fitting_on_the_training_panel(bundle, pa
     np.testing.assert_allclose(alone.signature_["volatility"], together.signature_["volatility"])
 
 
-def test_a_panel_of_returns_is_described_in_deviations_of_each_asset(bundle, labeler, panel):
-    """One contract a thousand times louder than the others says no more than they do; labels are the model's."""
-    loud = panel.returns * np.where(np.arange(8) == 3, 1e3, 1.0)
-    given = replace(panel, returns=loud, values="returns", prices=None)
-    quiet = replace(given, returns=panel.returns)
-    columns = ["volatility", "mean", "dispersion", "correlation"]
-    labels = labeler.label(panel)
-    described = replace(labels, panel=given).summary()
-    np.testing.assert_allclose(described[columns], replace(labels, panel=quiet).summary()[columns])
-    assert 0.2 < described.loc[0, "volatility"] < 1.0 < described.loc[2, "volatility"] < 5.0
-
-
 def test_a_gap_in_the_forecast_is_skipped_and_stays_unlabelled(labeler, panel):
     class WithGap(FakeBundle):
         def forecast(self, panel):
@@ -177,29 +117,6 @@ def test_a_gap_in_the_forecast_is_skipped_and_stays_unlabelled(labeler, panel):
     assert (labels[500:520] == -1).all()
     assert (labels[520:] >= 0).all()
     assert np.isfinite(gappy.label(panel).probabilities[520:]).all()
-
-
-def test_a_panel_without_any_forecast_is_all_missing(labeler, panel):
-    short = labeler.label(panel[: HISTORY // 2])
-    assert (short.labels == -1).all()
-    assert short.to_series().isna().all()
-    assert len(short.to_polars()) == HISTORY // 2
-    assert "no date" in repr(short)
-    assert short.summary()["days"].sum() == 0
-
-
-@pytest.mark.parametrize(
-    ("value", "sentence"),
-    [
-        (0.0, "no asset moves on any of 30 dates"),
-        (np.nan, "no asset has a return on any of 30 dates: every gap is longer than 5 rows or 20 days"),
-        (0.01, "no date of 30 has enough history"),
-    ],
-)
-def test_a_panel_that_cannot_be_labelled_says_why(labeler, panel, value, sentence):
-    short = replace(panel[:30], returns=np.full((30, panel.num_assets), value))
-    nothing = replace(labeler.label(panel[:30]), panel=short)
-    assert repr(nothing) == f"Regimes({sentence})"
 
 
 def test_smooth_sees_the_whole_sample_and_agrees_with_the_causal_labels_on_most_days(labeler, panel):
@@ -215,15 +132,6 @@ def test_one_panel_costs_one_forecast(panel):
     labeler = RegimeLabeler(bundle, n_regimes=2).fit(panel)
     labeler.predict(panel), labeler.predict_proba(panel), labeler.smooth(panel)
     assert bundle.calls == ["forecast"]
-
-
-def test_transitions_durations_and_repr(labeler, panel):
-    np.testing.assert_allclose(labeler.transition_matrix_.sum(axis=1), 1.0)
-    assert (np.diag(labeler.transition_matrix_) > 0.9).all()
-    assert (labeler.durations_ > 5).all()
-    text = repr(labeler.label(panel))
-    assert "switches a year" in text
-    assert "\n" not in text
 
 
 def test_the_same_seed_gives_the_same_labels_and_pickling_keeps_them(bundle, labeler, panel):
@@ -272,54 +180,6 @@ def test_until_learns_from_the_rows_up_to_it_and_needs_enough(bundle, labeler, p
     )
     with pytest.raises(InputError, match="fewer than 500 labelled rows"):
         RegimeLabeler(bundle, n_regimes=3).fit(panel, until=panel.dates[300])
-
-
-def test_as_of_a_date_is_what_was_known_then(labeler, panel):
-    regimes, date = labeler.label(panel), panel.dates[1700]
-    then = regimes.as_of(date)
-    alone = labeler.label(panel[:1701])
-    np.testing.assert_array_equal(then.labels, alone.labels)
-    np.testing.assert_array_equal(then.transition_matrix, alone.transition_matrix)
-    assert then.summary().equals(alone.summary())
-    assert then.outlook().equals(alone.outlook())
-    assert str(date.astype("datetime64[D]")) in repr(then)
-    with pytest.raises(InputError, match="starts after 1999"):
-        regimes.as_of("1999-12-31")
-
-
-def test_the_outlook_goes_from_the_day_s_probabilities_to_the_usual_shares(labeler, panel):
-    regimes = labeler.label(panel)
-    outlook = regimes.outlook((1, 5, 100_000))
-    np.testing.assert_allclose(outlook[["now", "after 1", "after 5", "after 100000", "usual"]].sum(), 1.0)
-    np.testing.assert_allclose(outlook["now"], regimes.probabilities[-1])
-    np.testing.assert_allclose(outlook["after 1"], regimes.probabilities[-1] @ regimes.transition_matrix)
-    np.testing.assert_allclose(outlook["after 100000"], outlook["usual"], atol=0.05)
-    assert outlook["name"].tolist() == list(regimes.names)
-    assert labeler.label(panel[: HISTORY // 2]).outlook()["now"].isna().all()
-    for wrong in (5, (-1,), (1.5,)):
-        with pytest.raises(InputError, match="expected whole numbers of rows"):
-            regimes.outlook(wrong)
-
-
-def test_the_outlook_of_a_regime_never_visited_gives_way_to_the_usual_ones(labeler, panel):
-    regimes = labeler.label(panel[:200])
-    probabilities = np.tile([0.2, 0.3, 0.5], (200, 1))
-    odd = replace(regimes, labels=np.repeat([0, 1], 100), probabilities=probabilities)
-    outlook = odd.outlook((1, 5, 10_000))
-    np.testing.assert_allclose(outlook[["after 1", "after 5", "after 10000"]].sum(), 1.0)
-    assert 0.5 > outlook.loc[2, "after 1"] > outlook.loc[2, "after 5"] > outlook.loc[2, "after 10000"]
-    assert outlook.loc[2, "after 10000"] == pytest.approx(0.0, abs=1e-6)
-
-
-def test_regimes_that_never_occur_or_are_out_of_order_are_remarked_upon(labeler, panel):
-    regimes = labeler.label(panel)
-    assert regimes.remarks() == []
-    upside_down = replace(regimes, labels=np.where(regimes.labels < 0, -1, 2 - regimes.labels))
-    (sentence,) = upside_down.remarks()
-    assert "does not hold here" in sentence
-    assert repr(regimes.names[0]) in sentence
-    one = replace(regimes, labels=np.where(regimes.labels < 0, -1, 1))
-    assert one.remarks() == ["2 of 3 regimes never occur here; raise --switches or lower --regimes"]
 
 
 def test_a_labeler_without_a_bundle_reads_no_panel(panel):

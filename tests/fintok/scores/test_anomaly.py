@@ -1,6 +1,5 @@
 import copy
 import pickle
-import re
 
 import numpy as np
 import polars as pl
@@ -10,50 +9,8 @@ from fintok import anomaly
 from fintok.anomaly import AnomalyScorer
 from fintok.errors import InputError
 from fintok.evidence import REASONS, gather
-from fintok.score_result import COLUMNS
-from tests.fintok.fake_bundle import (
-    FakeBundle,
-    make_panel,
-    permuted,
-    simulate_returns,
-    with_noise_after,
-)
-
-TRAIN = 1200
-
-
-def faulty_returns():
-    """Ordinary returns with one fault of each kind after the training rows."""
-    returns, _ = simulate_returns(2400, 10)
-    returns[1500, 1] += 0.25  # a jump of its own
-    returns[1700:1708, 2] = 0.0  # stale
-    returns[1900, 3] -= np.log(2.0)  # a missed split
-    returns[300, 4] += 0.3  # a fault in sample
-    return returns
-
-
-@pytest.fixture(scope="module")
-def panel():
-    return make_panel(faulty_returns())
-
-
-@pytest.fixture(scope="module")
-def bundle(panel):
-    return FakeBundle(panel[:TRAIN])
-
-
-@pytest.fixture(scope="module")
-def scorer(bundle, panel):
-    return AnomalyScorer(bundle).fit(panel)
-
-
-@pytest.fixture(scope="module")
-def scores(scorer, panel):
-    return scorer.score(panel)
-
-
-def reason_at(scores, row, asset):
-    return scores.reasons[scores.reason_codes[row, asset]]
+from tests.fintok.fake_bundle import FakeBundle, make_panel, permuted, simulate_returns, with_noise_after
+from tests.fintok.scores.conftest import TRAIN, faulty_returns, reason_at
 
 
 def test_planted_faults_alert_on_their_day_with_their_reason(scores):
@@ -128,86 +85,6 @@ def test_missing_assets_have_missing_scores_and_never_alert(bundle, scorer):
     assert len(scores.to_pandas()) == np.isfinite(returns).sum()
 
 
-def test_tables_have_the_public_columns_and_the_same_rows(scores):
-    frame, table = scores.to_pandas(), scores.to_polars()
-    columns = list(COLUMNS)
-    assert columns == ["date", "symbol", "score", "p_value", "alert", "reason", "in_sample"]
-    assert frame.columns.tolist() == columns
-    assert table.columns == columns
-    assert len(frame) == len(table) == 2400 * 10
-    assert frame["alert"].sum() == table["alert"].sum() == scores.alert.sum()
-    assert (frame["reason"] != "").sum() == scores.alert.sum()
-    assert table["p_value"].null_count() == frame["p_value"].isna().sum() > 0
-    assert table.schema["symbol"] == pl.String
-    assert frame["date"].is_monotonic_increasing
-    assert frame["in_sample"].sum() == TRAIN * 10
-    row = frame[(frame["symbol"] == "A01") & (frame["date"] == np.datetime64("2000-01-03") + 1500)]
-    assert row["score"].item() == scores.score[1500, 1]
-
-
-def test_events_merge_neighbouring_alerts_and_put_the_strangest_first(scores):
-    events = scores.events()
-    assert events["alerts"].sum() == scores.alert.sum()
-    stale = events[events["reason"] == "stale price"]
-    assert len(stale) == 1
-    assert stale["alerts"].item() == 6
-    assert (stale["end"] - stale["start"]).item().days == 5
-    known = events["score"].dropna().to_numpy()
-    assert (np.diff(known) <= 0).all()
-    first = events.iloc[0]
-    row = int(np.searchsorted(scores.dates, first["peak"].to_datetime64()))
-    assert scores.score[row, scores.assets.index(first["symbol"])] == first["score"]
-    assert (events["start"] <= events["peak"]).all()
-    assert (events["peak"] <= events["end"]).all()
-
-
-def test_attribution_names_the_statistics_and_the_days(scores):
-    date = scores.dates[1500]
-    statistics, days = why = scores.attribution(date, "A01")
-    assert set(statistics["statistic"]) == set(REASONS)
-    assert statistics["share"].sum() == pytest.approx(1.0)
-    assert statistics.iloc[0]["meaning"] == reason_at(scores, 1500, 1)
-    assert len(days) == 10
-    assert days.iloc[-1]["date"] == date
-    assert days["share"].idxmax() == 9
-    assert days["share"].sum() == pytest.approx(1.0)
-    assert len(scores.attribution(scores.dates[2], "A01").days) == 3
-    first = statistics["meaning"][0]
-    assert re.fullmatch(rf"Attribution\('{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
-
-
-@pytest.mark.parametrize(("date", "symbol"), [("2000-01-05", "ZZZ"), ("1990-01-05", "A01"), ("2030-01-01", "A01")])
-def test_attribution_of_the_unknown_is_refused(scores, date, symbol):
-    with pytest.raises(InputError, match=r"there is no (asset|date)"):
-        scores.attribution(date, symbol)
-
-
-def test_summary_reasons_and_repr(scores):
-    summary, counts = scores.summary(), scores.reason_counts()
-    assert summary.index.tolist() == ["in sample", "after train_end", "all"]
-    assert summary.loc["all", "alerts"] == scores.alert.sum() == counts.sum()
-    assert summary.loc["after train_end", "by_check"] == 7  # six stale days and the split
-    assert counts["stale price"] == 6
-    assert "alarms per 1,000 asset-days" in repr(scores)
-    assert "\n" not in repr(scores)
-
-
-def test_a_panel_too_short_for_anything_gives_empty_results(scorer, panel):
-    scores = scorer.score(panel[:10])
-    assert np.isnan(scores.score).all()
-    assert not scores.alert.any()
-    assert len(scores.events()) == 0
-    assert scores.reason_counts().empty
-    assert scores.to_polars().height == 100
-
-
-def test_scores_that_are_not_calibrated_yet_say_so(scorer, panel):
-    scores = scorer.score(panel[:60])
-    count = int(np.isfinite(scores.score).sum())
-    assert 0 < count < 1000
-    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000)" in repr(scores)
-
-
 def test_one_panel_costs_one_pass(panel):
     bundle = FakeBundle(panel[:TRAIN])
     scorer = AnomalyScorer(bundle).fit(panel)
@@ -218,11 +95,6 @@ def test_one_panel_costs_one_pass(panel):
 def test_pickling_keeps_the_scores(scorer, scores, panel):
     copied = pickle.loads(pickle.dumps(scorer))
     np.testing.assert_array_equal(copied.score(panel).p_value, scores.p_value)
-
-
-def test_the_attribution_of_a_day_without_a_score_says_so(scores):
-    assert "no score on" in repr(scores.attribution(scores.dates[3], scores.assets[0]))
-    assert "carries" in repr(scores.attribution(scores.dates[1500], scores.assets[1]))
 
 
 @pytest.mark.parametrize("parameters", [{"alarms_per_1000": 0.0}, {"alarms_per_1000": 900.0}, {"days": 3}])
@@ -273,18 +145,6 @@ def test_one_group_is_no_group_and_two_are_calibrated_apart(scorer, scores, pane
     with pytest.raises(InputError, match="put them into a larger group"):
         AnomalyScorer(reader, groups={panel.assets[0]: "alone"}).fit().score(panel)
     assert not reader.calls  # said before the network reads
-
-
-def test_discoveries_name_what_stands_out_on_its_day(scores):
-    found = scores.discoveries(q=0.05)
-    assert found.columns.tolist() == ["date", "symbol", "score", "p_value", "q_value"]
-    on_the_day = found[found["date"] == scores.dates[1500]]
-    assert on_the_day["symbol"].tolist()[0] == "A01"
-    assert (found["q_value"] <= 0.05).all()
-    assert (found["q_value"] >= found["p_value"]).all()
-    assert len(found) < len(scores.discoveries(q=0.3))
-    with pytest.raises(InputError, match="between 0 and 1"):
-        scores.discoveries(q=2.0)
 
 
 def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(bundle, scorer, scores, panel):

@@ -1,0 +1,107 @@
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fintok.errors import InputError
+from fintok.evidence import REASONS
+from fintok.score_result import COLUMNS
+from tests.fintok.scores.conftest import TRAIN, reason_at
+
+
+def test_tables_have_the_public_columns_and_the_same_rows(scores):
+    frame, table = scores.to_pandas(), scores.to_polars()
+    columns = list(COLUMNS)
+    assert columns == ["date", "symbol", "score", "p_value", "alert", "reason", "in_sample"]
+    assert frame.columns.tolist() == columns
+    assert table.columns == columns
+    assert len(frame) == len(table) == 2400 * 10
+    assert frame["alert"].sum() == table["alert"].sum() == scores.alert.sum()
+    assert (frame["reason"] != "").sum() == scores.alert.sum()
+    assert table["p_value"].null_count() == frame["p_value"].isna().sum() > 0
+    assert table.schema["symbol"] == pl.String
+    assert frame["date"].is_monotonic_increasing
+    assert frame["in_sample"].sum() == TRAIN * 10
+    row = frame[(frame["symbol"] == "A01") & (frame["date"] == np.datetime64("2000-01-03") + 1500)]
+    assert row["score"].item() == scores.score[1500, 1]
+
+
+def test_events_merge_neighbouring_alerts_and_put_the_strangest_first(scores):
+    events = scores.events()
+    assert events["alerts"].sum() == scores.alert.sum()
+    stale = events[events["reason"] == "stale price"]
+    assert len(stale) == 1
+    assert stale["alerts"].item() == 6
+    assert (stale["end"] - stale["start"]).item().days == 5
+    known = events["score"].dropna().to_numpy()
+    assert (np.diff(known) <= 0).all()
+    first = events.iloc[0]
+    row = int(np.searchsorted(scores.dates, first["peak"].to_datetime64()))
+    assert scores.score[row, scores.assets.index(first["symbol"])] == first["score"]
+    assert (events["start"] <= events["peak"]).all()
+    assert (events["peak"] <= events["end"]).all()
+
+
+def test_attribution_names_the_statistics_and_the_days(scores):
+    date = scores.dates[1500]
+    statistics, days = why = scores.attribution(date, "A01")
+    assert set(statistics["statistic"]) == set(REASONS)
+    assert statistics["share"].sum() == pytest.approx(1.0)
+    assert statistics.iloc[0]["meaning"] == reason_at(scores, 1500, 1)
+    assert len(days) == 10
+    assert days.iloc[-1]["date"] == date
+    assert days["share"].idxmax() == 9
+    assert days["share"].sum() == pytest.approx(1.0)
+    assert len(scores.attribution(scores.dates[2], "A01").days) == 3
+    first = statistics["meaning"][0]
+    assert re.fullmatch(rf"Attribution\('{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
+
+
+@pytest.mark.parametrize(("date", "symbol"), [("2000-01-05", "ZZZ"), ("1990-01-05", "A01"), ("2030-01-01", "A01")])
+def test_attribution_of_the_unknown_is_refused(scores, date, symbol):
+    with pytest.raises(InputError, match=r"there is no (asset|date)"):
+        scores.attribution(date, symbol)
+
+
+def test_summary_reasons_and_repr(scores):
+    summary, counts = scores.summary(), scores.reason_counts()
+    assert summary.index.tolist() == ["in sample", "after train_end", "all"]
+    assert summary.loc["all", "alerts"] == scores.alert.sum() == counts.sum()
+    assert summary.loc["after train_end", "by_check"] == 7  # six stale days and the split
+    assert counts["stale price"] == 6
+    assert "alarms per 1,000 asset-days" in repr(scores)
+    assert "\n" not in repr(scores)
+
+
+def test_a_panel_too_short_for_anything_gives_empty_results(scorer, panel):
+    scores = scorer.score(panel[:10])
+    assert np.isnan(scores.score).all()
+    assert not scores.alert.any()
+    assert len(scores.events()) == 0
+    assert scores.reason_counts().empty
+    assert scores.to_polars().height == 100
+
+
+def test_scores_that_are_not_calibrated_yet_say_so(scorer, panel):
+    scores = scorer.score(panel[:60])
+    count = int(np.isfinite(scores.score).sum())
+    assert 0 < count < 1000
+    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000)" in repr(scores)
+
+
+def test_the_attribution_of_a_day_without_a_score_says_so(scores):
+    assert "no score on" in repr(scores.attribution(scores.dates[3], scores.assets[0]))
+    assert "carries" in repr(scores.attribution(scores.dates[1500], scores.assets[1]))
+
+
+def test_discoveries_name_what_stands_out_on_its_day(scores):
+    found = scores.discoveries(q=0.05)
+    assert found.columns.tolist() == ["date", "symbol", "score", "p_value", "q_value"]
+    on_the_day = found[found["date"] == scores.dates[1500]]
+    assert on_the_day["symbol"].tolist()[0] == "A01"
+    assert (found["q_value"] <= 0.05).all()
+    assert (found["q_value"] >= found["p_value"]).all()
+    assert len(found) < len(scores.discoveries(q=0.3))
+    with pytest.raises(InputError, match="between 0 and 1"):
+        scores.discoveries(q=2.0)

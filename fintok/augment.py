@@ -20,8 +20,8 @@ from vision.data.loader import View
 from vision.masks import MaskGenerator
 from vision.nn.grid import PatchGrid
 
-_SIZES = ("return", "market", "residual", "gap", "expected", "expected_market")  # asinh of something in units of the scale
-_LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range", "left_open")  # log of something over the scale
+_SIZES = ("return", "market", "residual", "gap", "expected", "expected_market")  # asinh of units of the scale
+_LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range", "left_open")  # log of a share of it
 
 
 class WindowDataset(Dataset[tuple[Tensor, Tensor | None]]):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 HEADER, ARRAYS = "bundle.json", "arrays.safetensors"
 SHIPPED = Path(__file__).parent / "data" / "us20-base"  # how it was made: data/README.md
 _HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config"}

@@ -231,7 +231,8 @@ def test_a_drawn_view_has_the_hints_means_and_the_noise_of_the_whole_group_in_it
     days, sizes = slice(376, 381), []
     for seed in range(200):
         _, [(image, observed, hidden)] = make(*window, np.random.default_rng(seed))
-        assert hidden is None and image.shape == (len(channels), len(NAMES), PATCH)
+        assert hidden is None
+        assert image.shape == (len(channels), len(NAMES), PATCH)
         assert observed.all()
         image = image.double().numpy()
         own = {name: image[place] for place, name in enumerate(channels)}

@@ -104,7 +104,7 @@ class HintPrior(nn.Module):
     ----------
     in_dim : P, hints of a patch.
     num_codes : K.
-    hidden_dim : of two layers.
+    hidden_dim : of its three layers.
     """
 
     def __init__(self, in_dim: int, num_codes: int, hidden_dim: int) -> None:

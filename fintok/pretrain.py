@@ -258,7 +258,7 @@ class _Run:
             progress=self.progress,
         )
         method.eval()
-        return {f"{name} {key}": value for key, value in result.metrics.items() if key == "loss"}
+        return {f"{name} loss": value for key, value in result.metrics.items() if key == "code_loss"}
 
     def _bundle(self, tokenizer: Tokenizer, predictor: MaskedCodeModel, figures: dict[str, float]) -> Bundle:
         """Put everything together, and measure it."""

@@ -2,8 +2,9 @@
 
 Regressions on the visible assets, those of `fintok.hints`, say what each hidden return should be; residuals have
 Student t's tails and the scale of their recent past. How probable that makes a token is found by drawing paths. The
-rival knows what the masked model is told, no more and no less: correlations go on learning after ``train_end``, and the
-channel "market" is the mean of the visible assets' returns and of the drawn ones.
+rival has the means that the masked model is told: correlations go on learning after ``train_end``, and the channel
+"market" is the mean of the visible assets' returns and of the drawn ones. That residuals are larger on days when those
+of the visible assets are is left to the masked model.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 
 from fintok.bundle import Bundle
 from fintok.channels import decayed_mean
+from fintok.hints import HIDDEN_COLUMNS, TAIL
 from fintok.imaging import ReturnImages
-from fintok.inference import HIDDEN_COLUMNS, reading
+from fintok.inference import reading
 from fintok.progress import track
 
-TAIL = 5.0  # degrees of freedom of the residuals
 RESIDUAL_HALF_LIFE = 20.0  # days, of the residuals' scale
 HITS = 4  # draws of a true code that are waited for
 FIRST_DRAWS, MOST_DRAWS = 200, 6_400

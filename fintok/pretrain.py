@@ -27,7 +27,7 @@ from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDat
 from fintok.bundle import ARRAYS, HEADER, Bundle, load
 from fintok.config import EncoderConfig, PretrainConfig
 from fintok.errors import InputError
-from fintok.hints import HINTS, draw_hints
+from fintok.hints import HIDDEN_COLUMNS, HINTS, draw_hints
 from fintok.imaging import CROSS_SECTIONAL
 from fintok.moves import moves_of
 from fintok.panel import Panel, require_panel
@@ -195,7 +195,7 @@ class _Run:
         mixed = tuple(place for place, name in enumerate(window.channels) if name in CROSS_SECTIONAL)
         method = self._build(2, lambda: BEiT2(encoder, config.method, tokenizer, mixed, len(HINTS)))
         masks: tuple[MaskGenerator, ...] = (
-            AxisMask("rows", 0.25, last=inference.HIDDEN_COLUMNS),
+            AxisMask("rows", 0.25, last=HIDDEN_COLUMNS),
             ForecastMask(1),
             BlockMask(0.3, min_patches=4),
         )

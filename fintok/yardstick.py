@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fintok.bundle import Bundle
 from fintok.factor_model import factor_model_nll
-from fintok.hints import group_hints
-from fintok.inference import HIDDEN_COLUMNS, asset_groups, panel_hints, reading
+from fintok.hints import HIDDEN_COLUMNS, group_hints
+from fintok.inference import asset_groups, panel_hints, reading
 from fintok.panel import Panel
 from fintok.progress import track
 from vision.masks import BlockMask
@@ -30,7 +30,7 @@ class Yardstick(NamedTuple):
 
     asset: float  # a quarter of the assets hidden for the last two patches
     asset_marginal: float
-    asset_factor: float  # of the linear factor model on the same tokens, which knows as much (fintok.factor_model)
+    asset_factor: float  # of the linear factor model on the same tokens (fintok.factor_model)
     forecast: float  # the last patch of all assets hidden
     forecast_marginal: float
     block: float  # blocks of assets x days hidden; volatilities of the days after them still tell of their size

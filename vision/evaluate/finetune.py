@@ -141,40 +141,44 @@ def finetune(
         check_labels(len(images), labels, name)
     num_classes = int(max(train_labels.max(), test_labels.max())) + 1
     generator = torch.Generator().manual_seed(config.seed)
-    classifier = Classifier(encoder, num_classes, config).to(device)
-    optimizer = torch.optim.AdamW(layer_groups(classifier, config), betas=config.betas)
-    batch_size = min(config.batch_size, len(train))
-    steps = config.epochs * (len(train) // batch_size)
-    rates = CosineSchedule(
-        start=config.learning_rate * batch_size / 256,
-        end=config.min_learning_rate,
-        warmup=min(config.warmup_epochs / config.epochs, 1.0),
-    )
-    losses, accuracies, step = [], [], 0
-    for epoch in range(1, config.epochs + 1):
-        classifier.train()
-        total = torch.zeros((), device=device)
-        chosen = epoch_batches(len(train), batch_size, generator)
-        for numbers, batch in zip(chosen, read(train, chosen), strict=True):
-            has_gaps = bool(batch.isnan().any())  # on the host, which then need not wait for the device
-            images, labels = (part.to(device, non_blocking=True) for part in (batch, train_labels[numbers]))
-            images = images if augment is None else augment(images)
-            set_rates(optimizer, rates((step + 1) / steps))
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-                logits = classifier(images, has_gaps)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-            step += 1
-        losses.append(float(total) / (len(train) // batch_size))
-        if not math.isfinite(losses[-1]):
-            raise FloatingPointError(f"the loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
-        accuracies.append(accuracy_of(classifier, test, test_labels, batch_size, device, read))
-        if on_epoch is not None:
-            on_epoch(epoch, losses[-1])
-    return FinetuneResult(accuracies[-1], accuracies, losses, len(train), len(test), classifier.eval().cpu())
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)  # of the classifier's first weights and of drop path
+        classifier = Classifier(encoder, num_classes, config).to(device)
+        optimizer = torch.optim.AdamW(layer_groups(classifier, config), betas=config.betas)
+        batch_size = min(config.batch_size, len(train))
+        steps = config.epochs * (len(train) // batch_size)
+        rates = CosineSchedule(
+            start=config.learning_rate * batch_size / 256,
+            end=config.min_learning_rate,
+            warmup=min(config.warmup_epochs / config.epochs, 1.0),
+        )
+        losses, accuracies, step = [], [], 0
+        for epoch in range(1, config.epochs + 1):
+            classifier.train()
+            total = torch.zeros((), device=device)
+            chosen = epoch_batches(len(train), batch_size, generator)
+            for numbers, batch in zip(chosen, read(train, chosen), strict=True):
+                has_gaps = bool(batch.isnan().any())  # on the host, which then need not wait for the device
+                images, labels = (part.to(device, non_blocking=True) for part in (batch, train_labels[numbers]))
+                images = images if augment is None else augment(images)
+                set_rates(optimizer, rates((step + 1) / steps))
+                with torch.autocast(
+                    torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16-mixed"
+                ):
+                    logits = classifier(images, has_gaps)
+                loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.detach()
+                step += 1
+            losses.append(float(total) / (len(train) // batch_size))
+            if not math.isfinite(losses[-1]):
+                raise FloatingPointError(f"the loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
+            accuracies.append(accuracy_of(classifier, test, test_labels, batch_size, device, read))
+            if on_epoch is not None:
+                on_epoch(epoch, losses[-1])
+        return FinetuneResult(accuracies[-1], accuracies, losses, len(train), len(test), classifier.eval().cpu())
 
 
 def layer_groups(classifier: Classifier, config: FinetuneConfig) -> list[dict[str, object]]:

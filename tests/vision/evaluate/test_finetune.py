@@ -115,3 +115,14 @@ def test_a_loss_that_is_not_a_number_stops_the_run(make_encoder, striped):
         finetune(make_encoder(depth=1), images * torch.nan, labels, images, labels, config)
     with pytest.raises(ValueError, match="needs a CLS token"):
         finetune(make_encoder(has_cls=False), images, labels, images, labels, FinetuneConfig(pooling="cls"))
+
+
+def test_a_seed_gives_the_same_classifier_whatever_was_drawn_before(make_encoder, striped):
+    encoder, (images, labels) = make_encoder(drop_path=0.3), striped
+    config = FinetuneConfig(epochs=1, batch_size=16, seed=3)
+    found = []
+    for before in (0, 1):
+        torch.manual_seed(before)
+        found.append(finetune(encoder, images, labels, images, labels, config))
+        assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(before)))
+    assert found[0].losses == found[1].losses

@@ -17,7 +17,8 @@ from itertools import pairwise
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from fintok import __version__
-from fintok.commands.layers import ConfigLayers, refuse_fractions
+from fintok.commands.layers import ConfigLayers
+from vision.commands.layers import refuse_fractions
 
 START = Group("Start here", sort_key=0)
 TRAIN = Group("Train", sort_key=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App, Parameter
 
-from vision.commands.layers import PretrainLayers
+from vision.commands.layers import PretrainLayers, refuse_fractions
 from vision.config import NEEDS
 
 _COMMANDS = {
@@ -21,7 +21,7 @@ app = App(
     help="Masked image modelling and self-distillation on images, or arrays of any number of channels.",
     help_epilogue=f"Methods: {', '.join(NEEDS)}.",
     default_parameter=Parameter(negative=(), consume_multiple=True),
-    config=PretrainLayers(),
+    config=(refuse_fractions, PretrainLayers()),
     result_action="return_value",
 )
 for _name, _help in _COMMANDS.items():

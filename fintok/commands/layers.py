@@ -6,14 +6,12 @@ names the file, the key and what was expected.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
-from fintok.errors import InputError
 from fintok.recipes import PRESETS, recipe_path
 
 _DEFAULT_PRESET = {"pretrain": "base", "demo": "tiny"}
@@ -31,15 +29,6 @@ class ConfigLayers:
         if preset in PRESETS:  # another word is refused with the choices when it is converted
             files.insert(0, recipe_path(f"fintok/{preset}"))
         Dict(merge_files(files), use_commands_as_keys=False)(app, commands, arguments)
-
-
-def refuse_fractions(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Raise InputError for a fraction where a whole number is asked for: cyclopts would round it."""
-    for argument in arguments:
-        kinds = (argument.hint, *get_args(argument.hint))
-        for token in argument.tokens if int in kinds and float not in kinds else ():
-            if re.fullmatch(r"[+-]?\d*\.\d*[1-9]\d*", token.value):
-                raise InputError(f"{argument.name} is {token.value}, expected a whole number")
 
 
 def merge_files(files: list[Path]) -> dict[str, Any]:

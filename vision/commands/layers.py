@@ -6,8 +6,9 @@ Every layer is checked against the configuration classes as it is laid on.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
@@ -23,8 +24,18 @@ from vision.config import (
     read_yaml,
     to_dict,
 )
+from vision.errors import InputError
 from vision.recipes import find_recipe
 from vision.strict import lay_over
+
+
+def refuse_fractions(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Raise InputError for a fraction where a whole number is asked for: cyclopts would round it."""
+    for argument in arguments:
+        kinds = (argument.hint, *get_args(argument.hint))
+        for token in argument.tokens if int in kinds and float not in kinds else ():
+            if re.fullmatch(r"[+-]?\d*\.\d*[1-9]\d*", token.value):
+                raise InputError(f"{argument.name} is {token.value}, expected a whole number")
 
 
 class PretrainLayers:

@@ -25,6 +25,7 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
         ([*BASE, "--ibot.momentum", ".5"], "--ibot.momentum is of the method 'ibot', this run's is 'mae'"),
         ([*BASE, "--mask.ratio", "1"], "MaskConfig.ratio is 1.0, expected a share in (0, 1)"),
         ([*BASE, "--max-steps", "0"], "--max-steps is 0"),
+        ([*BASE, "--max-steps", "2.5"], "--max-steps is 2.5, expected a whole number"),
         ([*BASE, "--optim.steps", "5"], "optim.warmup_steps is 1950, expected fewer than optim.steps, 5: lower it"),
         (
             ["pretrain", "--method", "dvae", "--dvae.likelihood", "logit_laplace"],

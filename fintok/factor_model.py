@@ -26,6 +26,7 @@ from fintok.progress import track
 RESIDUAL_HALF_LIFE = 20.0  # days, of the residuals' scale
 HITS = 4  # draws of a true code that are waited for
 FIRST_DRAWS, MOST_DRAWS = 200, 6_400
+PATHS_AT_ONCE = 20_000  # of single assets, so that the memory of a tokenizer does not grow with the panel
 
 Array = NDArray[np.float64]
 Draw = Callable[[NDArray[np.intp], int], NDArray[np.int64]]
@@ -75,14 +76,26 @@ class _Paths:
         drawn = np.where(there, mean + noise * self.scale[end - self.days, hidden], 0.0)  # (count, days, hidden)
         visible = self.x[rows].sum(axis=1) - self.x[rows][:, hidden].sum(axis=1)
         market = (visible + drawn.sum(axis=2)) / np.maximum(self.observed[rows].sum(axis=1), 1)
-        image = self.sources[:, hidden[asked], rows].expand(count, -1, -1, -1).clone()
-        for name, values in (("return", drawn[:, :, asked].transpose(0, 2, 1)), ("market", market[:, None])):
+        changed = {"return": drawn[:, :, asked].transpose(0, 2, 1), "market": market[:, None]}
+        at_once = max(1, PATHS_AT_ONCE // len(asked))
+        codes = [
+            self._codes({name: part[first : first + at_once] for name, part in changed.items()}, hidden[asked], rows)
+            for first in range(0, count, at_once)
+        ]
+        return np.concatenate(codes)
+
+    def _codes(self, changed: dict[str, Array], assets: NDArray[np.int64], rows: slice) -> NDArray[np.int64]:
+        """Codes (n, assets, columns) of n images of some rows, with scaled returns (n, assets or 1, days) for those of
+        the panel in some channels."""
+        num_paths = len(changed["return"])
+        image = self.sources[:, assets, rows].expand(num_paths, -1, -1, -1).clone()
+        for name, values in changed.items():
             if name in self.channels:
                 image[:, self.channels.index(name)] = torch.from_numpy(np.arcsinh(values).astype(np.float32))
-        seen = torch.from_numpy(self.images.observed[hidden[asked], rows]).expand(count, -1, -1)
+        seen = torch.from_numpy(self.images.observed[assets, rows]).expand(num_paths, -1, -1)
         tokenizer = self.bundle.tokenizer
         codes = tokenizer.codebook.assign(tokenizer.task(tokenizer.encoder(image, seen).patches))[..., 0]
-        return codes.view(count, len(asked), HIDDEN_COLUMNS).numpy()
+        return codes.view(num_paths, len(assets), HIDDEN_COLUMNS).numpy()
 
 
 def log_probabilities(draw: Draw, wanted: NDArray[np.integer]) -> Array:

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -6,11 +7,13 @@ import torch
 from torch import Tensor
 
 from vision.batch import Batch
-from vision.config import ViTConfig
+from vision.config import CodebookConfig, ViTConfig, VQKDConfig
 from vision.data.loader import View, collate
 from vision.masks import RandomMask
 from vision.methods.base import Method
+from vision.methods.vqkd import VQKD
 from vision.nn.grid import PatchGrid
+from vision.nn.tokenizer import Tokenizer
 
 PATCH = (2, 3)
 GLOBAL, LOCAL = PatchGrid(4, 5, *PATCH), PatchGrid(2, 3, *PATCH)
@@ -106,3 +109,13 @@ def check_gradients() -> Callable[[Method, Batch], None]:
         assert all(p.grad is None for p in method.parameters() if not p.requires_grad)
 
     return check
+
+
+@pytest.fixture
+def tokenizer(encoder, make_batch, train) -> Tokenizer:
+    torch.manual_seed(0)
+    small = dataclasses.replace(encoder, depth=1, scope="patch", has_cls=False)
+    codebook = CodebookConfig(num_codes=16, dim=8)
+    vqkd = VQKD(small, VQKDConfig(codebook=codebook, target="patches", decoder_depth=1))
+    train(vqkd, make_batch(8), steps=5)
+    return vqkd.artifact()

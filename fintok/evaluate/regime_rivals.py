@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +47,9 @@ class Method(NamedTuple):
     """The setting that stands for the method where one is enough; None where another one does."""
     is_learned: bool = True
     """False for a rule without anything to learn: a refit is the same."""
+    learn_on: Callable[[Market, int, Sequence[int], int], list[Labels]] | None = None
+    """(market, number of regimes, rows to learn from one after the other, seed) -> labels (T,) after each, of one model
+    that keeps its regimes; None where a method can only be fitted anew."""
 
 
 def volatility_quantiles(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:

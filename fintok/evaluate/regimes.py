@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from fintok.evaluate.label_paths import DELAYS, strategy
 from fintok.evaluate.log_score import ahead_by
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_frontier import frontier_table, frontier_verdicts, standing
-from fintok.evaluate.regime_rivals import RIVALS, Method
+from fintok.evaluate.regime_rivals import RIVALS, Labels, Method
 from fintok.evaluate.regime_scores import OURS, Scored, score_methods, score_table
 from fintok.evaluate.result import Findings, Progress, left_out
 from fintok.evaluate.stability import stability_table, stability_verdicts
@@ -118,20 +118,28 @@ def open_market(bundle: Bundle, panel: Panel, forecast: NDArray[np.floating]) ->
 
 
 def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
-    def asked(switches: float) -> Callable[[Market, int, int, int], dict[str, NDArray[np.int64]]]:
-        def label(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, NDArray[np.int64]]:
-            panel = market.panel
-            known = KnownForecast(bundle, forecast, panel.dates[rows - 1])
-            labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
-            labels = np.maximum(labeler.fit(panel).label(panel).labels, 0).astype(np.int64)
-            return {f"{switches:g} switches asked for": labels}
+    def fitted(market: Market, num_regimes: int, rows: int, seed: int, switches: float) -> RegimeLabeler:
+        known = KnownForecast(bundle, forecast, market.panel.dates[rows - 1])
+        labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
+        return labeler.fit(market.panel)
 
-        return label
+    def labels_of(labeler: RegimeLabeler, market: Market) -> Labels:
+        return np.maximum(labeler.label(market.panel).labels, 0).astype(np.int64)
 
-    return [
-        Method(OURS, None, asked(switches), f"{switches:g} switches asked for" if switches == USUAL_SWITCHES else None)
-        for switches in SWITCHES
-    ]
+    def learn_on(market: Market, num_regimes: int, ends: Sequence[int], seed: int) -> list[Labels]:
+        labeler = fitted(market, num_regimes, ends[0], seed, USUAL_SWITCHES)
+        return [labels_of(labeler.update(market.panel, until=market.panel.dates[end - 1]), market) for end in ends]
+
+    def asked(switches: float) -> Method:
+        name = f"{switches:g} switches asked for"
+
+        def label(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
+            return {name: labels_of(fitted(market, num_regimes, rows, seed, switches), market)}
+
+        is_usual = switches == USUAL_SWITCHES
+        return Method(OURS, None, label, name if is_usual else None, learn_on=learn_on if is_usual else None)
+
+    return [asked(switches) for switches in SWITCHES]
 
 
 def _foreseen(scored: Sequence[Scored], market: Market) -> list[tuple[Scored, dict[str, Foresight]]]:

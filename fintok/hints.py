@@ -64,12 +64,20 @@ class _Relations(NamedTuple):
         found = self.products / np.maximum(self.weights, 1e-12) / np.outer(deviation, deviation)
         found *= self.days**2 / (self.days**2 + _PRIOR_DAYS**2)
         np.fill_diagonal(found, 1.0 + _RIDGE)
-        try:  # pairs have days of their own: as a whole the correlations need not be positive
-            np.linalg.cholesky(found - 0.5 * _RIDGE * np.eye(len(found)))
-        except np.linalg.LinAlgError:
-            values, vectors = np.linalg.eigh(found)
-            found = (vectors * np.maximum(values, _RIDGE)) @ vectors.T
-        return found, deviation
+        return positive_definite(found, _RIDGE), deviation
+
+
+def positive_definite(correlations: Array, least: float) -> Array:
+    """Correlations (A, A) with eigenvalues of at least ``least`` where any is below half of it; else as they are.
+
+    Where pairs of assets have days of their own, correlations need not be positive as a whole.
+    """
+    try:
+        np.linalg.cholesky(correlations - 0.5 * least * np.eye(len(correlations)))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlations)
+        return (vectors * np.maximum(values, least)) @ vectors.T
+    return correlations
 
 
 class _Regression(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.channels import ScaledReturns, decayed_mean, scaled_returns
+from fintok.hints import positive_definite
 from fintok.moves import MIN_OBSERVATIONS, moves_of
 
 if TYPE_CHECKING:
@@ -113,12 +114,14 @@ class Market:
 
 
 def correlation(z: Array, observed: NDArray[np.bool_]) -> Array:
-    """Correlations (A, A) of z (T, A), shrunk towards none by a tenth; an asset that never moved has none but 1 with
-    itself."""
+    """Correlations (A, A) of z (T, A), 0 where not observed; an asset that never moved has none but 1 with itself.
+
+    Shrunk towards none by a tenth, and positive definite: each pair is told by the days that it has in common.
+    """
     count = np.maximum(observed.sum(axis=0), 1)
     size = np.sqrt((z**2).sum(axis=0) / count)
     known = np.where(observed, z / np.where(size > 0.0, size, 1.0), 0.0)
     together = observed.astype(np.float64).T @ observed.astype(np.float64)
     shrunk = (1.0 - SHRINKAGE) * (known.T @ known) / np.maximum(together, 1.0)
     np.fill_diagonal(shrunk, 1.0)
-    return shrunk
+    return positive_definite(shrunk, SHRINKAGE)

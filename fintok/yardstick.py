@@ -19,6 +19,7 @@ from fintok.hints import HIDDEN_COLUMNS, group_hints
 from fintok.inference import asset_groups, panel_hints, reading
 from fintok.panel import Panel
 from fintok.progress import track
+from fintok.spans import rows_until
 from vision.masks import BlockMask
 from vision.nn.grid import PatchGrid
 
@@ -54,8 +55,8 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
     """
     window, images = bundle.config.imaging, bundle.images(panel)
     codes = torch.from_numpy(bundle.codes(panel).astype(np.int64))
-    num_training = int((panel.dates <= bundle.train_end).sum())
-    ends = np.arange(num_training + window.window_days, panel.num_days)
+    num_training = rows_until(panel.dates, bundle.train_end)
+    ends = np.arange(num_training + window.window_days - 1, panel.num_days)
     if len(ends) < 10:
         return Yardstick(*[float("nan")] * len(Yardstick._fields))
     keep = max(10, MAX_TOKENS // panel.num_assets)

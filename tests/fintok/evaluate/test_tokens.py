@@ -6,6 +6,8 @@ import pytest
 from fintok.errors import InputError
 from fintok.evaluate import tokens
 from fintok.evaluate.tokens import evaluate_tokens
+from fintok.spans import rows_until
+from fintok.yardstick import measure
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,15 @@ def test_each_mask_stands_beside_its_yardsticks(found):
     np.testing.assert_allclose(table["perplexity"], np.exp(table["model"]))
     np.testing.assert_allclose(table["bits_gained"], (table["marginal"] - table["model"]) / np.log(2))
     assert np.isfinite(table["factor_model"]).tolist() == [True, False, False]
+
+
+def test_every_window_after_train_end_is_judged(small_bundle, small_panel, monkeypatch):
+    judged = []
+    monkeypatch.setattr("fintok.yardstick.factor_model_nll", lambda *given: judged.append(given[3]) or 1.0)
+    cut, days = rows_until(small_panel.dates, small_bundle.train_end), small_bundle.config.imaging.window_days
+    measure(small_bundle, small_panel[: cut + days + 9])
+    np.testing.assert_array_equal(judged[0] - days + 1, np.arange(cut, cut + 10))
+    assert np.isnan(measure(small_bundle, small_panel[: cut + days + 8]).asset)
 
 
 def test_use_of_the_codes_is_counted_on_rows_after_train_end(found, small_bundle, small_panel):

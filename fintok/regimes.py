@@ -196,7 +196,7 @@ class RegimeLabeler(Estimator):
         rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
         labels[rows] = self.model_.hindsight(roots, panel.dates[rows])
-        return self._result(panel, labels, np.full((len(rows), self.n_regimes), np.nan)).to_series()
+        return self._result(panel, labels, np.full((len(rows), self.model_.num_regimes), np.nan)).to_series()
 
     def label(self, panel: Panel) -> Regimes:
         """Causal regimes and probabilities of a panel as one result object (summary, plot, tables)."""

@@ -34,6 +34,7 @@ from fintok.panel import Panel, require_panel
 from fintok.recipes import recipe_path
 from fintok.spans import DateLike
 from fintok.training import describe_panel, training_panels
+from fintok.usage import usage_of
 from fintok.vocabulary import learn_vocabulary
 from fintok.yardstick import measure
 from vision.config import OptimConfig, ViTConfig, load_yaml, to_dict
@@ -271,7 +272,7 @@ class _Run:
         forecast = inference.read_forecast(predictor, first.images, window.window_days, window.patch_days)
         rows = np.flatnonzero(np.isfinite(forecast[:, 0]))
         market = moves_of(first.training).market
-        share = vocabulary.counts[vocabulary.counts > 0] / vocabulary.counts.sum()
+        usage = usage_of(vocabulary.counts)
         bundle = Bundle(
             config=self.config,
             tokenizer=tokenizer,
@@ -284,8 +285,8 @@ class _Run:
             training_returns_market=market[rows].astype(np.float32),
             figures={
                 **figures,
-                "codebook usage": float((vocabulary.counts > 0).mean()),
-                "codebook perplexity": float(np.exp(-(share * np.log(share)).sum())),
+                "codebook usage": usage.used,
+                "codebook perplexity": usage.perplexity,
             },
         )
         for number, source in enumerate(self.sources):

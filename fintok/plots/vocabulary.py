@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.plots.theme import BLUE, GREY, MAX_POINTS, ORANGE, new_figure, thin
+from fintok.usage import usage_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
 class TokenPictures(NamedTuple):
-    """The codes or words of a bundle with what they mean in returns."""
+    """The words of a bundle with what they mean in returns."""
 
     patches: NDArray[np.floating]  # (W, days) mean return of each day of the patch, in the asset's own scales
     counts: NDArray[np.integer]  # (W,) how often each one occurs in the training rows
-    noun: str = "word"
 
 
 def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go.Figure":
@@ -33,7 +33,7 @@ def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go
     order = order[np.argsort(patches[order].sum(axis=1), kind="stable")]
     num_columns = 8
     num_rows = max(-(-len(order) // num_columns), 1)
-    figure = new_figure(f"The {len(order)} most used {vocabulary.noun}s", height=100 + 96 * num_rows)
+    figure = new_figure(f"The {len(order)} most used words", height=100 + 96 * num_rows)
     if len(order) == 0:
         return figure
     paths = np.concatenate([np.zeros((len(order), 1)), np.cumsum(patches[order], axis=1)], axis=1)
@@ -88,8 +88,7 @@ def codebook_usage(counts: NDArray[np.integer]) -> "go.Figure":
     counts = np.sort(np.asarray(counts, dtype=float))[::-1]
     share = counts / max(counts.sum(), 1.0)
     positive = share[share > 0]
-    perplexity = float(np.exp(-(positive * np.log(positive)).sum()))
-    title = f"{len(positive):,} of {len(counts):,} codes used · perplexity {perplexity:,.0f}"
+    title = f"{len(positive):,} of {len(counts):,} codes used · perplexity {usage_of(counts).perplexity:,.0f}"
     figure = new_figure(title, height=300)
     shown = thin(len(counts), MAX_POINTS) if len(counts) else np.empty(0, dtype=int)
     figure.add_trace(

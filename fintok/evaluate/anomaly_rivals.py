@@ -66,13 +66,13 @@ def hampel(panel: Panel) -> Array:
     return answer
 
 
-def _median(values: Array, min_count: int = 20) -> Array:
+def _median(values: Array) -> Array:
     """Median over the last axis, leaving NaN out; NaN for fewer than 20 values."""
     ordered = np.sort(values, axis=-1)  # NaN last
     count = np.isfinite(ordered).sum(axis=-1, keepdims=True)
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)
     middle = np.take_along_axis(ordered, low, axis=-1) + np.take_along_axis(ordered, high, axis=-1)
-    return np.where(count >= min_count, 0.5 * middle, np.nan)[..., 0]
+    return np.where(count >= 20, 0.5 * middle, np.nan)[..., 0]
 
 
 def _correlation(training: Panel) -> Array:

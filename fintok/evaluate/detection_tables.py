@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fintok.evaluate.detection import BUDGETS, OURS, SCORE_ALONE, Contest
+from fintok.evaluate.detection import BUDGETS, SCORE_ALONE, Contest
+from fintok.evaluate.result import OURS
 from fintok.fault_kinds import LADDERS
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.channels import ScaledReturns, decayed_mean, scaled_returns
+from fintok.channels import ScaledReturns, market_volatility, scaled_returns
 from fintok.hints import positive_definite
 from fintok.moves import MIN_OBSERVATIONS, moves_of
+from fintok.signature import market_return
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +61,7 @@ class Market:
         """(T,) mean |return| of each day; a day without returns has that of the day before; NaN before the first."""
         import pandas as pd
 
-        observed = np.isfinite(self.returns)
-        total = np.where(observed, np.abs(self.returns), 0.0).sum(axis=1)
-        count = observed.sum(axis=1)
-        size = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        return pd.Series(size, index=pd.DatetimeIndex(self.panel.dates)).ffill()
+        return pd.Series(market_return(np.abs(self.returns)), index=pd.DatetimeIndex(self.panel.dates)).ffill()
 
     def smooth_size(self, rows: int) -> pd.DataFrame:
         """Log mean |return| over the last days (half-lives of 5, 20 and 60), standardised on rows up to ``rows``.
@@ -80,9 +77,7 @@ class Market:
 
     def volatility(self, half_life: float) -> Array:
         """(T,) log of the decayed mean |return| over its own usual size, mean over the assets observed that day."""
-        count = self.scaled.observed.sum(axis=1, keepdims=True)
-        size = np.abs(self.scaled.scaled).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-        return np.log(decayed_mean(size, count > 0, half_life)[:, 0] + 1e-6)
+        return market_volatility(self.scaled, half_life)[:, 0]
 
     def turbulence(self, rows: int) -> Array:
         """(T,) squared Mahalanobis distance of the day an asset (Kritzman and Li, 2010); correlations of early rows.

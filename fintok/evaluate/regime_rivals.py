@@ -206,10 +206,9 @@ def _quantiles(values: Array, num_regimes: int, first: int, rows: int) -> Labels
 
 def _trailing_mean(values: Array, rows: int) -> Array:
     """Mean of each row and the ``rows`` - 1 before it, of fewer at the start; NaN takes no weight."""
-    total, count = np.nancumsum(values), np.cumsum(np.isfinite(values)).astype(np.float64)
-    for sums in (total, count):
-        sums[rows:] -= sums[:-rows].copy()
-    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
+    import pandas as pd
+
+    return pd.Series(values).rolling(rows, min_periods=1).mean().to_numpy()
 
 
 def _whole(labels: NDArray[np.integer], first: int) -> Labels:

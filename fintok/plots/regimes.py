@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fintok.moves import moves_of
 from fintok.plots.theme import (
     BLUE,
     GREY,
@@ -60,7 +59,7 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
     for name, colour in zip(regimes.names, colours, strict=True):
         marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.7}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=name))
-    moves = moves_of(regimes.panel)
+    moves = regimes.moves
     path = np.nancumsum(moves.market)
     shown = thin(len(dates), MAX_POINTS)
     figure.add_trace(

@@ -205,7 +205,7 @@ class _Run:
         steps, shares = config.schedule(sum(num_windows), float(np.average(draws_to_see_all, weights=num_windows)))
         mask = MixedMask(masks, shares)
         rng = np.random.default_rng((self.config.seed, len(STAGES)))
-        hints = [
+        hinted = [
             draw_hints(
                 source.images,
                 len(inference.asset_groups(source.images, window.window_days)),
@@ -218,7 +218,7 @@ class _Run:
         jitter = LevelJitter((*window.channels, *HINTS), self.config.level_jitter)
         view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, jitter, mask, has_hints=True)
         optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps // 10))
-        figures = self._fit(method, view, optim, "predictor", resume, hints)
+        figures = self._fit(method, view, optim, "predictor", resume, hinted)
         return method.artifact().eval(), figures
 
     def _window_encoder(self, encoder: EncoderConfig, *, has_cls: bool) -> ViTConfig:
@@ -237,12 +237,12 @@ class _Run:
         optim: OptimConfig,
         name: str,
         resume: bool,
-        hints: Sequence[NDArray[np.float32] | None] | None = None,
+        values: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> dict[str, float]:
         days = self.config.imaging.window_days
         dataset: ConcatDataset[tuple[torch.Tensor, torch.Tensor | None]] = ConcatDataset(
-            WindowDataset(source.images, days, source.ends, told, self.num_assets)
-            for source, told in zip(self.sources, hints or [None] * len(self.sources), strict=True)
+            WindowDataset(source.images, days, source.ends, hinted, self.num_assets)
+            for source, hinted in zip(self.sources, values or [None] * len(self.sources), strict=True)
         )
         number = STAGES.index(name) + 1
         if self.progress:

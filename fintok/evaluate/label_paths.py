@@ -19,7 +19,7 @@ DELAYS = (1, 5)  # rows from a label to the trade
 
 
 class Persistence(NamedTuple):
-    """Of labels on the judged days."""
+    """How long labels last on the judged days, and how rare they get."""
 
     switches_a_year: float
     mean_rows: float  # length of a spell

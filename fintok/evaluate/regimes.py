@@ -98,7 +98,7 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
 
 def open_market(bundle: Bundle, panel: Panel, forecast: NDArray[np.floating]) -> Market:
     """What the rivals see. Raises InputError where there is too little to learn from or to judge."""
-    is_labelled = np.isfinite(forecast).all(axis=1)
+    is_labelled = np.asarray(np.isfinite(forecast).all(axis=1))
     cut = rows_to_learn(panel, bundle.train_end, FEWEST_TRAINING, FEWEST_JUDGED, is_labelled)
     return Market(panel, int(is_labelled.argmax()), cut)
 

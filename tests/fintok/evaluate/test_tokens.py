@@ -38,7 +38,7 @@ def test_every_window_after_train_end_is_judged(small_bundle, small_panel, monke
 
 
 def test_use_of_the_codes_is_counted_on_rows_after_train_end(found, small_bundle, small_panel):
-    cut = int((small_panel.dates <= small_bundle.train_end).sum())
+    cut = rows_until(small_panel.dates, small_bundle.train_end)
     table = found.tables["codebook"].set_index("rows")
     assert table.loc["after train end", "tokens"] == (small_bundle.codes(small_panel)[cut:] >= 0).sum()
     assert table.loc["in training", "tokens"] == small_bundle.vocabulary.counts.sum()

@@ -12,7 +12,6 @@ from fintok.evaluate.label_paths import Persistence, persistence, shift_p_value
 from fintok.evaluate.log_score import densities
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import Method, calm_to_stressed
-from fintok.evaluate.result import OURS as OURS
 from fintok.evaluate.result import Progress
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import Method, calm_to_stressed
-from fintok.evaluate.regime_scores import OURS
-from fintok.evaluate.result import Progress
+from fintok.evaluate.result import OURS, Progress
 from fintok.regime_match import match_regimes
 from fintok.signature import signature_table
 

@@ -53,14 +53,13 @@ def market_return(returns: NDArray[np.floating]) -> NDArray[np.float64]:
 def transition_matrix(labels: NDArray[np.integer], num_regimes: int) -> NDArray[np.float64]:
     """Share of days on which regime i is followed by j: (K, K), rows sum to 1; rows without a label (-1) are left out.
 
-    A regime that was never left nor kept (no day before another labelled day) gets the row "stays".
+    The row of a regime that was never left nor kept (no day before another labelled day) is NaN.
     """
     labels = labels[labels >= 0]
     counts = np.zeros((num_regimes, num_regimes))
     np.add.at(counts, (labels[:-1], labels[1:]), 1.0)
-    empty = counts.sum(axis=1) == 0.0
-    counts[empty, empty] = 1.0
-    return counts / counts.sum(axis=1, keepdims=True)
+    total = counts.sum(axis=1, keepdims=True)
+    return counts / np.where(total > 0.0, total, np.nan)
 
 
 def spell_lengths(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.intp]]:

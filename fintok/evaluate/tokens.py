@@ -136,8 +136,9 @@ def _transfer_table(
         compare("days after train end, beside days before it", _mean(surprise[cut:]), _mean(surprise[:cut]))
     else:
         seen = float(bundle.figures.get("masked NLL asset", np.nan))
-        compare("this panel, beside the training panel, both after train end", found.asset, seen)
         known = np.isin(panel.assets, [name for seen in bundle.training_panels for name in seen["assets"]])
+        if not known.all():  # else nothing here is unseen: other rows of assets that were in training
+            compare("this panel, beside the training panel, both after train end", found.asset, seen)
         if known.any() and not known.all():
             unseen, seen = _mean(surprise[cut:, ~known]), _mean(surprise[cut:, known])
             compare("assets that were not in training, beside those that were", unseen, seen)

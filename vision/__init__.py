@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vision.convert.tokenizer import read_tokenizer
     from vision.convert.write import write_encoder
     from vision.data.images import open_images
+    from vision.errors import InputError
     from vision.evaluate.attention import attention_maps
     from vision.evaluate.codebook import codebook_health
     from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
@@ -92,6 +93,7 @@ _HOME = {  # name -> module that defines it
     "ForecastMask": "masks",
     "GridMask": "masks",
     "IBOTConfig": "config",
+    "InputError": "errors",
     "LinearConfig": "evaluate.config",
     "LinearSchedule": "schedule",
     "MAEConfig": "config",
@@ -176,6 +178,7 @@ __all__ = [
     "ForecastMask",
     "GridMask",
     "IBOTConfig",
+    "InputError",
     "LinearConfig",
     "LinearSchedule",
     "MAEConfig",

@@ -151,7 +151,8 @@ class _Collate:
 
 def unwrapped(error: InputError) -> InputError:
     """The error as it was raised: out of a worker it comes in that one's traceback."""
-    return InputError(str(error).strip().splitlines()[-1].removeprefix("vision.errors.InputError: "))
+    kind = type(error)
+    return kind(str(error).strip().splitlines()[-1].removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))
 
 
 def prepare_worker(_: int) -> None:

@@ -61,7 +61,7 @@ def pretrain(
 
     Raises
     ------
-    InputError, ConfigError : something given cannot be used; nothing was written.
+    InputError : something given cannot be used; nothing was written.
     DivergedError : the loss is no longer finite.
     KeyboardInterrupt : after the state was saved.
     """
@@ -113,7 +113,7 @@ def build(
     data_size: tuple[int, int] | None = None,
     parent: nn.Module | None = None,
 ) -> tuple[Method, ImageViews]:
-    """The method, with weights that are a function of the seed, and its views. Raises InputError or ConfigError.
+    """The method, with weights that are a function of the seed, and its views. Raises InputError.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def _check_views(config: PretrainConfig, views: ImageViews) -> None:
 
 
 def load_method(folder: Path) -> tuple[Method, ImageViews, Inputs]:
-    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError and the like."""
+    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError."""
     config, facts = read_run(folder)
     parent, _ = _open_parent(config, None if facts.parent is None else Path(facts.parent))
     method, views = build(config, facts.inputs, None, parent)

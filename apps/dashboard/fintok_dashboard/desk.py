@@ -89,7 +89,7 @@ class Desk:
             self.lost_marks = self._count_lost(reading.panel)
             self.reading, self.problem = reading, ""
         except Exception as error:  # of any library, on any file: the page says what is wrong
-            is_ours = isinstance(error, fintok.InputError | OSError) or type(error).__module__.startswith("vision.")
+            is_ours = isinstance(error, fintok.InputError | OSError)
             self.problem = " ".join(str(error).split()) if is_ours else f"{type(error).__name__}: {error}"
             print(f"fintok: {self.problem}", file=sys.stderr, flush=True)
         finally:

@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from tests.vision.view_makers import SingleView
-from vision.data.loader import SampleStream, StreamSampler, collate, make_loader
+from vision.config import ConfigError
+from vision.data.loader import SampleStream, StreamSampler, collate, make_loader, unwrapped
+from vision.errors import InputError
 from vision.masks import RandomMask
 
 SIZE, PATCH = (4, 6), (2, 3)
@@ -59,6 +61,18 @@ def test_two_processes_read_together_what_one_reads_with_the_doubled_batch():
     parts = [read(0, 32, rank=rank, world_size=2) for rank in (0, 1)]
     for batch, first, second in zip(one, *parts, strict=True):
         assert torch.equal(batch.views[0], torch.cat([first.views[0], second.views[0]]))
+
+
+@pytest.mark.parametrize("kind", [InputError, ConfigError])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_in_a_worker_comes_out_as_it_was_raised(kind, num_workers):
+    def broken(image, observed, rng):
+        raise kind("row 7: no image")
+
+    with pytest.raises(kind) as caught:
+        list(make_loader(Numbers(), broken, 4, 0, 8, seed=3, num_workers=num_workers))
+    error = unwrapped(caught.value)
+    assert (type(error), str(error)) == (kind, "row 7: no image")
 
 
 def test_positions_must_be_whole_batches():

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from vision.nn.teacher import EMATeacher
     from vision.nn.tokenizer import Tokenizer
     from vision.nn.vit import Encoded, VisionTransformer
-    from vision.schedule import CosineSchedule, LinearSchedule, Scheduled
+    from vision.schedule import CosineSchedule, Scheduled
     from vision.train.checkpoint import load_encoder, load_tokenizer, save_module
     from vision.train.fit import fit
     from vision.train.run import load_method, pretrain
@@ -95,7 +95,6 @@ _HOME = {  # name -> module that defines it
     "IBOTConfig": "config",
     "InputError": "errors",
     "LinearConfig": "evaluate.config",
-    "LinearSchedule": "schedule",
     "MAEConfig": "config",
     "METHODS": "methods",
     "Mask": "batch",
@@ -180,7 +179,6 @@ __all__ = [
     "IBOTConfig",
     "InputError",
     "LinearConfig",
-    "LinearSchedule",
     "MAEConfig",
     "Mask",
     "MaskGenerator",

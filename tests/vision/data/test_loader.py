@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +122,13 @@ def test_one_view_without_validity_is_observed_where_another_has_gaps():
     image = torch.zeros(1, *SIZE)
     batch = collate([[[(image, seen, None)]], [[(image, None, None)]]])
     assert batch.valid[0].flatten(1).any(1).tolist() == [False, True]
+
+
+def test_spawned_workers_can_receive_how_batches_are_put_together():
+    views = SingleView(SIZE, PATCH, RandomMask(0.5))
+    sent = pickle.loads(pickle.dumps(make_loader(Numbers(), views, 4, 0, 4, seed=0).collate_fn))
+    samples = [views(*Numbers()[index], np.random.default_rng(index)) for index in range(4)]
+    assert sent(samples).masks[0].index.shape == (8,)
 
 
 def test_masks_have_one_length_in_every_batch():

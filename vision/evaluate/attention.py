@@ -61,15 +61,14 @@ def attention_picture(
     encoder: VisionTransformer,
     images: Tensor,
     *,
-    block: int = -1,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Picture:
-    """A row per image: the image, the mean over heads, then each head; the brightest patch of each map is white.
+    """A row per image: the image, the mean over the last block's heads, then each; a map's brightest patch is white.
 
     ``mean`` and ``std`` undo the normalisation, see :func:`~vision.evaluate.pictures.to_pictures`.
     """
-    maps = attention_maps(encoder, images.to(encoder.patch_embed.projection.weight.device), block).cpu()
+    maps = attention_maps(encoder, images.to(encoder.patch_embed.projection.weight.device)).cpu()
     size = (images.shape[-2], images.shape[-1])
     shown = to_pictures(images, mean, std)
     return montage(

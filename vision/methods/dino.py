@@ -14,7 +14,7 @@ run per step. A patch that was not observed is not seen. Masks in a batch have n
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ class DINO(Method):
     @torch.no_grad()
     def targets(self, batch: Batch) -> DINOTargets:
         """The teacher on the global views."""
-        network = cast(DINONetwork, self.teacher.module)
+        network = self.teacher.module
         features = cls_of(network.encoder(batch.views[0], batch.valid[0])).unflatten(0, (-1, batch.batch_size))
         return DINOTargets(self.centering(network.head(features), self.temperature()), features)
 
@@ -116,7 +116,7 @@ class DINO(Method):
 
     def artifact(self) -> VisionTransformer:
         """The teacher's encoder, which is the better one (paper, §5.2)."""
-        return cast(DINONetwork, self.teacher.module).encoder
+        return self.teacher.module.encoder
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Tensor]:

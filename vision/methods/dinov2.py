@@ -19,7 +19,7 @@ per process. For the paper's networks see ``ViTConfig``: layer_scale 1e-5, drop_
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +115,7 @@ class DINOv2(Method):
     def targets(self, batch: Batch) -> DINOv2Targets:
         """The teacher's distributions, balanced over the batch."""
         mask, temperature = mask_of(batch, "DINOv2"), self.temperature()
-        network = cast(DINOv2Network, self.teacher.module)
+        network = self.teacher.module
         encoded = network.encoder(batch.views[0], batch.valid[0])
         features = cls_of(encoded).unflatten(0, (-1, batch.batch_size))  # (G, B, D)
         cls = self.cls_assignment(network.head(features), temperature)
@@ -155,7 +155,7 @@ class DINOv2(Method):
 
     def artifact(self) -> VisionTransformer:
         """The teacher's encoder: what the official weights are."""
-        return cast(DINOv2Network, self.teacher.module).encoder
+        return self.teacher.module.encoder
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ per step; a patch that was not observed is neither seen, nor predicted, nor coun
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +116,7 @@ class IBOT(Method):
     def targets(self, batch: Batch) -> IBOTTargets:
         """The teacher on the global views, nothing hidden."""
         images, observed, mask = batch.views[0], batch.valid[0], mask_of(batch, "iBOT")
-        network = self._teacher_network
+        network = self.teacher.module
         encoded = network.encoder(images, observed)
         features = cls_of(encoded).unflatten(0, (-1, batch.batch_size))  # (G, B, D)
         bottleneck = network.head.bottleneck(encoded.patches)  # (G·B, N, d)
@@ -159,11 +159,7 @@ class IBOT(Method):
 
     def artifact(self) -> VisionTransformer:
         """The teacher's encoder, which is the better one (paper, §4)."""
-        return self._teacher_network.encoder
-
-    @property
-    def _teacher_network(self) -> IBOTNetwork:
-        return cast(IBOTNetwork, self.teacher.module)
+        return self.teacher.module.encoder
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Tensor]:

@@ -63,6 +63,7 @@ class Desk:
         self.version = 0  # grows when a reading comes or fails
         self._stamp: object = None
         self._bundle: Bundle | None = None
+        self._bundle_of = ""  # fingerprint of the model that `bundle` gives
         self._busy, self._bundle_lock = threading.Lock(), threading.Lock()
 
     @property
@@ -121,12 +122,14 @@ class Desk:
         panel = sources.read_panel()
         groups = read_groups(sources.groups, panel) if sources.groups else {}
         model, errors = model_fingerprint(sources.model), self.store.data_errors()
+        with self._bundle_lock:
+            if model != self._bundle_of:
+                self._bundle, self._bundle_of = None, model
         name = fingerprint(panel, model, errors.rows(), sources.scores, sources.regimes)
         known = open_reading(sources.cache, name, panel, groups) if sources.cache else None
         if known is not None:
             return known
         self._say("loading the model")
-        self._bundle = None
         bundle = self.bundle()
         reading = read_market(
             bundle,

@@ -42,10 +42,10 @@ def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go
     x = column[:, None] + np.linspace(0.1, 0.9, paths.shape[1])[None, :]
     y = -row[:, None] + 0.36 * np.clip(paths / span, -1.0, 1.0)
     level = np.repeat(-row[:, None].astype(float), 2, axis=1)
-    figure.add_trace(_strokes(x[:, [0, -1]], level, GREY, 0.8, "no change"))
+    figure.add_trace(strokes(x[:, [0, -1]], level, GREY, 0.8, "no change"))
     rising = paths[:, -1] >= 0
     for name, colour, these in (("ends higher", BLUE, rising), ("ends lower", ORANGE, ~rising)):
-        figure.add_trace(_strokes(x[these], y[these], colour, 2.2, name))
+        figure.add_trace(strokes(x[these], y[these], colour, 2.2, name))
     share = counts[order] / counts.sum()
     moves = np.abs(np.diff(paths, axis=1)).mean(axis=1)
     figure.add_trace(
@@ -66,7 +66,9 @@ def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go
     return figure
 
 
-def _strokes(x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float, name: str) -> "go.Scatter":
+def strokes(
+    x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float, name: str | None = None
+) -> "go.Scatter":
     """Many short lines as one trace: each row of (n, points) is a stroke, NaN lifts the pen between them."""
     import plotly.graph_objects as go
 

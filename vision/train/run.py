@@ -36,10 +36,10 @@ class RunResult:
 
 def pretrain(
     config: PretrainConfig,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
-    parent: Path | None = None,
+    parent: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -65,6 +65,7 @@ def pretrain(
     DivergedError : the loss is no longer finite.
     KeyboardInterrupt : after the state was saved.
     """
+    data, out, parent = Path(data), Path(out), None if parent is None else Path(parent)
     # refuses before all else, and knows which process this is
     is_main = make_trainer(config.optim, out, config.optim.steps, accelerator, devices, nodes, strategy).is_global_zero
     if is_main:
@@ -154,8 +155,9 @@ def _check_views(config: PretrainConfig, views: ImageViews) -> None:
         )
 
 
-def load_method(folder: Path) -> tuple[Method, ImageViews, Inputs]:
+def load_method(folder: str | Path) -> tuple[Method, ImageViews, Inputs]:
     """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError and the like."""
+    folder = Path(folder)
     config, facts = read_run(folder)
     parent, _ = _open_parent(config, None if facts.parent is None else Path(facts.parent))
     method, views = build(config, facts.inputs, None, parent)

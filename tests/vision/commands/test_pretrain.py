@@ -9,8 +9,11 @@ import torch
 import yaml
 from PIL import Image
 
+import vision
 from fintok.cli import run
 from vision.config import NEEDS
+from vision.train.checkpoint import CheckpointError
+from vision.train.folder import read_run
 from vision.train.metrics import read_metrics
 from vision.train.module import PretrainModule
 from vision.train.state import load_training_state
@@ -55,6 +58,21 @@ def test_a_run_can_be_made_again_from_its_configuration(train, data, tmp_path):
     assert (tmp_path / "again" / "config.yaml").read_text() == (folder / "config.yaml").read_text()
     states = [load_training_state(path / "pretrain.ckpt")["method"] for path in (folder, tmp_path / "again")]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_python_takes_paths_as_text_and_the_folder_of_a_run_for_what_it_left(train, data, tmp_path):
+    config, folder = read_run(train("dvae"))[0], str(tmp_path / "run")
+    made = vision.pretrain(config, str(data / "images.parquet"), folder, progress=False, accelerator="cpu")
+    assert made.folder == tmp_path / "run"
+    state = vision.load_method(folder)[0].artifact().state_dict()
+    tokenizer, encoder = vision.load_tokenizer(folder), vision.load_encoder(folder)
+    assert all(torch.equal(value, state[name]) for name, value in tokenizer.state_dict().items())
+    inside = vision.load_encoder(tmp_path / "run" / "encoder").state_dict()
+    assert all(torch.equal(value, inside[name]) for name, value in encoder.state_dict().items())
+    with pytest.raises(CheckpointError, match="expected a Tokenizer"):
+        vision.load_tokenizer(folder, vision.Tokenizer)
+    with pytest.raises(CheckpointError, match="holds no tokenizer but encoder"):
+        vision.load_tokenizer(train("mae"))
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(train, data, tmp_path, monkeypatch, capsys):

@@ -78,6 +78,10 @@ def pretrain(
         data, teacher, tokenizer = _as_before(config, out, teacher, tokenizer)
     if data is None or out is None:
         raise InputError(f"pretrain needs {'--data, the images' if data is None else '--out, a folder for the run'}")
+    wanted = config.needs.parent
+    for name, given in (("teacher", teacher), ("tokenizer", tokenizer)):
+        if given is not None and wanted not in (None, name):
+            raise InputError(f"{config.method} builds on a {wanted}: name it as --{wanted}, without --{name} {given}")
     began = time.monotonic()
     from vision.train.run import pretrain as train
 

@@ -155,6 +155,8 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(case, data, tmp_path, 
         ("beit2", "--tokenizer", "dino", "holds no tokenizer but encoder: it is a run of another method"),
         ("beit2", None, None, "beit2 builds on a tokenizer: name the folder of a run of dvae, vqkd"),
         ("vqkd", None, None, "vqkd builds on a teacher: name the folder of a run of dino, ibot or dinov2"),
+        ("vqkd", "--tokenizer", "dino", "vqkd builds on a teacher: name it as --teacher, without --tokenizer"),
+        ("beit2", "--teacher", "vqkd", "beit2 builds on a tokenizer: name it as --tokenizer, without --teacher"),
         ("vqkd", "--teacher", "nothing", "holds no encoder; name the folder that fintok vision pretrain left"),
     ],
 )

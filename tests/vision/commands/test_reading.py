@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from fintok.cli import run
-from tests.vision.commands.conftest import encoded
+from tests.vision.commands.conftest import NETWORK, encoded
 from vision.commands.reading import inputs_of, open_shown, tracked
 from vision.data.shown import ShownImages
 from vision.errors import InputError
@@ -130,6 +130,23 @@ def test_damaged_images_of_several_sizes_are_named_and_left_out_with_their_label
     results = json.loads((tmp_path / "e" / "results.json").read_text())
     assert (results["training_images"], results["test_images"]) == (96, 23)
     assert "118.png (not an image)" in capsys.readouterr().err
+
+
+def test_as_many_images_may_be_damaged_as_in_the_run(data, tmp_path, refuse):
+    table = pq.read_table(data / "images.parquet").to_pydict()
+    table["image"][3] = b"no image"
+    pq.write_table(pa.table(table), tmp_path / "x.parquet")
+    damaged = ("--data", tmp_path / "x.parquet")
+    words = "--max-steps 1 --accelerator cpu --images.max-unreadable 0.1 --dvae.decoder-depth 1"
+    call("pretrain", "--method", "dvae", *f"{NETWORK} {words}".split(), *damaged, "--out", tmp_path / "run")
+    on = ("--model", tmp_path / "run", *damaged, "--out")
+    call("features", *on, tmp_path / "f.npy")
+    call("tokenize", *on, tmp_path / "c.npy")
+    call("evaluate", *on, tmp_path / "e", "--task", "pixels")
+    assert len(np.load(tmp_path / "f.npy")) == len(np.load(tmp_path / "c.npy")) == 19
+    line = refuse("features", *on, tmp_path / "g.npy", "--max-unreadable", 0.01)
+    assert "1 of the 20 images" in line
+    assert "(--max-unreadable, in pretrain" in line
 
 
 def test_test_images_are_those_given_and_the_floor_is_an_untrained_network(train, data, tmp_path, refuse):

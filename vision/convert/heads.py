@@ -24,7 +24,7 @@ _LINEARS = {"norm1": "norm1", "attention.qkv": "attn.qkv", "attention.proj": "at
 _LINEARS |= {"mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
 _CODES = {"mask_token.weight": "mask_token", "head.weight": "lm_head.weight", "head.bias": "lm_head.bias"}
 _HUGGING_FACE = (  # part of a name of theirs -> of the official one, the longer first
-    (r"^decoder\.(decoder_layers|decoder_encoder\.layer)\.", "decoder_blocks."),  # of the hub; as transformers 5 saves it
+    (r"^decoder\.(decoder_layers|decoder_encoder\.layer)\.", "decoder_blocks."),  # on the hub; as transformers 5 saves
     (r"^decoder\.|^beit\.embeddings\.(?=mask_token)", ""),
     (r"attention\.output\.dense", "attn.proj"),
     (r"output\.dense", "mlp.fc2"),

@@ -144,7 +144,7 @@ def hugging_face_mae(folder, **options):
     return model
 
 
-@pytest.mark.parametrize("layers", ["decoder_encoder.layer", "decoder_layers"])  # as transformers 5 saves; as on the hub
+@pytest.mark.parametrize("layers", ["decoder_encoder.layer", "decoder_layers"])  # as saved; as on the hub
 def test_hugging_faces_mae_rebuilds_as_there_and_goes_on_to_the_official_form(layers, tmp_path):
     theirs = hugging_face_mae(tmp_path / "hf", decoder_intermediate_size=192, norm_pix_loss=False)
     tensors = load_file(tmp_path / "hf" / "model.safetensors")

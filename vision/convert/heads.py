@@ -73,11 +73,11 @@ def read_mae_decoder(
 
 def mae_decoder_to_theirs(state: Mapping[str, Tensor], encoder: ViTConfig, config: MAEConfig) -> dict[str, Tensor]:
     """The decoder in the state of a MAE under the official names. ConvertError where these have no place for it."""
-    if config.decoder_heads != DECODER_HEADS or encoder.row_position != "sincos" or encoder.column_position != "sincos":
-        raise ConvertError(
-            f"the official MAE has {DECODER_HEADS} heads and sin-cos positions in its decoder, this one has "
-            f"{config.decoder_heads} and {encoder.row_position!r}"
-        )
+    heads, others = config.decoder_heads, {encoder.row_position, encoder.column_position} - {"sincos"}
+    if heads != DECODER_HEADS:
+        raise ConvertError(f"the official MAE has {DECODER_HEADS} heads in its decoder, this one has {heads}")
+    if others:
+        raise ConvertError(f"the official MAE has 'sincos' positions in its decoder, this one {sorted(others)[0]!r}")
     theirs = {name: state[ours] for ours, name in _decoder_names(config.decoder_depth).items()}
     theirs["mask_token"] = theirs["mask_token"][None]
     return theirs | {DECODER_POSITIONS: _positions(encoder, config.decoder_dim)}

@@ -11,6 +11,7 @@ from vision.batch import Batch, Mask
 from vision.config import MAEConfig, ViTConfig
 from vision.convert.changes import sincos_positions
 from vision.convert.files import ConvertError
+from vision.convert.heads import mae_decoder_to_theirs
 from vision.convert.read import read_encoder
 from vision.convert.write import write_encoder
 from vision.methods.codes import MaskedCodeModel
@@ -67,6 +68,15 @@ def test_an_official_mae_becomes_a_run_with_its_decoder_and_goes_back(official, 
     again = torch.load(tmp_path / "again.pth")["model"]
     assert again.keys() == tensors.keys()
     assert all(torch.allclose(again[name], tensor, atol=1e-6) for name, tensor in tensors.items())
+
+
+def test_what_the_official_decoder_has_not_is_named_and_nothing_else():
+    config = MAEConfig(decoder_dim=32, decoder_depth=1, decoder_heads=4)
+    with pytest.raises(ConvertError, match=r"^the official MAE has 16 heads in its decoder, this one has 4$"):
+        mae_decoder_to_theirs({}, MAE_ENCODER, config)
+    learned = dataclasses.replace(MAE_ENCODER, row_position="learned")
+    with pytest.raises(ConvertError, match=r"^the official MAE has 'sincos' positions in its decoder, this one 'learn"):
+        mae_decoder_to_theirs({}, learned, dataclasses.replace(config, decoder_heads=16))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,11 @@ def features(
     if num_unseen:
         print(f"nothing was observed of {num_unseen} of them: their features are NaN")
     say_wrote(write_arrays(arrays, out, overwrite=overwrite))
-    say_next("vision", "evaluate", "--model", model, "--data", data, "--out", out.with_name("evaluation"))
+    column = [] if label_column is None else ["--label-column", label_column]
+    task = [] if shown.images.labels is not None else ["--task", "attention"]  # the others want labels
+    if not task or (encoder.config.attention == "joint" and encoder.config.scope != "patch"):
+        words = ("--model", model, "--data", data, "--out", out.with_name("evaluation"))
+        say_next("vision", "evaluate", *words, *column, *task)
 
 
 def default_pooling(method: str | None, has_cls: bool) -> Literal["cls", "mean"]:

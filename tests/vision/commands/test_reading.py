@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +46,17 @@ def test_features_are_a_row_for_each_image(train, data, tmp_path, capsys):
         assert arrays["features"].shape == (20, 48)
         assert arrays["labels"].tolist() == [0, 1] * 10
         assert arrays["label_names"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["images", "panel"])  # with labels; without
+def test_the_command_to_try_next_works(kind, train, data, tmp_path, capsys):
+    images = data / ("images.parquet" if kind == "images" else "panel.npy")
+    call("features", "--model", train("mae", kind), "--data", images, "--out", tmp_path / "f.npz")
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("next:  fintok vision evaluate --model ")
+    call(*shlex.split(line)[3:], "--device", "cpu")
+    results = json.loads((tmp_path / "evaluation" / "results.json").read_text())
+    assert ("attention" if kind == "panel" else "knn") in results
 
 
 def test_codes_are_a_grid_for_each_image_and_minus_one_where_nothing_was_observed(train, data, tmp_path, capsys):

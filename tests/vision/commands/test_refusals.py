@@ -22,6 +22,8 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
         (["pretrain", "--method", "ibit"], "unknown method 'ibit'; did you mean 'ibot'? known methods: mae, simmim"),
         ([*BASE, "--size", "bas"], "did you mean 'base'? known sizes: tiny, small, base, large, huge, giant"),
         ([*BASE, "--mae.decoder-dm", "3"], "--mae.decoder-dim?"),
+        ([*BASE, "--optim.lr", "1e-3"], "Unknown option: --optim.lr. Did you mean --optim.learning-rate?"),
+        ([*BASE, "--optim.bs=8"], "Unknown option: --optim.bs. Did you mean --optim.batch-size?"),
         ([*BASE, "--ibot.momentum", ".5"], "--ibot.momentum is of the method 'ibot', this run's is 'mae'"),
         ([*BASE, "--mask.ratio", "1"], "MaskConfig.ratio is 1.0, expected a share in (0, 1)"),
         ([*BASE, "--max-steps", "0"], "--max-steps is 0"),

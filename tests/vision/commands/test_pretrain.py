@@ -95,6 +95,38 @@ def test_an_interrupted_run_goes_on_where_it_stopped(train, data, tmp_path, monk
     assert all(torch.equal(value, states[1]["method"][name]) for name, value in states[0]["method"].items())
 
 
+def test_a_new_run_starts_from_the_weights_and_heads_of_another(train, data, tmp_path, capsys):
+    """With a learning rate of 0 they stay; resuming before the first checkpoint knows them, too."""
+    still = ["--init", train("beit"), "--optim.learning-rate", 0, "--optim.min-learning-rate", 0, "--max-steps", 1]
+    words = words_of(train("beit"), data, "--out", tmp_path / "run", "--tokenizer", train("dvae"), *still)
+    assert run(words) == 0
+    before = load_training_state(train("beit") / "pretrain.ckpt")["method"]
+    (tmp_path / "run" / "pretrain.ckpt").unlink()  # as if it had been cut before
+    assert run(["vision", "pretrain", "--out", str(tmp_path / "run"), "--resume", "--accelerator", "cpu"]) == 0
+    after = load_training_state(tmp_path / "run" / "pretrain.ckpt")["method"]
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert read_run(tmp_path / "run")[1].inputs == read_run(train("beit"))[1].inputs
+    capsys.readouterr()
+    assert run(["vision", "inspect", str(tmp_path / "run")]) == 0
+    assert f"started from {train('beit')}" in capsys.readouterr().out
+
+
+def test_a_run_starts_from_one_of_the_same_method_and_parent(train, data, tmp_path, refuse):
+    words = words_of(train("beit"), data, "--out", tmp_path / "run")[1:]
+    line = refuse(*words, "--tokenizer", train("dvae"), "--init", train("simmim"))
+    assert "is a run of simmim, not of beit" in line
+    line = refuse(*words, "--tokenizer", train("online_tokenizer"), "--init", train("beit"))
+    assert f"builds on another tokenizer, {train('dvae')}: give that one" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_has_ended_says_how_to_go_on(train, refuse):
+    line = refuse("pretrain", "--out", train("mae"), "--resume", "--max-steps", 9)
+    assert "is one of 2 steps, not 9, and cannot be prolonged" in line
+    assert f"--init {train('mae')} and another --out" in line
+
+
 def test_a_loss_that_is_no_number_ends_the_run_with_code_1(train, data, tmp_path, capsys):
     words = words_of(train("simmim"), data, "--out", tmp_path / "run", "--optim.learning-rate", "1e38")
     assert run(words) == 1

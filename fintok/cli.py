@@ -19,6 +19,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from fintok import __version__
 from fintok.commands.layers import ConfigLayers
+from fintok.errors import InputError
 from vision.commands.layers import refuse_fractions
 
 START = Group("Start here", sort_key=0)
@@ -43,12 +44,7 @@ _RESUMABLE = ("pretrain", "demo", "vision pretrain")
 _BY_PARTS = ("evaluate", "vision evaluate")  # written as each part ends
 _WHOLE = {"lr": "learning-rate", "wd": "weight-decay", "bs": "batch-size"}
 _SAVED = (("vision.train.interrupt", "Interrupted"),)
-_INPUT_ERRORS = (  # by name: importing them here would import torch
-    ("vision.errors", "InputError"),
-    ("vision.strict", "ConfigError"),
-    ("vision.train.checkpoint", "CheckpointError"),
-)
-_RUN_ERRORS = (  # they say themselves what to do
+_RUN_ERRORS = (  # they say themselves what to do; by name: importing them here would import torch
     ("vision.train.guard", "DivergedError"),
     ("fintok.audit_result", "LookAheadError"),
 )
@@ -142,7 +138,7 @@ def _with_whole_name(message: str) -> str:
 
 def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     """The error to show as the user's to mend, or None."""
-    if _is_one_of(error, _INPUT_ERRORS):
+    if isinstance(error, InputError):
         return error
     if isinstance(error, OSError):
         from vision.files import explain_write_error

@@ -190,11 +190,8 @@ def _study_codes(on: Evaluation) -> MaskingStudy:
     parent = None if (on.model / TOKENIZER).is_dir() else read_run(on.model)[1].parent
     tokenizer, _ = open_tokenizer(on.model if parent is None else Path(parent))
     model = load_masked_model(on.model / MODEL).to(on.device)
-    images, valid, _ = split_gaps(on.test[torch.arange(min(IN_STUDY, len(on.test)))], on.patch_size)
-    whole = images if valid is None else images[valid.flatten(1).all(dim=1)]
-    if len(whole) == 0:
-        raise InputError(f"no test image of {on.test.images.name} was observed in full")
-    return code_information(model, tokenizer.to(on.device), whole.to(on.device), batch_size=on.batch_size)
+    images = on.test[torch.arange(min(IN_STUDY, len(on.test)))].to(on.device)
+    return code_information(model, tokenizer.to(on.device), images, batch_size=on.batch_size)
 
 
 TASKS: Mapping[str, Callable[[Evaluation], dict[str, float]]] = {

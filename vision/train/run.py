@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -14,8 +15,9 @@ from vision.data.augment import ImageViews
 from vision.data.loader import unwrapped
 from vision.errors import InputError
 from vision.methods import METHODS
-from vision.methods.base import Frozen, Method
+from vision.methods.base import Method
 from vision.nn.grid import PatchGrid
+from vision.nn.teacher import Frozen
 from vision.train.artifacts import open_encoder, open_tokenizer, save_artifacts
 from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, Strategy, fit, make_trainer
@@ -63,7 +65,7 @@ def pretrain(
 
     Raises
     ------
-    InputError, ConfigError : something given cannot be used; nothing was written.
+    InputError : something given cannot be used; nothing was written.
     DivergedError : the loss is no longer finite.
     KeyboardInterrupt : after the state was saved.
     """
@@ -124,7 +126,7 @@ def build(
     data_size: tuple[int, int] | None = None,
     parent: nn.Module | None = None,
 ) -> tuple[Method, ImageViews]:
-    """The method, with weights that are a function of the seed, and its views. Raises InputError or ConfigError.
+    """The method, with weights that are a function of the seed, and its views. Raises InputError.
 
     Parameters
     ----------
@@ -172,22 +174,31 @@ def _start_from(run: Path, method: Method, config: PretrainConfig) -> None:
         raise InputError(f"{run} is a run of {before}, not of {config.method}: start from one of the same method")
     checkpoint = run / f"{STATE}.ckpt"
     state = load_training_state(checkpoint)["method"]
-    frozen = tuple(f"{name}." for name, part in method.named_modules() if isinstance(part, Frozen))
+    # a parent's copy; a momentum teacher is the run's own
+    frozen = tuple(f"{name}." for name, part in method.named_modules() if type(part) is Frozen)
     parents = {name: tensor for name, tensor in method.state_dict().items() if name.startswith(frozen)}
     if not all(torch.equal(tensor, state[name]) for name, tensor in parents.items() if name in state):
         raise InputError(f"{run} builds on another {config.needs.parent}, {read_run(run)[1].parent}: give that one")
     fill(method, state, checkpoint)
 
 
-def load_method(folder: str | Path) -> tuple[Method, ImageViews, Inputs]:
-    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError and the like."""
+class LoadedMethod(NamedTuple):
+    """A run as its checkpoint left it."""
+
+    method: Method  # heads and all, in eval mode
+    views: ImageViews
+    inputs: Inputs  # what it was trained on: size, channels and scale of its images
+
+
+def load_method(folder: str | Path) -> LoadedMethod:
+    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError."""
     folder = Path(folder)
     config, facts = read_run(folder)
     parent, _ = _open_parent(config, None if facts.parent is None else Path(facts.parent))
     method, views = build(config, facts.inputs, None, parent)
     checkpoint = folder / f"{STATE}.ckpt"
     fill(method, load_training_state(checkpoint)["method"], checkpoint)
-    return method.eval(), views, facts.inputs
+    return LoadedMethod(method.eval(), views, facts.inputs)
 
 
 def _open_parent(config: PretrainConfig, parent: Path | None) -> tuple[nn.Module | None, Inputs | None]:

@@ -8,6 +8,7 @@ Exit codes: 0 done; 2 wrong use or wrong input, nothing written; 1 a failed run;
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -41,6 +42,7 @@ _COMMANDS = {
 }
 _RESUMABLE = ("pretrain", "demo", "vision pretrain")
 _BY_PARTS = ("evaluate", "vision evaluate")  # written as each part ends
+_WHOLE = {"lr": "learning-rate", "wd": "weight-decay", "bs": "batch-size"}
 _SAVED = (("vision.train.interrupt", "Interrupted"),)
 _RUN_ERRORS = (  # they say themselves what to do; by name: importing them here would import torch
     ("vision.train.guard", "DivergedError"),
@@ -87,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
         app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, where a reader that has gone is no error
     except CycloptsError as error:
-        return _fail(2, " ".join(str(error).split()))
+        return _fail(2, _with_whole_name(" ".join(str(error).split())))
     except KeyboardInterrupt as error:
         return _fail(130, _interrupted(error, tokens))
     except (BrokenPipeError, SystemExit) as error:  # the reader of our output has gone: `fintok check P | head`
@@ -124,6 +126,14 @@ def _show_whole_help(tokens: Sequence[str]) -> None:
 def _fail(code: int, message: str) -> int:
     print(f"fintok: {message}", file=sys.stderr)
     return code
+
+
+def _with_whole_name(message: str) -> str:
+    """The message, where an option is one of the field's short names, with the whole name in place of a guess."""
+    found = re.search(r"Unknown option: (--\S*optim\.)(lr|wd|bs)\b", message)
+    if found is None:
+        return message
+    return f"Unknown option: {found[1]}{found[2]}. Did you mean {found[1]}{_WHOLE[found[2]]}?"
 
 
 def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:

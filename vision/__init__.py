@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     from vision.nn.tokenizer import Tokenizer
     from vision.nn.vit import Encoded, VisionTransformer
     from vision.schedule import CosineSchedule, Scheduled
-    from vision.train.checkpoint import load_encoder, load_tokenizer, save_module
+    from vision.train.artifacts import load_encoder, load_tokenizer
+    from vision.train.checkpoint import save_module
     from vision.train.fit import fit
     from vision.train.run import load_method, pretrain
 
@@ -128,9 +129,9 @@ _HOME = {  # name -> module that defines it
     "knn": "evaluate.knn",
     "linear_information": "evaluate.masking",
     "linear_probe": "evaluate.linear",
-    "load_encoder": "train.checkpoint",
+    "load_encoder": "train.artifacts",
     "load_method": "train.run",
-    "load_tokenizer": "train.checkpoint",
+    "load_tokenizer": "train.artifacts",
     "load_yaml": "config",
     "read_encoder": "convert.read",
     "read_tokenizer": "convert.tokenizer",
@@ -152,7 +153,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted(__all__)
 
 
 __all__ = [

@@ -35,7 +35,7 @@ def main() -> None:
     inputs = vision.load_method(run.folder).inputs  # the scale that was learned from the images
     mean, std = (torch.tensor(values)[:, None, None] for values in (inputs.mean, inputs.std))
     images = (torch.from_numpy(np.load(options.images)).float() - mean) / std
-    features = vision.extract_features(vision.load_encoder(run.folder / "encoder"), images, pooling="mean")
+    features = vision.extract_features(vision.load_encoder(run.folder), images, pooling="mean")
     print(f"features {tuple(features.shape)}, of the first image {features[0, :4].tolist()} …")
 
 

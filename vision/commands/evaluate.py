@@ -11,7 +11,17 @@ from cyclopts import Group, Parameter
 
 from vision.commands.features import default_pooling
 from vision.commands.options import AT_LEAST_ONE, DataPath, LabelColumn, Overwrite, RunPath, say_wrote
-from vision.commands.reading import BatchSize, Device, NumWorkers, inputs_of, observed_part, open_shown, pick_device
+from vision.commands.reading import (
+    BatchSize,
+    Device,
+    MaxUnreadable,
+    NumWorkers,
+    inputs_of,
+    observed_part,
+    open_shown,
+    pick_device,
+    unreadable_share,
+)
 from vision.config import ImagesConfig
 from vision.errors import InputError
 from vision.evaluate.config import FinetuneConfig, LinearConfig, Pooling, SegmentConfig, finetune_pooling
@@ -54,6 +64,7 @@ def evaluate(
         Parameter(help="CLS, the mean patch, or both; by default what the method trains.", show_default=False),
     ] = None,
     label_column: LabelColumn = None,
+    max_unreadable: MaxUnreadable = None,
     patch_size: Annotated[
         tuple[int, int] | None,
         Parameter(help="Of masking without a model: height and width.", validator=AT_LEAST_ONE, show_default=False),
@@ -78,16 +89,18 @@ def evaluate(
     from vision.commands.tasks import TASKS
 
     place, is_masking = pick_device(device), set(task) == {"masking"}
+    share = unreadable_share(model, max_unreadable)
     if model is not None:
         subject = _opened(model, place, untrained=untrained)
     elif is_masking:
-        subject = _without_model(data, label_column, patch_size)
+        subject = _without_model(data, ImagesConfig(label_column=label_column, max_unreadable=share), patch_size)
     else:
         raise InputError("evaluate needs --model for every task but masking")
 
     def read(path: Path) -> ShownImages:
         is_reduced = "segment" not in task  # its masks have the images' own size
-        return observed_part(open_shown(path, subject.inputs, label_column, is_reduced=is_reduced))
+        opened = open_shown(path, subject.inputs, label_column, is_reduced=is_reduced, max_unreadable=share)
+        return observed_part(opened)
 
     train, held_out = _split(read(data), is_tested=not is_masking) if test is None else (read(data), read(test))
     has_cls = subject.trained is not None and subject.trained[1].config.has_cls
@@ -150,19 +163,19 @@ def _opened(model: Path, device: str, *, untrained: bool) -> _Subject:
     return _Subject(trained, inputs_of(model, extra), encoder.config.patch_size, extra.get("method"))
 
 
-def _without_model(data: Path, label_column: str | None, patch_size: tuple[int, int] | None) -> _Subject:
+def _without_model(data: Path, config: ImagesConfig, patch_size: tuple[int, int] | None) -> _Subject:
     """Images as they are, which must have one size. Raises InputError."""
     from vision.train.inputs import decide_inputs, open_data
 
     if patch_size is None:
         raise InputError("masking without --model needs --patch-size, as --patch-size 4 4")
-    images = open_data(data, ImagesConfig(label_column=label_column))
+    images = open_data(data, config)
     if images.size is None:
         raise InputError(
             f"{images.name} holds images of several sizes: with --model, masking takes the size which that model "
             "sees; without, bring them to one size first"
         )
-    return _Subject(None, decide_inputs(images, ImagesConfig()), patch_size, None)
+    return _Subject(None, decide_inputs(images, config), patch_size, None)
 
 
 def _split(shown: ShownImages, *, is_tested: bool) -> tuple[ShownImages, ShownImages]:

@@ -11,12 +11,14 @@ from vision.commands.options import DataPath, LabelColumn, Overwrite, RunPath, s
 from vision.commands.reading import (
     BatchSize,
     Device,
+    MaxUnreadable,
     NumWorkers,
     check_arrays,
     inputs_of,
     open_shown,
     pick_device,
     tracked,
+    unreadable_share,
     write_arrays,
 )
 from vision.evaluate.config import Pooling
@@ -33,6 +35,7 @@ def features(
     ] = None,
     last_blocks: Annotated[int, Parameter(help="Of as many blocks, one after the other.")] = 1,
     label_column: LabelColumn = None,
+    max_unreadable: MaxUnreadable = None,
     batch_size: BatchSize = 256,
     num_workers: NumWorkers = 0,
     device: Device = "auto",
@@ -48,7 +51,8 @@ def features(
     from vision.train.artifacts import open_encoder
 
     encoder, extra = open_encoder(model)
-    shown = open_shown(data, inputs_of(model, extra), label_column)
+    share = unreadable_share(model, max_unreadable)
+    shown = open_shown(data, inputs_of(model, extra), label_column, max_unreadable=share)
     chosen = pooling or default_pooling(extra.get("method"), encoder.config.has_cls)
     values = extract_features(
         encoder,
@@ -65,7 +69,11 @@ def features(
     if num_unseen:
         print(f"nothing was observed of {num_unseen} of them: their features are NaN")
     say_wrote(write_arrays(arrays, out, overwrite=overwrite))
-    say_next("vision", "evaluate", "--model", model, "--data", data, "--out", out.with_name("evaluation"))
+    column = [] if label_column is None else ["--label-column", label_column]
+    task = [] if shown.images.labels is not None else ["--task", "attention"]  # the others want labels
+    if not task or (encoder.config.attention == "joint" and encoder.config.scope != "patch"):
+        words = ("--model", model, "--data", data, "--out", out.with_name("evaluation"))
+        say_next("vision", "evaluate", *words, *column, *task)
 
 
 def default_pooling(method: str | None, has_cls: bool) -> Literal["cls", "mean"]:

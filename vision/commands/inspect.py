@@ -19,6 +19,8 @@ def inspect(run: RunPath, /) -> None:
         print(f"\ntrained on {facts.num_images} images of {facts.data}")
         if facts.parent is not None:
             print(f"builds on {facts.parent}")
+        if facts.init is not None:
+            print(f"started from {facts.init}")
         rows = read_metrics(run / f"{STATE}.csv")
         if rows:
             last = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in rows[-1].items())

@@ -41,6 +41,10 @@ def pretrain(
     tokenizer: Annotated[
         Path | None, Parameter(help="Run of dvae, vqkd or online_tokenizer for beit and beit2.", show_default=False)
     ] = None,
+    init: Annotated[
+        Path | None,
+        Parameter(help="Run of the same method whose weights, heads and all to start from.", show_default=False),
+    ] = None,
     devices: Annotated[int, Parameter(help="Processes, one on each device.")] = 1,
     nodes: Annotated[
         int,
@@ -75,9 +79,13 @@ def pretrain(
         print(as_yaml(config.values()), end="")
         return
     if resume and out is not None and data is None:
-        data, teacher, tokenizer = _as_before(config, out, teacher, tokenizer)
+        data, teacher, tokenizer, init = _as_before(config, out, teacher, tokenizer, init)
     if data is None or out is None:
         raise InputError(f"pretrain needs {'--data, the images' if data is None else '--out, a folder for the run'}")
+    wanted = config.needs.parent
+    for name, given in (("teacher", teacher), ("tokenizer", tokenizer)):
+        if given is not None and wanted not in (None, name):
+            raise InputError(f"{config.method} builds on a {wanted}: name it as --{wanted}, without --{name} {given}")
     began = time.monotonic()
     from vision.train.run import pretrain as train
 
@@ -86,6 +94,7 @@ def pretrain(
         data,
         out,
         parent=teacher or tokenizer,
+        init=init,
         resume=resume,
         overwrite=overwrite,
         accelerator=accelerator,
@@ -112,12 +121,13 @@ def shorten(optim: OptimConfig, steps: int) -> OptimConfig:
 
 
 def _as_before(
-    config: PretrainConfig, out: Path, teacher: Path | None, tokenizer: Path | None
-) -> tuple[Path, Path | None, Path | None]:
-    """Data and parent of the run to resume, where they were not given again."""
+    config: PretrainConfig, out: Path, teacher: Path | None, tokenizer: Path | None, init: Path | None
+) -> tuple[Path, Path | None, Path | None, Path | None]:
+    """Data, parent and start of the run to resume, where they were not given again."""
     from vision.train.folder import read_run
 
     _, facts = read_run(out)
-    parent = None if facts.parent is None else Path(facts.parent)
+    parent, start = (None if path is None else Path(path) for path in (facts.parent, facts.init))
     is_teacher = config.needs.parent == "teacher"
-    return Path(facts.data), teacher or (parent if is_teacher else None), tokenizer or (None if is_teacher else parent)
+    teacher, tokenizer = teacher or (parent if is_teacher else None), tokenizer or (None if is_teacher else parent)
+    return Path(facts.data), teacher, tokenizer, init or start

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from vision.commands.options import AT_LEAST_ONE
+from vision.config import ImagesConfig, from_dict, read_yaml
 from vision.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,11 +25,18 @@ if TYPE_CHECKING:
 Device = Annotated[str, Parameter(help="Where to compute: cpu, cuda, or auto.")]
 BatchSize = Annotated[int, Parameter(help="Images at once.", validator=AT_LEAST_ONE)]
 NumWorkers = Annotated[int, Parameter(help="Processes that read images; 0 = this one.", validator=Number(gte=0))]
+MaxUnreadable = Annotated[
+    float | None,
+    Parameter(
+        help="Share of the images that may be unreadable and are left out; by default what the run was trained with.",
+        validator=Number(gte=0, lt=1),
+        show_default=False,
+    ),
+]
 
 
 def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:
     """What the model was trained on. Raises InputError where it does not say."""
-    from vision.config import from_dict
     from vision.train.inputs import Inputs
 
     if "inputs" not in extra:
@@ -36,18 +44,34 @@ def inputs_of(model: Path, extra: Mapping[str, Any]) -> Inputs:
     return from_dict(Inputs, extra["inputs"], str(model))
 
 
-def open_shown(data: Path, inputs: Inputs, label_column: str | None = None, *, is_reduced: bool = True) -> ShownImages:
+def unreadable_share(model: Path | None, given: float | None) -> float:
+    """Share of the images that may be unreadable: as given, else as the run ``model`` says, else as by default."""
+    from vision.train.folder import CONFIG_FILE
+
+    if given is None and model is not None and (model / CONFIG_FILE).is_file():
+        given = read_yaml(model / CONFIG_FILE).get("images", {}).get("max_unreadable")
+    return ImagesConfig.max_unreadable if given is None else given
+
+
+def open_shown(
+    data: Path,
+    inputs: Inputs,
+    label_column: str | None = None,
+    *,
+    is_reduced: bool = True,
+    max_unreadable: float = ImagesConfig.max_unreadable,
+) -> ShownImages:
     """The images at ``data`` that can be read, as the model sees them; those beneath may be reduced to what that takes.
 
-    Raises InputError.
+    ``max_unreadable`` : share of them that may be left out. Raises InputError.
     """
-    from vision.config import ImagesConfig
     from vision.data.images import EncodedImages
     from vision.data.shown import ShownImages
     from vision.train.inputs import open_data
     from vision.train.progress import track
 
-    images = open_data(data, ImagesConfig(size=inputs.image_size if is_reduced else None, label_column=label_column))
+    size = inputs.image_size if is_reduced else None
+    images = open_data(data, ImagesConfig(size=size, label_column=label_column, max_unreadable=max_unreadable))
     if images.channels != inputs.channels:
         raise InputError(f"{data} has {images.channels} channels, the model was trained on {inputs.channels}")
     if isinstance(images, EncodedImages):

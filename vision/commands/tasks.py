@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,15 @@ from vision.evaluate.gallery import code_gallery
 from vision.evaluate.gaps import split_gaps
 from vision.evaluate.knn import knn
 from vision.evaluate.linear import linear_probe
-from vision.evaluate.masking import linear_information
+from vision.evaluate.masking import MaskingStudy, code_information, linear_information
 from vision.evaluate.reconstruct import fill_in, reconstruction_picture
 from vision.evaluate.segment import segment
 from vision.methods.dvae import DVAE
 from vision.methods.mae import MAE
 from vision.methods.simmim import SimMIM
-from vision.train.artifacts import open_tokenizer
+from vision.train.artifacts import MODEL, TOKENIZER, open_tokenizer
+from vision.train.checkpoint import CheckpointError, load_masked_model
+from vision.train.folder import read_run
 from vision.train.inputs import Inputs
 from vision.train.progress import track
 from vision.train.run import load_method
@@ -157,13 +160,38 @@ def run_reconstruction(on: Evaluation) -> dict[str, float]:
 
 
 def run_masking(on: Evaluation) -> dict[str, float]:
-    """How much to hide: information between hidden and visible patches by ratio, and r* = argmax r I(r)."""
+    """How much to hide: information between hidden and visible patches by ratio, and r* = argmax r I(r).
+
+    Of the images; and where the model is a masked code model, what that has of the test images' codes.
+    """
     count = min(IN_STUDY, len(on.train))
     images, valid, _ = split_gaps(on.train[torch.arange(count)], on.patch_size)
     study = linear_information(images, on.patch_size, valid=valid)
     on.say(study.summary())
+    figures = _figures_of(study)
+    if on.trained is not None and (on.model / MODEL).is_dir():
+        try:
+            study = _study_codes(on)
+            on.say(study.summary())
+            figures |= {f"codes: {name}": value for name, value in _figures_of(study).items()}
+        except (InputError, CheckpointError) as error:
+            on.say(f"What the masked code model of {on.model} has of the codes is not measured: {error}")
+    return figures
+
+
+def _figures_of(study: MaskingStudy) -> dict[str, float]:
     figures = {f"I({r:.3f})": value for r, value in zip(study.ratios, study.information, strict=True)}
-    return {"best_ratio": study.best_ratio, "initial": study.decay.initial, "rate": study.decay.rate, **figures}
+    fitted = {"best_ratio": study.best_ratio, "initial": study.decay.initial, "rate": study.decay.rate}
+    return {**fitted, "r_squared": study.r_squared, "best_measured": study.best_measured, **figures}
+
+
+def _study_codes(on: Evaluation) -> MaskingStudy:
+    """The study by the model's masked code model. Raises InputError or CheckpointError where its tokenizer is gone."""
+    parent = None if (on.model / TOKENIZER).is_dir() else read_run(on.model)[1].parent
+    tokenizer, _ = open_tokenizer(on.model if parent is None else Path(parent))
+    model = load_masked_model(on.model / MODEL).to(on.device)
+    images = on.test[torch.arange(min(IN_STUDY, len(on.test)))].to(on.device)
+    return code_information(model, tokenizer.to(on.device), images, batch_size=on.batch_size)
 
 
 TASKS: Mapping[str, Callable[[Evaluation], dict[str, float]]] = {

@@ -11,12 +11,14 @@ from vision.commands.options import DataPath, Overwrite, RunPath, say_next, say_
 from vision.commands.reading import (
     BatchSize,
     Device,
+    MaxUnreadable,
     NumWorkers,
     check_arrays,
     inputs_of,
     open_shown,
     pick_device,
     tracked,
+    unreadable_share,
     write_arrays,
 )
 
@@ -26,6 +28,7 @@ def tokenize(
     model: RunPath,
     data: DataPath,
     out: Annotated[Path, Parameter(help="Where to write: .npz or .npy.")],
+    max_unreadable: MaxUnreadable = None,
     batch_size: BatchSize = 256,
     num_workers: NumWorkers = 0,
     device: Device = "auto",
@@ -44,7 +47,8 @@ def tokenize(
 
     tokenizer, extra = open_tokenizer(model)
     inputs = inputs_of(model, extra)
-    shown, place = open_shown(data, inputs), pick_device(device)
+    shown = open_shown(data, inputs, max_unreadable=unreadable_share(model, max_unreadable))
+    place = pick_device(device)
     grid = PatchGrid.of(*inputs.image_size, tokenizer.patch_size)
     tokenizer.to(place)
     batches = tracked(shown, batch_size, "tokens", num_workers)

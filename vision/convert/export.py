@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import warnings
 from pathlib import Path
 
 import torch
@@ -50,9 +51,11 @@ def export_onnx(encoder: VisionTransformer, path: str | Path, image_size: tuple[
     except ImportError:
         raise ConvertError("writing ONNX needs onnx and onnxscript: pip install 'fintok[export]'") from None
     names = ["cls", "patches"] if encoder.config.has_cls else ["patches"]
-    program = torch.onnx.export(
-        _program(encoder, image_size), dynamo=True, input_names=["images"], output_names=names, verbose=False
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")  # of torch, about itself
+        program = torch.onnx.export(
+            _program(encoder, image_size), dynamo=True, input_names=["images"], output_names=names, verbose=False
+        )
     assert program is not None
     write_bytes(program.model_proto.SerializeToString(), target)
 

@@ -15,8 +15,7 @@ from vision.convert.forms import HUGGING_FACE
 from vision.convert.infer import infer_config
 
 CLASSES = {  # model_type -> the class that from_pretrained builds
-    "vit": "ViTModel",
-    "vit_mae": "ViTMAEModel",
+    "vit": "ViTModel",  # of sin-cos positions, too: ViTMAEModel hides and shuffles patches
     "beit": "BeitModel",
     "dinov2": "Dinov2Model",
     "dinov2_with_registers": "Dinov2WithRegistersModel",
@@ -47,6 +46,8 @@ def describe(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tens
     prefix = f"{'vit' if kind == 'vit_mae' else kind}."
     bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     what = f"{folder}, read as Hugging Face {kind},"
+    if len(bare) < len(tensors):
+        raise ConvertError(f"{what} has a norm after the encoder's own, for which there is no place")
     try:
         height, width = _pair(config["image_size"])
         patch_height, patch_width = _pair(config["patch_size"])
@@ -68,8 +69,7 @@ def architecture(config: ViTConfig) -> str:
     elif config.layer_scale is not None:
         kind = "dinov2"
     else:
-        is_square = config.max_rows == config.max_columns
-        kind = "vit_mae" if config.row_position == "sincos" and is_square else "vit"
+        kind = "vit"
     lacking = [what for what, is_lacking in _lacking(config, kind) if is_lacking]
     if lacking:
         raise ConvertError(f"no Hugging Face architecture has {' and '.join(lacking)}, as this encoder has")

@@ -139,7 +139,9 @@ def _grid(
     else:
         return 14, 14
     if not is_square:
-        raise ConvertError(f"{what} has positions of {num_patches} places, which are no square: say the grid")
+        raise ConvertError(
+            f"{what} has positions of {num_patches} places, which are no square: give --grid (in Python grid)"
+        )
     return side, side
 
 
@@ -168,4 +170,4 @@ def gated_ratio(hidden: int, dim: int) -> float:
 
 
 def _ask_for_heads(dim: int, what: str) -> int:
-    raise ConvertError(f"{what} is {dim} wide, and its number of heads is not known: say it (heads)")
+    raise ConvertError(f"{what} is {dim} wide, and its number of heads is not known: give --heads (in Python heads)")

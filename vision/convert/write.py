@@ -42,9 +42,6 @@ def write_encoder(
 
     ``beside`` : further tensors of the file, under their names there (see ``vision.convert.heads``).
     ``scale`` : of the images; a Hugging Face folder has a place for it, in ``preprocessor_config.json``.
-
-    In a Hugging Face folder an encoder with sin-cos positions is a ``vit_mae``, whose model hides and shuffles patches:
-    ``ViTModel.from_pretrained`` reads the same folder and gives the features.
     """
     target = Path(path)
     if form == HUGGING_FACE_FORM:

@@ -220,8 +220,8 @@ class EncodedImages:
         if len(self._faults) > self.max_unreadable * len(self.source):
             raise InputError(
                 f"{len(self._faults)} of the {len(self.source)} images of {self.name} cannot be read, more than "
-                f"the share of {self.max_unreadable:g} that may be left out (--images.max-unreadable "
-                f"of pretrain), the last of them {self._faults[index]}"
+                f"the share of {self.max_unreadable:g} that may be left out (--max-unreadable, in "
+                f"pretrain --images.max-unreadable), the last of them {self._faults[index]}"
             )
         return None
 

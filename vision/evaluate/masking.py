@@ -40,6 +40,7 @@ from vision.nn.tokenizer import VisualTokenizer
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 STEEPEST, STEP = 20.0, 0.1  # decay rates are looked for in [-20, 20], then within a step to a hundredth of it
+FAIR_FIT = 0.9  # R² below which a decay says little
 FEWEST_IMAGES = 50  # below it correlations are noise
 
 
@@ -48,6 +49,10 @@ class Decay(NamedTuple):
 
     initial: float  # I₀, nats per hidden patch
     rate: float  # λ
+
+    def at(self, ratio: float) -> float:
+        """I(ratio)."""
+        return self.initial * math.exp(-self.rate * ratio)
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,27 @@ class MaskingStudy:
         """The measured ratio at which r · I(r) is largest."""
         return max(zip(self.ratios, self.information, strict=True), key=lambda pair: pair[0] * pair[1])[0]
 
+    @property
+    def r_squared(self) -> float:
+        """Share of the variance of the measured information over the ratios that the fitted decay explains."""
+        fitted, measured = self.decay, torch.tensor(self.information, dtype=torch.float64)
+        left = (measured - torch.tensor([fitted.at(ratio) for ratio in self.ratios])).square().sum()
+        total = (measured - measured.mean()).square().sum()
+        return float(1 - left / total) if total > 0 else 1.0
+
     def summary(self) -> str:
         """A table of information by ratio, and what follows from it."""
         fitted = self.decay
         rows = [
-            (f"{r:.3f}", f"{i:.4f}", f"{e:.4f}", f"{fitted.initial * math.exp(-fitted.rate * r):.4f}", f"{r * i:.4f}")
+            (f"{r:.3f}", f"{i:.4f}", f"{e:.4f}", f"{fitted.at(r):.4f}", f"{r * i:.4f}")
             for r, i, e in zip(self.ratios, self.information, self.standard_errors, strict=True)
         ]
         title = f"Information between hidden and visible patches, nats per hidden patch: {self.estimator}"
         header = ("ratio", "I(r)", "± s.e.", "fitted", "r I(r)")
-        return "\n".join([table(title, header, rows), repr(self)])
+        fit = f"R² of the fit {self.r_squared:.2f}"
+        if self.r_squared < FAIR_FIT:
+            fit += f": it is poor, prefer the measured best, {self.best_measured:.2f}"
+        return "\n".join([table(title, header, rows), repr(self), fit])
 
     def __repr__(self) -> str:
         initial, rate = self.decay

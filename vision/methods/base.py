@@ -128,16 +128,17 @@ def cls_of(encoded: Encoded) -> Tensor:
 def encode_views(
     encoder: VisionTransformer, batch: Batch, mask_token: MaskToken | None = None, hidden: Tensor | None = None
 ) -> list[Encoded]:
-    """All views of a batch, packed into one pass: what becomes of each crop size.
+    """All views of a batch, packed into one pass: what becomes of each crop size; of the patches where they are asked.
 
-    The patches ``hidden`` (V·B, N) bool of the first crop size are replaced by the mask token.
+    The patches ``hidden`` (V·B, N) bool of the first crop size are replaced by the mask token, and asked for; where
+    there are none, and of all other crop sizes, CLS is.
     """
     grids = [encoder.grid(images) for images in batch.views]
     tokens = [encoder.embed(images, observed) for images, observed in zip(batch.views, batch.valid, strict=True)]
     if mask_token is not None and hidden is not None:
         tokens[0] = mask_token(tokens[0], hidden)
     valid = [observed_patches(observed, grid) for observed, grid in zip(batch.valid, grids, strict=True)]
-    return encoder.encode(tokens, grids, valid)
+    return encoder.encode(tokens, grids, valid, only_cls=[hidden is None, *[True] * (len(tokens) - 1)])
 
 
 class HiddenPixels(NamedTuple):

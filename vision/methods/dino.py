@@ -77,7 +77,8 @@ class DINO(SelfDistillation[DINONetwork]):
     def targets(self, batch: Batch) -> DINOTargets:
         """The teacher on the global views."""
         network = self.teacher.module
-        features = cls_of(network.encoder(batch.views[0], batch.valid[0])).unflatten(0, (-1, batch.batch_size))
+        encoded = network.encoder(batch.views[0], batch.valid[0], only_cls=True)
+        features = cls_of(encoded).unflatten(0, (-1, batch.batch_size))
         return DINOTargets(self.centering(network.head(features), self.temperature()), features)
 
     def predict(self, batch: Batch) -> Tensor:

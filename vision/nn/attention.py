@@ -41,10 +41,10 @@ class JointAttention(nn.Module):
         self.qkv = nn.Linear(config.dim, 3 * config.dim)
         self.proj = nn.Linear(config.dim, config.dim)
 
-    def forward(self, flat: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """Flat packed tokens (T, D) -> (T, D)."""
-        qkv = split(self.qkv(flat), segments)
-        return self.proj(pack([self._attend(part, segment) for part, segment in zip(qkv, segments, strict=True)]))
+    def forward(self, flat: Tensor, segments: Sequence[Segment], is_cut: Sequence[bool] | None = None) -> Tensor:
+        """Flat packed tokens (T, D) -> (T, D), or fewer: of a segment that is cut, the first token alone asks."""
+        qkv, cuts = split(self.qkv(flat), segments), is_cut or [False] * len(segments)
+        return self.proj(pack([self._attend(*part) for part in zip(qkv, segments, cuts, strict=True)]))
 
     def weights(self, flat: Tensor, segments: Sequence[Segment]) -> list[Tensor]:
         """Flat packed tokens (T, D) -> (B, heads, L, L) per segment: the share of each key (last) in what a query
@@ -60,9 +60,12 @@ class JointAttention(nn.Module):
             shares.append(scores.softmax(dim=-1))
         return shares
 
-    def _attend(self, qkv: Tensor, segment: Segment) -> Tensor:
+    def _attend(self, qkv: Tensor, segment: Segment, is_cut: bool) -> Tensor:
         query, key, value = self._query_key_value(qkv, segment)
-        attended = attend(query, key, value, self._mask(segment, query))
+        mask = self._mask(segment, query)
+        if is_cut:
+            query, mask = query[:, :, :1], None if mask is None else mask[..., :1, :]
+        attended = attend(query, key, value, mask)
         return attended.transpose(1, 2).flatten(2)  # (B, L, D)
 
     def _query_key_value(self, qkv: Tensor, segment: Segment) -> tuple[Tensor, Tensor, Tensor]:

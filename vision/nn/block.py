@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vision.config import ViTConfig
 from vision.nn.attention import build_attention
-from vision.nn.packed import Segment
+from vision.nn.packed import Segment, cut_segments, cut_tokens
 
 
 class MLP(nn.Sequential):
@@ -83,7 +83,12 @@ class Block(nn.Module):
         self.scale2 = nn.Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
         self.drop2 = DropPath(rate)
 
-    def forward(self, flat: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """Flat packed tokens (T, D) of all segments -> (T, D)."""
-        flat = flat + self.drop1(self.scale1(self.attention(self.norm1(flat), segments)), segments)
+    def forward(self, flat: Tensor, segments: Sequence[Segment], is_cut: Sequence[bool] | None = None) -> Tensor:
+        """Flat packed tokens (T, D) of all segments -> (T, D); of those that are cut the first token of each sequence
+        alone, which only joint attention can do.
+        """
+        attended = self.attention(self.norm1(flat), segments, *([] if is_cut is None else [is_cut]))
+        if is_cut is not None:
+            flat, segments = cut_tokens(flat, segments, is_cut), cut_segments(segments, is_cut)
+        flat = flat + self.drop1(self.scale1(attended), segments)
         return flat + self.drop2(self.scale2(self.mlp(self.norm2(flat))), segments)

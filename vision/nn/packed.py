@@ -45,3 +45,14 @@ def split(flat: Tensor, segments: Sequence[Segment]) -> list[Tensor]:
     """Flat (sum of B_i·L_i, ...) -> per segment (B_i, L_i, ...), as views: the inverse of :func:`pack`."""
     parts = flat.split([segment.num_tokens for segment in segments])
     return [part.unflatten(0, (segment.batch, segment.length)) for part, segment in zip(parts, segments, strict=True)]
+
+
+def cut_tokens(flat: Tensor, segments: Sequence[Segment], is_cut: Sequence[bool]) -> Tensor:
+    """Flat tokens without all but the first of each sequence in the segments that are cut."""
+    return pack([part[:, :1] if cut else part for part, cut in zip(split(flat, segments), is_cut, strict=True)])
+
+
+def cut_segments(segments: Sequence[Segment], is_cut: Sequence[bool]) -> list[Segment]:
+    """The segments of :func:`cut_tokens`; a sequence that is cut is one token."""
+    one = PatchGrid(1, 1, 1, 1)
+    return [Segment(s.batch, one, 0, None) if cut else s for s, cut in zip(segments, is_cut, strict=True)]

@@ -12,7 +12,7 @@ from vision.config import ViTConfig
 from vision.nn.block import Block
 from vision.nn.embed import PatchEmbed, Positions
 from vision.nn.grid import PatchGrid
-from vision.nn.packed import Segment, pack, split
+from vision.nn.packed import Segment, cut_segments, pack, split
 from vision.nn.relative import RelativePositionBias
 
 
@@ -70,18 +70,21 @@ class VisionTransformer(nn.Module):
         grids: Sequence[PatchGrid],
         valid: Sequence[Tensor | None] | None = None,
         layers: Sequence[int] = (),
+        only_cls: Sequence[bool] | None = None,
     ) -> list[Encoded]:
         """Tokens (B_i, N_i, D) of each segment -> what the blocks make of them, per segment.
 
         ``valid`` holds observed patches (B_i, N_i) bool, or None for all; ``layers`` the blocks, counted from
-        1, whose patch states are wanted as well.
+        1, whose patch states are wanted as well. Of a segment that is ``only_cls`` nothing but CLS is asked for: the
+        last block does not work on its patches, of which there may then be none.
         """
         observed = [None] * len(tokens) if valid is None else valid
         segments = [
             self.segment(part.shape[0], grid, seen) for part, grid, seen in zip(tokens, grids, observed, strict=True)
         ]
         placed = [self.positions(part, grid) for part, grid in zip(tokens, grids, strict=True)]
-        return self._through_blocks(placed, segments, layers)
+        is_cut = only_cls if self.config.has_cls and self.config.attention == "joint" else None
+        return self._through_blocks(placed, segments, layers, is_cut)
 
     def encode_kept(self, tokens: Tensor, grid: PatchGrid, kept: Tensor, valid: Tensor | None = None) -> Encoded:
         """Tokens (B, N, D) take their places on ``grid``, then all but ``kept`` (B, K) long are dropped (MAE, §3).
@@ -97,14 +100,21 @@ class VisionTransformer(nn.Module):
         return self._through_blocks([placed], [segment], ())[0]
 
     def _through_blocks(
-        self, placed: Sequence[Tensor], segments: Sequence[Segment], layers: Sequence[int]
+        self,
+        placed: Sequence[Tensor],
+        segments: Sequence[Segment],
+        layers: Sequence[int],
+        is_cut: Sequence[bool] | None = None,
     ) -> list[Encoded]:
         """Tokens that have their positions, per segment (B_i, N_i, D) -> what the blocks make of them."""
         num_global = self.config.num_global_tokens
         flat = pack([self._with_global(part) for part in placed])
         states: dict[int, list[Tensor]] = {}
         for number, block in enumerate(self.blocks, start=1):
-            flat = block(flat, segments)
+            if is_cut is not None and number == len(self.blocks):
+                flat, segments = block(flat, segments, is_cut), cut_segments(segments, is_cut)
+            else:
+                flat = block(flat, segments)
             if number in layers:
                 states[number] = split(flat, segments)
         raw, normed = split(flat, segments), split(self.norm(flat), segments)
@@ -120,11 +130,14 @@ class VisionTransformer(nn.Module):
             for i in range(len(segments))
         ]
 
-    def forward(self, images: Tensor, valid: Tensor | None = None) -> Encoded:
-        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> their encoding, nothing hidden."""
+    def forward(self, images: Tensor, valid: Tensor | None = None, *, only_cls: bool = False) -> Encoded:
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> their encoding, nothing hidden.
+
+        ``only_cls`` as in :meth:`encode`.
+        """
         grid = self.grid(images)
         seen = None if valid is None else grid.pool_any(valid)
-        return self.encode([self.embed(images, valid)], [grid], [seen])[0]
+        return self.encode([self.embed(images, valid)], [grid], [seen], only_cls=[True] if only_cls else None)[0]
 
     def _with_global(self, tokens: Tensor) -> Tensor:
         """Put CLS, then registers, before the patches: (B, N, D) -> (B, G + N, D)."""

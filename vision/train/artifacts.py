@@ -16,14 +16,15 @@ from vision.nn.vit import VisionTransformer
 from vision.train.checkpoint import (
     CONFIG_FILE,
     TOKENIZERS,
+    AnyTokenizer,
     CheckpointError,
-    load_encoder,
-    load_tokenizer,
     read_header,
     save_encoder,
     save_masked_model,
     save_tokenizer,
 )
+from vision.train.checkpoint import load_encoder as read_encoder_folder
+from vision.train.checkpoint import load_tokenizer as read_tokenizer_folder
 
 ENCODER, TOKENIZER, MODEL = "encoder", "tokenizer", "model"
 FOLDERS = (ENCODER, TOKENIZER, MODEL)
@@ -48,16 +49,26 @@ def save_artifacts(run: Path, artifact: nn.Module, extra: Mapping[str, Any]) -> 
     raise TypeError(f"a run leaves an encoder, a tokenizer or a masked model, not {type(artifact).__name__}")
 
 
+def load_encoder(path: str | Path) -> VisionTransformer:
+    """The encoder of a run, or of an encoder's own folder, in eval mode on the CPU. Raises CheckpointError."""
+    return open_encoder(Path(path))[0]
+
+
+def load_tokenizer(path: str | Path, expected: type[AnyTokenizer] = VisualTokenizer) -> AnyTokenizer:
+    """The tokenizer of a run, or of a tokenizer's own folder, likewise; also an error unless it is as ``expected``."""
+    return read_tokenizer_folder(_artifact_folder(Path(path), TOKENIZER), expected)
+
+
 def open_encoder(path: Path) -> tuple[VisionTransformer, dict[str, Any]]:
     """The encoder of a run, or of an encoder's own folder, and its extra. Raises CheckpointError."""
     folder = _artifact_folder(path, ENCODER)
-    return load_encoder(folder), read_header(folder, "encoder")["extra"]
+    return read_encoder_folder(folder), read_header(folder, "encoder")["extra"]
 
 
 def open_tokenizer(path: Path) -> tuple[VisualTokenizer, dict[str, Any]]:
     """The tokenizer of a run, or of a tokenizer's own folder, and its extra. Raises CheckpointError."""
     folder = _artifact_folder(path, TOKENIZER)
-    return load_tokenizer(folder), read_header(folder, *TOKENIZERS)["extra"]
+    return read_tokenizer_folder(folder), read_header(folder, *TOKENIZERS)["extra"]
 
 
 def _artifact_folder(path: Path, wanted: str) -> Path:

@@ -53,7 +53,7 @@ def fit(
     config: OptimConfig,
     *,
     seed: int,
-    out: Path,
+    out: str | Path,
     name: str,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -94,7 +94,7 @@ def fit(
     DivergedError : the loss is not finite; the checkpoint is the last good one.
     KeyboardInterrupt : after the state was saved.
     """
-    began = time.monotonic()
+    began, out = time.monotonic(), Path(out)
     checkpoint, metrics_file = out / f"{name}.ckpt", out / f"{name}.csv"
     with _quiet(), torch.random.fork_rng(range(torch.cuda.device_count())):
         state = load_training_state(checkpoint) if resume and checkpoint.exists() else None

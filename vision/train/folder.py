@@ -28,6 +28,7 @@ class RunFacts:
     data: str  # where the images are
     num_images: int
     parent: str | None  # the run it builds on
+    init: str | None = None  # the run of the same method whose weights it started from
     inputs: Inputs
 
 
@@ -93,6 +94,12 @@ def _check_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
     old, new = _flat(before), _flat(now)
     for key in sorted(old.keys() | new.keys()):
         if key not in LAYOUT and old.get(key) != new.get(key):
+            if key == "optim.steps":
+                raise InputError(
+                    f"the run in {out} is one of {old[key]} steps, not {new[key]}, and cannot be prolonged: resume it "
+                    f"as it was, or start a new one from its weights, with -c {out / CONFIG_FILE} --init {out} and "
+                    "another --out"
+                )
             raise InputError(
                 f"the run in {out} has {key} {old.get(key)!r}, not {new.get(key)!r}: resume it as it was, with "
                 f"-c {out / CONFIG_FILE}"

@@ -22,7 +22,8 @@ from vision.train.inputs import Inputs
 from vision.train.run import load_method
 from vision.train.state import save_training_state
 
-_NAMES = {form.title: form.name for form in FORMS.values()}
+_METHODS = {form.title: form.name for form in FORMS.values() if form.name != "timm"}
+_HUGGING_FACE = {"Hugging Face vit_mae": "mae", "Hugging Face beit": "beit"}
 
 
 def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[str, Any]) -> str | None:
@@ -30,28 +31,27 @@ def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[st
 
     What a run or another conversion left there is removed first.
 
-    MAE with its decoder becomes a run that has not begun, whose pictures ``evaluate --task reconstruction`` draws (the
-    file does not tell whether patches were normalised: as by default, they were); BEiT and BEiT v2 with their
-    classifier a masked code model.
+    MAE with its decoder becomes a run that has not begun, whose pictures ``evaluate --task reconstruction`` draws (but
+    for Hugging Face's, no file tells whether patches were normalised: as by default, they were); BEiT and BEiT v2 with
+    their classifier a masked code model.
     """
-    name = _NAMES.get(read.form)
-    extra = {**extra, "method": None if name == "timm" else name}
+    name = _METHODS.get(read.form) or _HUGGING_FACE.get(read.form)
     encoder = read.encoder
     if name == "mae" and (decoder := read_mae_decoder(read.source, read.entry, encoder.config)) is not None:
         config, tensors = decoder
         method = MAE(encoder.config, config)
         fill(method, _inside("encoder", encoder) | tensors, read.source)
         _open_run(out, read.source, inputs, method)
-        save_artifacts(out, encoder, extra)
+        save_artifacts(out, encoder, {**extra, "method": name})
         return "decoder and mask token"
     if name in ("beit", "beit2") and (head := read_code_head(read.source, read.entry)) is not None:
         model = MaskedCodeModel(encoder.config, head["head.weight"].shape[0])
         fill(model, _inside("encoder", encoder) | head, read.source)
         clear_folder(out)
-        save_artifacts(out, model.eval(), extra)
+        save_artifacts(out, model.eval(), {**extra, "method": name})
         return "mask token and classifier of codes"
     clear_folder(out)
-    save_artifacts(out, encoder, extra)
+    save_artifacts(out, encoder, {**extra, "method": _METHODS.get(read.form)})
     return None
 
 

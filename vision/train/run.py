@@ -17,6 +17,7 @@ from vision.errors import InputError
 from vision.methods import METHODS
 from vision.methods.base import Method
 from vision.nn.grid import PatchGrid
+from vision.nn.teacher import Frozen
 from vision.train.artifacts import open_encoder, open_tokenizer, save_artifacts
 from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, Strategy, fit, make_trainer
@@ -37,10 +38,11 @@ class RunResult:
 
 def pretrain(
     config: PretrainConfig,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
-    parent: Path | None = None,
+    parent: str | Path | None = None,
+    init: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -55,6 +57,7 @@ def pretrain(
     ----------
     out : folder of the run.
     parent : the run whose encoder is the teacher, or whose tokenizer is read, where the method builds on one.
+    init : a run of the same method whose weights, heads and all to start from, with a schedule of its own.
     resume : go on with the run in ``out``: same data, configuration and parent.
     overwrite : replace the run in ``out``.
     progress : show it on stderr.
@@ -66,20 +69,29 @@ def pretrain(
     DivergedError : the loss is no longer finite.
     KeyboardInterrupt : after the state was saved.
     """
+    data, out = Path(data), Path(out)
+    parent, init = (None if path is None else Path(path) for path in (parent, init))
     # refuses before all else, and knows which process this is
     is_main = make_trainer(config.optim, out, config.optim.steps, accelerator, devices, nodes, strategy).is_global_zero
     if is_main:
         check_folder(out, resume=resume, overwrite=overwrite)
     parent_module, parent_inputs = _open_parent(config, parent)
     images = open_data(data, config.images)
-    inputs = decide_inputs(images, config.images, parent_inputs)
+    start_inputs = None if init is None else read_run(init)[1].inputs
+    inputs = decide_inputs(images, config.images, parent_inputs or start_inputs)
     method, views = build(config, inputs, images.size, parent_module)
+    if init is not None:
+        _start_from(init, method, config)
     facts = RunFacts(
-        data=str(data), num_images=len(images), parent=None if parent is None else str(parent), inputs=inputs
+        data=str(data),
+        num_images=len(images),
+        parent=None if parent is None else str(parent),
+        init=None if init is None else str(init),
+        inputs=inputs,
     )
     if is_main:
         open_folder(out, config, facts, resume=resume)
-        if progress:
+        if progress and init is None:
             _say_few_vectors(config, views)
     try:
         result = fit(
@@ -155,6 +167,21 @@ def _check_views(config: PretrainConfig, views: ImageViews) -> None:
         )
 
 
+def _start_from(run: Path, method: Method, config: PretrainConfig) -> None:
+    """Fill ``method`` with what the run of the same method has learned. Raises InputError or CheckpointError."""
+    before = read_run(run)[0].method
+    if before != config.method:
+        raise InputError(f"{run} is a run of {before}, not of {config.method}: start from one of the same method")
+    checkpoint = run / f"{STATE}.ckpt"
+    state = load_training_state(checkpoint)["method"]
+    # a parent's copy; a momentum teacher is the run's own
+    frozen = tuple(f"{name}." for name, part in method.named_modules() if type(part) is Frozen)
+    parents = {name: tensor for name, tensor in method.state_dict().items() if name.startswith(frozen)}
+    if not all(torch.equal(tensor, state[name]) for name, tensor in parents.items() if name in state):
+        raise InputError(f"{run} builds on another {config.needs.parent}, {read_run(run)[1].parent}: give that one")
+    fill(method, state, checkpoint)
+
+
 class LoadedMethod(NamedTuple):
     """A run as its checkpoint left it."""
 
@@ -163,8 +190,9 @@ class LoadedMethod(NamedTuple):
     inputs: Inputs  # what it was trained on: size, channels and scale of its images
 
 
-def load_method(folder: Path) -> LoadedMethod:
+def load_method(folder: str | Path) -> LoadedMethod:
     """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError."""
+    folder = Path(folder)
     config, facts = read_run(folder)
     parent, _ = _open_parent(config, None if facts.parent is None else Path(facts.parent))
     method, views = build(config, facts.inputs, None, parent)

@@ -9,8 +9,11 @@ import torch
 import yaml
 from PIL import Image
 
+import vision
 from fintok.cli import run
 from vision.config import NEEDS
+from vision.train.checkpoint import CheckpointError
+from vision.train.folder import read_run
 from vision.train.metrics import read_metrics
 from vision.train.module import PretrainModule
 from vision.train.state import load_training_state
@@ -57,6 +60,21 @@ def test_a_run_can_be_made_again_from_its_configuration(train, data, tmp_path):
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
+def test_python_takes_paths_as_text_and_the_folder_of_a_run_for_what_it_left(train, data, tmp_path):
+    config, folder = read_run(train("dvae"))[0], str(tmp_path / "run")
+    made = vision.pretrain(config, str(data / "images.parquet"), folder, progress=False, accelerator="cpu")
+    assert made.folder == tmp_path / "run"
+    state = vision.load_method(folder)[0].artifact().state_dict()
+    tokenizer, encoder = vision.load_tokenizer(folder), vision.load_encoder(folder)
+    assert all(torch.equal(value, state[name]) for name, value in tokenizer.state_dict().items())
+    inside = vision.load_encoder(tmp_path / "run" / "encoder").state_dict()
+    assert all(torch.equal(value, inside[name]) for name, value in encoder.state_dict().items())
+    with pytest.raises(CheckpointError, match="expected a Tokenizer"):
+        vision.load_tokenizer(folder, vision.Tokenizer)
+    with pytest.raises(CheckpointError, match="holds no tokenizer but encoder"):
+        vision.load_tokenizer(train("mae"))
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(train, data, tmp_path, monkeypatch, capsys):
     """Ctrl-C after the first of two steps; then --resume with nothing but the folder."""
     start, cut = PretrainModule.on_train_batch_start, tmp_path / "cut"
@@ -75,6 +93,41 @@ def test_an_interrupted_run_goes_on_where_it_stopped(train, data, tmp_path, monk
     states = [load_training_state(path / "pretrain.ckpt") for path in (train("ibot"), cut)]
     assert states[1]["step"] == 2
     assert all(torch.equal(value, states[1]["method"][name]) for name, value in states[0]["method"].items())
+
+
+@pytest.mark.parametrize("method", ["beit", "dino"])  # with a parent; with a momentum teacher
+def test_a_new_run_starts_from_the_weights_and_heads_of_another(method, train, data, tmp_path, capsys):
+    """With a learning rate of 0 they stay; resuming before the first checkpoint knows them, too."""
+    still = ["--init", train(method), "--optim.learning-rate", 0, "--optim.min-learning-rate", 0, "--max-steps", 1]
+    parent = ["--tokenizer", train("dvae")] if method == "beit" else []
+    words = words_of(train(method), data, "--out", tmp_path / "run", *parent, *still)
+    assert run(words) == 0
+    before = load_training_state(train(method) / "pretrain.ckpt")["method"]
+    (tmp_path / "run" / "pretrain.ckpt").unlink()  # as if it had been cut before
+    assert run(["vision", "pretrain", "--out", str(tmp_path / "run"), "--resume", "--accelerator", "cpu"]) == 0
+    after = load_training_state(tmp_path / "run" / "pretrain.ckpt")["method"]
+    assert before.keys() == after.keys()
+    moved = ("teacher.", "centering.")  # after each step, whatever the rate
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if not name.startswith(moved))
+    assert read_run(tmp_path / "run")[1].inputs == read_run(train(method))[1].inputs
+    capsys.readouterr()
+    assert run(["vision", "inspect", str(tmp_path / "run")]) == 0
+    assert f"started from {train(method)}" in capsys.readouterr().out
+
+
+def test_a_run_starts_from_one_of_the_same_method_and_parent(train, data, tmp_path, refuse):
+    words = words_of(train("beit"), data, "--out", tmp_path / "run")[1:]
+    line = refuse(*words, "--tokenizer", train("dvae"), "--init", train("simmim"))
+    assert "is a run of simmim, not of beit" in line
+    line = refuse(*words, "--tokenizer", train("online_tokenizer"), "--init", train("beit"))
+    assert f"builds on another tokenizer, {train('dvae')}: give that one" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_has_ended_says_how_to_go_on(train, refuse):
+    line = refuse("pretrain", "--out", train("mae"), "--resume", "--max-steps", 9)
+    assert "is one of 2 steps, not 9, and cannot be prolonged" in line
+    assert f"--init {train('mae')} and another --out" in line
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_code_1(train, data, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,11 @@ import torch
 from PIL import Image
 
 from fintok.cli import run
-from tests.vision.commands.conftest import encoded
+from tests.vision.commands.conftest import NETWORK, encoded
 from vision.commands.reading import inputs_of, open_shown, tracked
 from vision.data.shown import ShownImages
 from vision.errors import InputError
+from vision.evaluate.masking import MaskingStudy
 from vision.train.artifacts import open_encoder
 
 SHORT = "--finetune.epochs 2 --finetune.batch-size 4 --segment.steps 4 --segment.batch-size 4"
@@ -44,6 +46,17 @@ def test_features_are_a_row_for_each_image(train, data, tmp_path, capsys):
         assert arrays["features"].shape == (20, 48)
         assert arrays["labels"].tolist() == [0, 1] * 10
         assert arrays["label_names"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["images", "panel"])  # with labels; without
+def test_the_command_to_try_next_works(kind, train, data, tmp_path, capsys):
+    images = data / ("images.parquet" if kind == "images" else "panel.npy")
+    call("features", "--model", train("mae", kind), "--data", images, "--out", tmp_path / "f.npz")
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("next:  fintok vision evaluate --model ")
+    call(*shlex.split(line)[3:], "--device", "cpu")
+    results = json.loads((tmp_path / "evaluation" / "results.json").read_text())
+    assert ("attention" if kind == "panel" else "knn") in results
 
 
 def test_codes_are_a_grid_for_each_image_and_minus_one_where_nothing_was_observed(train, data, tmp_path, capsys):
@@ -130,6 +143,23 @@ def test_damaged_images_of_several_sizes_are_named_and_left_out_with_their_label
     results = json.loads((tmp_path / "e" / "results.json").read_text())
     assert (results["training_images"], results["test_images"]) == (96, 23)
     assert "118.png (not an image)" in capsys.readouterr().err
+
+
+def test_as_many_images_may_be_damaged_as_in_the_run(data, tmp_path, refuse):
+    table = pq.read_table(data / "images.parquet").to_pydict()
+    table["image"][3] = b"no image"
+    pq.write_table(pa.table(table), tmp_path / "x.parquet")
+    damaged = ("--data", tmp_path / "x.parquet")
+    words = "--max-steps 1 --accelerator cpu --images.max-unreadable 0.1 --dvae.decoder-depth 1"
+    call("pretrain", "--method", "dvae", *f"{NETWORK} {words}".split(), *damaged, "--out", tmp_path / "run")
+    on = ("--model", tmp_path / "run", *damaged, "--out")
+    call("features", *on, tmp_path / "f.npy")
+    call("tokenize", *on, tmp_path / "c.npy")
+    call("evaluate", *on, tmp_path / "e", "--task", "pixels")
+    assert len(np.load(tmp_path / "f.npy")) == len(np.load(tmp_path / "c.npy")) == 19
+    line = refuse("features", *on, tmp_path / "g.npy", "--max-unreadable", 0.01)
+    assert "1 of the 20 images" in line
+    assert "(--max-unreadable, in pretrain" in line
 
 
 def test_test_images_are_those_given_and_the_floor_is_an_untrained_network(train, data, tmp_path, refuse):
@@ -241,6 +271,29 @@ def test_masking_is_measured_without_a_model(tmp_path, refuse):
     assert 0 < results["masking"]["best_ratio"] < 1
     assert "--patch-size 4 4" in refuse(*words, "--out", tmp_path / "f")
     assert "needs --model" in refuse(*words, "knn", "--out", tmp_path / "f")
+
+
+@pytest.mark.parametrize("method", ["beit", "online_tokenizer"])  # whose tokenizer is its parent's; its own
+def test_masking_of_a_masked_code_model_measures_what_that_has_of_the_codes(method, train, data, tmp_path, monkeypatch):
+    rng, seen = np.random.default_rng(0), []
+    levels = rng.integers(0, 256, (80, 1, 1, 1))  # what all patches of an image share
+    noise = rng.integers(0, 128, (80, 16, 16, 3))
+    images = [encoded(image) for image in ((levels + noise) // 2).astype(np.uint8)]
+    pq.write_table(pa.table({"image": images}), tmp_path / "x.parquet")
+
+    def measure(model, tokenizer, images, **options):
+        seen.append((model.num_codes, tokenizer.num_codes, len(images)))
+        return MaskingStudy((0.25, 0.5), (2.0, 1.0), (0.1, 0.1), len(images), "masked code model")
+
+    words = ["evaluate", "--model", train(method), "--data", tmp_path / "x.parquet", "--task", "masking"]
+    with monkeypatch.context() as patch:
+        patch.setattr("vision.commands.tasks.code_information", measure)
+        call(*words, "--out", tmp_path / "e")
+    assert seen == [(16, 16, 16)]
+    figures = json.loads((tmp_path / "e" / "results.json").read_text())["masking"]
+    assert (figures["codes: I(0.250)"], figures["codes: best_measured"]) == (2.0, 0.25)
+    assert 0 < figures["best_ratio"] < 1
+    call(*words, "--out", tmp_path / "f")  # two steps have taught it nothing, or next to it: that is no error
 
 
 def test_images_larger_than_the_network_saw_are_segmented_whole(train, data, tmp_path):

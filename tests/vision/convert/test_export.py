@@ -1,5 +1,7 @@
 """Encoders as programs of other runtimes."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -28,7 +30,9 @@ def test_an_exported_program_gives_the_same_features_at_any_batch(encoder, tmp_p
 def test_onnx_gives_the_same_features(encoder, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    export_onnx(encoder, tmp_path / "encoder.onnx", (8, 12))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        export_onnx(encoder, tmp_path / "encoder.onnx", (8, 12))
     session = runtime.InferenceSession(tmp_path / "encoder.onnx", providers=["CPUExecutionProvider"])
     images = torch.randn(3, 3, 8, 12)
     cls, patches = session.run(["cls", "patches"], {"images": images.numpy()})

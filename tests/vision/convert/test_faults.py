@@ -35,7 +35,7 @@ def _message(path, *arguments, **options):
         (lambda t: t.update(surprise=torch.zeros(2)), "holds 'surprise', for which there is no place"),
         (lambda t: t.update({"blocks.0.mlp.fc1.bias": torch.zeros(7)}), r"'blocks.0.mlp.fc1.bias' of shape \(7,\)"),
         (lambda t: t.update({"blocks.0.mlp.fc1.weight": torch.zeros(7)}), "expected 2 axes"),
-        (lambda t: t.update({"pos_embed": torch.zeros(1, 8, 32)}), "7 places, which are no square: say the grid"),
+        (lambda t: t.update({"pos_embed": torch.zeros(1, 8, 32)}), "7 places, which are no square: give --grid"),
         (lambda t: t.update({"pos_embed": torch.zeros(1, 17, 32), "x": torch.zeros(1)}), "holds 'x'"),
         (lambda t: [t.pop(name) for name in list(t) if name.startswith("blocks.")], "holds no transformer block"),
     ],
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_another_method_is_named(make_encoder, tmp_path):
 
 
 def test_heads_that_nothing_tells_are_asked_for(tensors, tmp_path):
-    assert "is 32 wide, and its number of heads is not known: say it" in _message(tmp_path / "good.pth", "dino")
+    assert "is 32 wide, and its number of heads is not known: give --heads" in _message(tmp_path / "good.pth", "dino")
     assert "heads is 5, expected a divisor" in _message(tmp_path / "good.pth", "dino", heads=5)
 
 

@@ -80,7 +80,7 @@ def test_unreadable_images_take_their_labels_and_label_maps_along(tmp_path, monk
 def test_more_unreadable_images_than_the_share_are_an_error(tmp_path):
     write_folder(tmp_path, [f"{number}.png" for number in range(4)])
     (tmp_path / "2.png").write_bytes(b"")
-    said = r"1 of the 4 images .*\(--images\.max-unreadable of pretrain\).*2\.png \(not an image\)"
+    said = r"1 of the 4 images .*\(--max-unreadable, in pretrain --images\.max-unreadable\).*2\.png \(not an image\)"
     with pytest.raises(InputError, match=said):
         open_images(tmp_path)
 

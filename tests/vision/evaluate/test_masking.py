@@ -105,6 +105,20 @@ def test_the_best_ratio_is_one_over_the_rate_kept_within_the_ratios(rate, best):
     assert repr(study) in study.summary()
 
 
+def test_a_poor_fit_is_told():
+    ratios = (0.2, 0.4, 0.6, 0.8)
+    exact = MaskingStudy(ratios, tuple(math.exp(-2 * r) for r in ratios), (0.0,) * 4, 10, "exact")
+    assert exact.r_squared == pytest.approx(1.0, abs=1e-4)
+    assert "R² of the fit 1.00" in exact.summary()
+    assert "poor" not in exact.summary()
+    late = MaskingStudy(ratios, (1.0, 1.0, 1.0, 0.1), (0.0,) * 4, 10, "falls at once")
+    fitted = [late.decay.at(r) for r in ratios]
+    left = sum((found - value) ** 2 for found, value in zip(fitted, late.information, strict=True))
+    assert late.r_squared == pytest.approx(1 - left / (3 * 0.225**2 + 0.675**2))
+    assert "it is poor, prefer the measured best, 0.60" in late.summary()
+    assert MaskingStudy(ratios, (1.0,) * 4, (0.0,) * 4, 10, "flat").r_squared == 1.0
+
+
 def test_the_fit_is_least_squares():
     ratios, values = (0.1, 0.4, 0.7, 0.9), (3.0, 2.0, 1.6, 0.5)
 

@@ -1,12 +1,17 @@
-"""MAE's decoder and BEiT's classifier of codes travel with their encoders, both ways; the official names."""
+"""MAE's decoder and BEiT's classifier of codes travel with their encoders, both ways: official and Hugging Face's."""
 
 import dataclasses
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from tests.vision.methods.hugging_face import randomise
+from vision.batch import Batch, Mask
 from vision.config import MAEConfig, ViTConfig
+from vision.convert.changes import sincos_positions
 from vision.convert.files import ConvertError
+from vision.convert.heads import mae_decoder_to_theirs
 from vision.convert.read import read_encoder
 from vision.convert.write import write_encoder
 from vision.methods.codes import MaskedCodeModel
@@ -63,6 +68,15 @@ def test_an_official_mae_becomes_a_run_with_its_decoder_and_goes_back(official, 
     again = torch.load(tmp_path / "again.pth")["model"]
     assert again.keys() == tensors.keys()
     assert all(torch.allclose(again[name], tensor, atol=1e-6) for name, tensor in tensors.items())
+
+
+def test_what_the_official_decoder_has_not_is_named_and_nothing_else():
+    config = MAEConfig(decoder_dim=32, decoder_depth=1, decoder_heads=4)
+    with pytest.raises(ConvertError, match=r"^the official MAE has 16 heads in its decoder, this one has 4$"):
+        mae_decoder_to_theirs({}, MAE_ENCODER, config)
+    learned = dataclasses.replace(MAE_ENCODER, row_position="learned")
+    with pytest.raises(ConvertError, match=r"^the official MAE has 'sincos' positions in its decoder, this one 'learn"):
+        mae_decoder_to_theirs({}, learned, dataclasses.replace(config, decoder_heads=16))
 
 
 @pytest.mark.parametrize(
@@ -122,3 +136,66 @@ def test_mask_token_and_classifier_of_beit_go_both_ways(form, tmp_path):
     save_converted(tmp_path / "net", read_encoder(tmp_path / "theirs.pth", form, entry="net", heads=4), INPUTS, {})
     head = load_masked_model(tmp_path / "net" / "model").state_dict()["head.bias"]
     assert torch.equal(head, model.state_dict()["head.bias"])
+
+
+HF_SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+HF_SHAPE |= {"image_size": 12, "patch_size": 4}
+HF_DECODER = {"decoder_hidden_size": 64, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 16}
+
+
+def hugging_face_mae(folder, **options):
+    transformers = pytest.importorskip("transformers")
+    model = transformers.ViTMAEForPreTraining(transformers.ViTMAEConfig(**HF_SHAPE, **HF_DECODER, **options)).eval()
+    randomise(model)
+    for positions in (model.vit.embeddings.position_embeddings, model.decoder.decoder_pos_embed):
+        fixed = sincos_positions(dataclasses.replace(MAE_ENCODER, dim=positions.shape[-1]))
+        positions.data[0] = torch.nn.functional.pad(fixed, (0, 0, 1, 0))  # a new model has none, files of the hub have
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("layers", ["decoder_encoder.layer", "decoder_layers"])  # as saved; as on the hub
+def test_hugging_faces_mae_rebuilds_as_there_and_goes_on_to_the_official_form(layers, tmp_path):
+    theirs = hugging_face_mae(tmp_path / "hf", decoder_intermediate_size=192, norm_pix_loss=False)
+    tensors = load_file(tmp_path / "hf" / "model.safetensors")
+    renamed = {name.replace("decoder_encoder.layer", layers): tensor for name, tensor in tensors.items()}
+    save_file(renamed, tmp_path / "hf" / "model.safetensors")
+    assert save_converted(tmp_path / "run", read_encoder(tmp_path / "hf"), INPUTS, {}) == "decoder and mask token"
+    ours = load_method(tmp_path / "run")[0]
+    images, noise = torch.randn(2, 3, 12, 12), torch.rand(2, 9)
+    with torch.no_grad():
+        expected = theirs(images, noise=noise)
+        mask = Mask.from_hidden(expected.mask.bool(), 7)
+        predicted = ours.predict(Batch((images,), (mask,), (None,), 2))
+    torch.testing.assert_close(predicted, expected.logits.flatten(0, 1)[mask.index], rtol=1e-4, atol=1e-5)
+    assert (ours.config.decoder_heads, ours.config.normalise_pixels) == (16, False)
+    assert tensors_beside(tmp_path / "run", "mae").keys() == OFFICIAL_DECODER
+
+
+def test_a_decoder_that_ours_cannot_be_is_left_behind(tmp_path):
+    hugging_face_mae(tmp_path / "hf", decoder_intermediate_size=128)  # the encoder's are three times its width
+    assert save_converted(tmp_path / "run", read_encoder(tmp_path / "hf"), INPUTS, {}) is None
+    assert load_encoder(tmp_path / "run" / "encoder").config.row_position == "sincos"
+
+
+def test_hugging_faces_beit_names_codes_as_there(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    options = {"use_shared_relative_position_bias": True, "use_mask_token": True, "vocab_size": 16}
+    theirs = transformers.BeitForMaskedImageModeling(transformers.BeitConfig(**HF_SHAPE, **options)).eval()
+    randomise(theirs)
+    theirs.save_pretrained(tmp_path / "hf")
+    said = save_converted(tmp_path / "run", read_encoder(tmp_path / "hf"), INPUTS, {})
+    assert said == "mask token and classifier of codes"
+    images, hidden = torch.randn(2, 3, 12, 12), torch.rand(2, 9) > 0.5
+    with torch.no_grad():
+        expected = theirs(images, bool_masked_pos=hidden).logits
+        found = load_masked_model(tmp_path / "run" / "model").logits(images, None, hidden)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_with_a_norm_of_its_own_is_refused(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    options = {"use_mean_pooling": False, "use_mask_token": True, "vocab_size": 16}
+    transformers.BeitForMaskedImageModeling(transformers.BeitConfig(**HF_SHAPE, **options)).save_pretrained(tmp_path)
+    with pytest.raises(ConvertError, match="a norm after the encoder's own"):
+        read_encoder(tmp_path)

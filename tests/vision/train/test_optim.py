@@ -123,6 +123,21 @@ def test_gradients_are_clipped_as_one_by_module_or_by_tensor(clip, norms):
     assert total.item() == pytest.approx(norms, rel=1e-3)
 
 
+def test_each_tensor_is_clipped_as_by_itself_and_what_has_no_gradient_is_left():
+    torch.manual_seed(0)
+    named = [(str(number), torch.nn.Parameter(torch.zeros(number, 3))) for number in range(1, 6)]
+    clip_gradients(named, OptimConfig(clip_norm=1.0, clip="tensor"))
+    for number, (_, parameter) in enumerate(named[1:]):
+        parameter.grad = torch.randn(parameter.shape) * 0.1**number
+    expected = [torch.nn.Parameter(torch.zeros_like(parameter)) for _, parameter in named[1:]]
+    for one, (_, parameter) in zip(expected, named[1:], strict=True):
+        one.grad = parameter.grad.clone()
+        torch.nn.utils.clip_grad_norm_(one, 1.0)
+    clip_gradients(named, OptimConfig(clip_norm=1.0, clip="tensor"))
+    assert named[0][1].grad is None
+    assert all(torch.equal(p.grad, one.grad) for (_, p), one in zip(named[1:], expected, strict=True))
+
+
 def test_the_least_rate_is_never_scaled():
     config = OptimConfig(learning_rate=1e-3, reference_batch=256, min_learning_rate=1e-6).at_batch(1024)
     assert (config.learning_rate, config.min_learning_rate) == (4e-3, 1e-6)

@@ -12,6 +12,7 @@ from fintok.commands.options import (
     PanelPath,
     PanelReader,
     ReaderOptions,
+    Seed,
     say_next,
     say_table,
 )
@@ -23,7 +24,7 @@ def audit(
     panel: PanelPath,
     cuts: Annotated[int, Parameter(help="Dates after which the panel is changed.")] = 5,
     regimes: NumRegimes = 4,
-    seed: Annotated[int, Parameter(help="Draws the dates and the noise.")] = 0,
+    seed: Annotated[Seed, Parameter(help="Draws the dates and the noise.")] = 0,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Does any token, label or score change when the future does? None may.

@@ -15,6 +15,7 @@ from fintok.commands.options import (
     PanelPath,
     PanelReader,
     ReaderOptions,
+    Seed,
     say_next,
     say_wrote,
 )
@@ -48,7 +49,7 @@ def evaluate(
             converter=_parts,
         ),
     ] = ("regimes", "anomalies", "tokens"),
-    seed: Annotated[int, Parameter(help="Of the planted faults, and of every method's random start.")] = 0,
+    seed: Annotated[Seed, Parameter(help="Of the planted faults, and of every method's random start.")] = 0,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, validators
 
 from fintok.config import PretrainConfig
 from vision.commands.options import CONFIGURATION, Overwrite, PrintConfig, Resume, as_yaml, say_next, say_wrote
@@ -33,6 +33,7 @@ __all__ = [
     "PrintConfig",
     "ReaderOptions",
     "Resume",
+    "Seed",
     "Switches",
     "TablePath",
     "config_as_yaml",
@@ -85,6 +86,7 @@ AnyModel = Annotated[
 ]
 TablePath = Annotated[Path, Parameter(help="Where to write the table: a name that ends in .parquet or .csv.")]
 NumRegimes = Annotated[int, Parameter(help="How many regimes; 0 is the calmest.")]
+Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**32))]
 Switches = Annotated[float, Parameter(help="Switches of regime in a calendar year: on average, at most.")]
 Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
 ConfigFiles = Annotated[

@@ -64,6 +64,15 @@ def test_a_train_end_outside_the_data_is_refused(panel, tmp_path, refuse, date):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", ["pretrain", "evaluate", "audit", "sample"])
+def test_a_seed_below_zero_is_refused_before_anything_is_written(trained, tmp_path, refuse, command):
+    words = ["--kind", "synthetic"] if command == "sample" else ["--panel", trained / "prices.parquet"]
+    words += ["--model", trained / "model"] if command in ("evaluate", "audit") else []
+    words += ["--out", tmp_path / "out.csv"] if command != "audit" else []
+    assert "seed" in refuse(command, *words, "--seed", -1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path, panel, refuse):
     line = refuse("label", "--model", tmp_path, "--panel", panel, "--out", tmp_path / "r.parquet")
     assert "holds no model" in line

@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fintok.errors import InputError
+from fintok.errors import InputError, did_you_mean
 from fintok.signature import row_noun
 from fintok.spans import DateLike, date_unit, rows_until
 
@@ -157,8 +156,7 @@ class Panel:
         place = {name: column for column, name in enumerate(self.assets)}
         for name in assets:
             if name not in place:
-                near = get_close_matches(name, self.assets, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(name, self.assets)
                 raise InputError(f"{self.source}: there is no asset {name!r} among {self.num_assets}{hint}")
         columns = [place[name] for name in assets]
         return replace(

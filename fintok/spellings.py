@@ -9,6 +9,7 @@ INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an inde
 COUNTERS = ("", "unnamed_0")  # of the first column beside a date: the numbers of rows that pandas writes
 SYMBOLS = ("symbol", "ticker", "asset", "instrument", "security", "stock", "coin", "pair", "permno", "isin",
             "ric", "cusip", "sedol", "figi", "sid", "code", "asset_id", "secid", "name", "id")  # fmt: skip
+GROUPS = ("group", "class", "asset_class", "sector", "industry")
 PRICES = ("adj_close", "adjusted_close", "adjclose", "close_adj", "close_adjusted", "adjusted", "close",
            "price", "px_last", "last", "settle", "settlement", "nav")  # fmt: skip
 RETURNS = ("return", "returns", "ret", "log_return", "log_returns", "logret", "difference", "diff")

@@ -52,6 +52,13 @@ class Table(NamedTuple):
             row -= count
         return self.name, row + 1
 
+    def read(self) -> pl.DataFrame:
+        """The whole of it. Raises InputError where it cannot be read."""
+        try:
+            return self.frame.collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise InputError(f"{self.name}: cannot be read: {first_line(error)}") from error
+
     def both(self, rows: Sequence[int]) -> str:
         """Which rows two are, for a message."""
         (file, row), (other, last) = (self.where(int(row)) for row in rows[:2])

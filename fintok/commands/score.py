@@ -103,6 +103,7 @@ def _read_groups(groups: Path, prices: Panel) -> dict[str, str]:
 def _check_errors(errors: Path, prices: Panel) -> None:
     """Count on stderr the rows that name no cell of the panel. Raises InputError where none does."""
     from fintok.cells import read_marks
+    from fintok.columns import listed
 
     marks = read_marks(errors, prices)
     if marks.num_rows and not marks.num_known:
@@ -110,6 +111,8 @@ def _check_errors(errors: Path, prices: Panel) -> None:
             f"{errors}: none of its {marks.num_rows:,} rows is a date and symbol of the panel; the first is "
             f"{marks.first}: write both as the panel does, or leave --errors out"
         )
+    if marks.verdicts and not marks.num_rows:
+        print(f"{errors}: no verdict is 'data error', only {listed(marks.verdicts)}: nothing is left out", file=sys.stderr)
     _say_known(errors, marks.num_known, marks.num_rows, "rows")
 
 

@@ -159,6 +159,10 @@ def test_marks_and_groups_of_another_panel_are_refused_and_of_a_larger_one_count
     assert "none of its 1 rows is a date and symbol of the panel; the first is 2019-01-05 S1" in (
         refuse(*words, "--errors", marks)
     )
+    pl.DataFrame({"date": ["2019-01-04"], "symbol": ["S1"], "verdict": ["wrong"]}).write_csv(wrong := tmp_path / "w.csv")
+    assert run([str(word) for word in [*words, "--errors", wrong]]) == 0
+    assert "no verdict is 'data error', only 'wrong': nothing is left out" in capsys.readouterr().err
+    (tmp_path / "s.csv").unlink()
     pl.DataFrame({"symbol": ["S0", "S1", "S2", "GONE"], "group": "metals"}).write_csv(groups)
     pl.DataFrame({"date": ["2019-01-04", "2031-01-01"], "symbol": ["S1", "S1"]}).write_csv(marks)
     assert run([str(word) for word in [*words, "--groups", groups, "--errors", marks]]) == 0

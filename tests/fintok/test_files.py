@@ -1,5 +1,6 @@
 """Results on disk: whole or not at all."""
 
+import datetime as dt
 import errno
 import os
 import tempfile
@@ -20,6 +21,14 @@ def test_a_table_comes_back_as_it_was(tmp_path, name, read):
     path = write_table(TABLE, tmp_path / "new" / "folder" / name)
     assert read(path).equals(TABLE)
     assert [file.name for file in path.parent.iterdir()] == [name]
+
+
+def test_days_and_missing_numbers_are_plain_in_a_file_of_text(tmp_path):
+    midnight = dt.datetime(2014, 1, 1)
+    table = pl.DataFrame({"date": [midnight], "at": [midnight.replace(hour=9)], "price": [float("nan")]})
+    path = write_table(table, tmp_path / "t.csv")
+    assert path.read_text() == "date,at,price\n2014-01-01,2014-01-01T09:00:00.000000,\n"
+    assert pl.read_parquet(write_table(table, tmp_path / "t.parquet")).equals(table)
 
 
 def test_a_table_of_another_ending_is_refused(tmp_path):

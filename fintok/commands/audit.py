@@ -13,6 +13,7 @@ from fintok.commands.options import (
     PanelReader,
     ReaderOptions,
     Seed,
+    require_window,
     say_next,
     say_table,
 )
@@ -38,6 +39,7 @@ def audit(
     from fintok.regimes import RegimeLabeler
 
     bundle = load(model)
+    require_window(bundle, prices)
     found = look_for_changes(bundle, prices, cuts=cuts, seed=seed, labeler=RegimeLabeler(bundle, n_regimes=regimes))
     print(found)
     say_table(found.summary())

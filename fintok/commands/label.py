@@ -16,7 +16,6 @@ from fintok.commands.options import (
     TablePath,
     model_words,
     open_model,
-    say_frequency,
     say_next,
     say_table,
     say_wrote,
@@ -49,8 +48,7 @@ def label(
     from fintok.moves import moves_of
     from fintok.regimes import RegimeLabeler
 
-    bundle = open_model(model)
-    say_frequency(bundle, prices)
+    bundle = open_model(model, prices)
     labeler = RegimeLabeler(bundle, switches_per_year=switches)
     if regimes == "auto":
         from fintok.regime_choice import choose_regimes

@@ -18,7 +18,6 @@ from fintok.commands.options import (
     Switches,
     model_words,
     open_model,
-    say_frequency,
     say_next,
     say_wrote,
 )
@@ -47,8 +46,7 @@ def report(
     from fintok.bundle import SHIPPED
     from fintok.demo import read_market, write_page
 
-    bundle = open_model(model)
-    say_frequency(bundle, prices)
+    bundle = open_model(model, prices)
     reading = read_market(bundle, prices, n_regimes=regimes, switches_per_year=switches, alarms_per_1000=alarms)
     print(reading.regimes)
     print(reading.scores)

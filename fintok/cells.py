@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError, did_you_mean
-from fintok.spans import date_unit, span_of
+from fintok.spans import date_text, date_unit, span_of
 
 if TYPE_CHECKING:
     from fintok.panel import Panel
@@ -28,16 +28,12 @@ def locate(dates: NDArray[np.datetime64], assets: tuple[str, ...], date: "DateLi
     is_there = row < len(dates) and dates[row] == first
     if not is_there and after - row > 1:
         what = "day" if date_unit(dates) == "D" else "time"
-        raise InputError(f"{date} has {after - row} rows here; give the {what} as well, as in {_text(dates, row)}")
+        raise InputError(f"{date} has {after - row} rows here; give the {what} as well, as in {date_text(dates, row)}")
     if not is_there and after == row:
-        ends = [_text(dates, place) for place in (0, -1)] if len(dates) else []
+        ends = [date_text(dates, place) for place in (0, -1)] if len(dates) else []
         span = f"they run from {' to '.join(ends)}" if ends else "there are none"
         raise InputError(f"there is no date {date} among these {len(dates)}; {span}")
     return row, assets.index(symbol)
-
-
-def _text(dates: NDArray[np.datetime64], row: int) -> str:
-    return str(np.datetime_as_string(dates[row], unit=date_unit(dates)))
 
 
 class Marks(NamedTuple):
@@ -89,4 +85,4 @@ def read_marks(marks: object, panel: "Panel") -> Marks:
     column = np.array([place.get(symbol, -1) for symbol in symbols])
     is_there = np.isin(dates, panel.dates) & (column >= 0)
     cells[np.searchsorted(panel.dates, dates[is_there]), column[is_there]] = True
-    return Marks(cells, table.height, int(is_there.sum()), f"{_text(dates, 0)} {symbols[0]}", others)
+    return Marks(cells, table.height, int(is_there.sum()), f"{date_text(dates, 0)} {symbols[0]}", others)

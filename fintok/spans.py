@@ -55,6 +55,11 @@ def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
     return "s"
 
 
+def date_text(dates: NDArray[np.datetime64], row: int) -> str:
+    """One of the dates for a message, to the unit that tells them apart."""
+    return str(np.datetime_as_string(dates[row], unit=date_unit(dates)))
+
+
 def _moment(dates: NDArray[np.datetime64], date: object) -> np.datetime64:
     """In the unit that says how much of the time is meant."""
     if isinstance(date, str) and not date[:1].isdigit():  # numpy knows "today" and "now": other rows every day

@@ -221,6 +221,22 @@ def test_scores_are_not_appended_to_another_table(trained, tmp_path, prices, ref
     assert pl.read_parquet(out).columns[1] == "S0"
 
 
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_check_writes_every_suspected_fault(tmp_path, prices, refuse, capsys, ending):
+    jump = pl.when(pl.int_range(pl.len()).is_in([100, 200])).then(1.4).otherwise(1.0)
+    prices().with_columns(pl.col("S1") * jump).write_parquet(panel := tmp_path / "prices.parquet")
+    out = tmp_path / f"faults.{ending}"
+    assert run(["check", str(panel), "--out", str(out)]) == 0
+    assert f"wrote {out}" in capsys.readouterr().out
+    table = read_table(out)
+    assert table.columns == ["kind", "date", "symbol", "days"]
+    days = [prices()["date"][row] for row in (100, 200)]
+    spikes = table.filter(pl.col("kind") == "spike that reverts")
+    assert spikes["date"].cast(pl.Date).to_list() == days
+    assert "exists" in refuse("check", panel, "--out", out)
+    assert run(["check", str(panel), "--out", str(out), "--overwrite"]) == 0
+
+
 def test_the_report_is_one_page(trained, tmp_path):
     out = tmp_path / "report.html"
     words = ["report", "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", out]

@@ -19,7 +19,6 @@ from fintok.commands.options import (
     say_next,
     say_wrote,
 )
-from fintok.errors import InputError
 
 if TYPE_CHECKING:
     from fintok.evaluate.result import Findings
@@ -70,10 +69,5 @@ def evaluate(
     result = judge(load(model), prices, out, parts=only, seed=seed, tell=_tell, overwrite=overwrite)
     say_wrote(result.page)
     print(f"       and {len(result.tables)} tables beside it")
-    if not result.tables:
-        raise InputError(
-            f"nothing could be judged on {panel}: {result.page} says why, part by part; give a panel with more rows "
-            "before and after the model's train_end"
-        )
     print(f"took  {time.monotonic() - began:.0f} s")
     say_next("report", "--model", model, "--panel", panel, *reader.words(), "--out", "report.html")

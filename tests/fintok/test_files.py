@@ -50,6 +50,11 @@ def test_a_folder_is_no_output_file(tmp_path):
         check_output(tmp_path, overwrite=True)
 
 
+def test_to_ask_whether_a_file_can_be_written_leaves_nothing(tmp_path):
+    check_output(tmp_path / "new" / "folder" / "page.html")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_path_through_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="a part of the path is a file"):

@@ -76,6 +76,27 @@ def run_demo(
     return files, reading
 
 
+def report(
+    bundle: Bundle,
+    panel: Panel,
+    out: str | Path,
+    *,
+    n_regimes: int = 4,
+    switches_per_year: float = 4.0,
+    alarms_per_1000: float = 1.0,
+    overwrite: bool = False,
+) -> Path:
+    """Read a panel with a bundle and write what it says as one self-contained page of HTML; return its path.
+
+    Raises InputError for a number out of range, and where `out` exists and `overwrite` is False.
+    """
+    path = check_output(out, overwrite=overwrite)
+    reading = read_market(
+        bundle, panel, n_regimes=n_regimes, switches_per_year=switches_per_year, alarms_per_1000=alarms_per_1000
+    )
+    return write_page(path, bundle, panel, reading, None, overwrite=overwrite)
+
+
 def read_market(
     bundle: Bundle,
     panel: Panel,
@@ -98,12 +119,12 @@ def write_page(
     bundle: Bundle,
     panel: Panel,
     reading: Reading,
-    run: Path,
+    run: Path | None,
     *,
     title: str = "fintok report",
     overwrite: bool = False,
 ) -> Path:
-    """Write the report of a reading; ``run`` is the folder of the bundle, whose training curves are shown."""
+    """Write the report of a reading; ``run`` is the folder of the bundle, whose training curves are shown, or None."""
     from fintok.plots.vocabulary import TokenPictures
 
     facts = {str(name): value for name, value in bundle.summary()["value"].items()}
@@ -116,7 +137,7 @@ def write_page(
         vocabulary=TokenPictures(*bundle.words()),
         code_counts=bundle.vocabulary.counts,
         yardstick=_yardstick(bundle),
-        curves=_curves(run),
+        curves=None if run is None else _curves(run),
         title=title,
         overwrite=overwrite,
     )

@@ -24,7 +24,7 @@ def check(
 ) -> None:
     """What the reader sees in a panel: symbols, calendar, gaps, stale runs, suspected faults.
 
-    Of each kind of fault the first one is shown. --out writes all of them: kind, date, symbol (empty: all of them) and
+    Months (1990-01, 199001) and quarters (1990Q1) are shown, and read, as their last days. Of each kind of fault the first one is shown. --out writes all of them: kind, date, symbol (empty: all of them) and
     days (rows that it lasts).
     """
     if out is not None:

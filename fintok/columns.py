@@ -20,7 +20,7 @@ from fintok.spellings import (
 )
 from fintok.tables import FILE, MISSING, Table
 
-_LEAST_DATE = 17_000_101.0  # a date as a whole number is no less
+_LEAST_DATE = 170_001.0  # a date as a whole number is no less: a month
 
 
 class Columns(NamedTuple):

@@ -143,5 +143,5 @@ def test_tables_set_numbers_flush_right_and_escape_text():
 def test_the_face_has_the_report_as_a_function(small_bundle, small_panel, tmp_path):
     path = fintok.report(small_bundle, small_panel, tmp_path / "report.html", n_regimes=2)
     assert path.read_text().startswith("<!DOCTYPE html>")
-    with pytest.raises(InputError, match="report.html exists"):
+    with pytest.raises(InputError, match=r"report\.html exists"):
         fintok.report(small_bundle, small_panel, path)

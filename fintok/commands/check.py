@@ -24,8 +24,8 @@ def check(
 ) -> None:
     """What the reader sees in a panel: symbols, calendar, gaps, stale runs, suspected faults.
 
-    Months (1990-01, 199001) and quarters (1990Q1) are shown, and read, as their last days. Of each kind of fault the first one is shown. --out writes all of them: kind, date, symbol (empty: all of them) and
-    days (rows that it lasts).
+    Months (1990-01, 199001) and quarters (1990Q1) are read as their last days. Of each kind of fault the first one is
+    shown; --out writes all of them: kind, date, symbol (empty: all assets) and days (rows that it lasts).
     """
     if out is not None:
         check_table_output(out, overwrite=overwrite)

@@ -167,4 +167,5 @@ def open_readings(path: Path, panel: Panel) -> Readings:
         arrays.append(values)
     read = Panel(returns=arrays[0].astype(np.float64), dates=days, assets=panel.assets, source=str(path))
     peers = PeerRows(*arrays[-2:]) if table["expected_move"].is_not_null().any() else None
-    return Readings(read, *arrays[1:-2], model=table["model"].first() or "", peers=peers)
+    model = table["model"][0] if len(table) else ""
+    return Readings(read, *arrays[1:-2], model=model, peers=peers)

@@ -46,7 +46,7 @@ class Attribution(NamedTuple):
 
     def summary(self) -> "pd.DataFrame":
         """A row per statistic, by its meaning, the one that carries most first: value, p_value, share."""
-        return self.statistics.set_index("meaning")[["value", "p_value", "share"]]
+        return self.statistics.drop(columns="statistic").set_index("meaning")
 
     def plot(self) -> "go.Figure":
         """Share of the evidence that each statistic carries."""

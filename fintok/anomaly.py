@@ -20,6 +20,7 @@ from fintok.groups import group_names
 from fintok.panel import Panel
 from fintok.readings import RESTATED, Readings, SurpriseSource
 from fintok.score_result import Scores
+from fintok.spans import rows_until
 from fintok.tails import MIN_SAMPLE, TailMap, combine, evidence
 
 _TAIL_ROWS = 2500  # newest training rows that shape the tails: ten years, since a market's habits change
@@ -91,7 +92,7 @@ class AnomalyScorer(Estimator):
             return self._fit_features(read_features(self, panel, is_fit=True).values)
         self.tails_ = standard_tails()
         self.fitted_on_ = "standard"
-        num_training = 0 if panel is None else int((panel.dates <= self.source().train_end).sum())
+        num_training = 0 if panel is None else rows_until(panel.dates, self.source().train_end)
         if panel is not None and num_training:
             rows = slice(max(num_training - _TAIL_ROWS, 0), num_training)
             is_right = slice(None) if errors is None else ~marked_cells(errors, panel)[rows]

@@ -17,6 +17,7 @@ from fintok.audit_result import Audit, Finding, LookAheadError
 from fintok.errors import InputError
 from fintok.panel import Panel, require_panel
 from fintok.regimes import RegimeLabeler
+from fintok.spans import rows_until
 from vision.train.progress import LineReporter
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ class _ReadOnce:
     def forecast(self, panel: Panel) -> NDArray[np.floating]:
         return self._forecast if panel is self._panel else self._bundle.forecast(panel)
 
-    def surprise(self, panel: Panel) -> Surprise:
-        return self._surprise if panel is self._panel else self._bundle.surprise(panel)
+    def surprise(self, panel: Panel, since: int = 0) -> Surprise:
+        return self._surprise if panel is self._panel and since == 0 else self._bundle.surprise(panel, since)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bundle, name)
@@ -169,7 +170,7 @@ def _rows_to_cut(panel: Panel, train_end: np.datetime64, cuts: int, rng: np.rand
         raise InputError(f"cuts is {cuts}, expected at least 1 date to try")
     if panel.num_days == 0:
         raise InputError(f"{panel.source}: the panel has no rows")
-    first = max(int((panel.dates <= train_end).sum()) - 1, 0)
+    first = max(rows_until(panel.dates, train_end) - 1, 0)
     if first >= panel.num_days - 1:
         raise InputError(
             f"{panel.source} ends on {panel.dates[-1].astype('datetime64[D]')}, and the model was trained to "

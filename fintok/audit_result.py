@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.files import as_polars
+
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
@@ -77,9 +79,7 @@ class Audit:
 
     def to_polars(self) -> pl.DataFrame:
         """The same rows and columns, with null where nothing changed."""
-        import polars as pl
-
-        return pl.from_pandas(self.to_pandas()).with_columns(pl.col(pl.Datetime).dt.cast_time_unit("us"))
+        return as_polars(self.to_pandas())
 
     def plot(self) -> go.Figure:
         """Share of the cells that changed, reading by date."""

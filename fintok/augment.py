@@ -27,8 +27,9 @@ _LOGARITHMS = ("volatility", "slow_volatility", "market_volatility", "range", "l
 class WindowDataset(Dataset[tuple[Tensor, Tensor | None]]):
     """Windows of an image, one for each last row in ``end_rows``: (C, A, W) values and (A, W) observed.
 
-    Both are views of one array: a window costs no copy. With hints, (R, 4, A, T), the image has their channels after
-    its own. An image of fewer than ``num_assets`` has others after them that are never observed.
+    Both are views of one array: a window costs no copy. ``values`` stand for those of the image, as with hints after
+    its own channels (`fintok.hints.draw_hints`). An image of fewer than ``num_assets`` has others after them that are
+    never observed.
     """
 
     def __init__(
@@ -36,12 +37,10 @@ class WindowDataset(Dataset[tuple[Tensor, Tensor | None]]):
         images: ReturnImages,
         days: int,
         end_rows: NDArray[np.integer],
-        hints: NDArray[np.float32] | None = None,
+        values: NDArray[np.float32] | None = None,
         num_assets: int = 0,
     ) -> None:
-        values, observed = images.values, images.observed
-        if hints is not None:
-            values = np.concatenate([values, hints.reshape(-1, *values.shape[1:])])
+        values, observed = images.values if values is None else values, images.observed
         if images.num_assets < num_assets:
             spare = ((0, num_assets - images.num_assets), (0, 0))
             values, observed = np.pad(values, ((0, 0), *spare)), np.pad(observed, spare)

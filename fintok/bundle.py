@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,14 @@ FORMAT_VERSION = 3
 HEADER, ARRAYS = "bundle.json", "arrays.safetensors"
 SHIPPED = Path(__file__).parent / "data" / "us20-base"  # how it was made: data/README.md
 _HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config"}
+
+
+class PanelReading(NamedTuple):
+    """What a bundle makes of a panel."""
+
+    images: ReturnImages
+    codes: NDArray[np.int32]  # (T, A), -1 = no token
+    surprise: Surprise  # (T, A) each
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +116,9 @@ class Bundle:
 
     def tokenize(self, panel: Panel) -> Tokens:
         """Code, word and surprise of every asset and date."""
-        codes, surprise = self._codes_and_surprise(panel)
+        _, codes, found = self.read(panel)
         words = np.where(codes >= 0, self.word_of_code[codes], -1).astype(np.int32)
-        return Tokens(codes, words, surprise.surprise, panel.dates, panel.assets, self.codebook_size, self.num_words)
+        return Tokens(codes, words, found.surprise, panel.dates, panel.assets, self.codebook_size, self.num_words)
 
     def forecast(self, panel: Panel) -> NDArray[np.float32]:
         """Predicted distribution over codes of the patch after each date, mean over assets: (T, K).
@@ -125,7 +133,7 @@ class Bundle:
 
         Rows before `since` are not read: NaN. The others come out as they do in the whole pass, bit for bit.
         """
-        return self._codes_and_surprise(panel, since)[1]
+        return self.read(panel, since).surprise
 
     def counterfactual(self, panel: Panel, date: DateLike, symbol: str) -> Counterfactual:
         """The newest patch of an asset at a date beside the one that the model expected there.
@@ -156,13 +164,14 @@ class Bundle:
             panel.values,
         )
 
-    def _codes_and_surprise(self, panel: Panel, since: int = 0) -> tuple[NDArray[np.int32], Surprise]:
+    def read(self, panel: Panel, since: int = 0) -> PanelReading:
+        """Images, codes and surprise of a panel at once. Rows before `since` have neither code nor surprise."""
         window, images = self.config.imaging, self.images(panel)
         codes = inference.read_codes(self.tokenizer, images, window.patch_days, since)
         surprise = inference.read_surprise(
             self.predictor, images, codes, self.vocabulary, window.window_days, window.patch_days, since
         )
-        return codes, surprise
+        return PanelReading(images, codes, surprise)
 
     def __repr__(self) -> str:
         num_assets = sum(panel["num_assets"] for panel in self.training_panels)

@@ -84,20 +84,11 @@ def market_volatility(data: ScaledReturns, half_life: float) -> Array:
 
 def cross_rank(scaled: Array, observed: Flags) -> Array:
     """Rank among the assets observed on the date, evenly over (-1, 1); equal values share their mean rank."""
-    num_assets = scaled.shape[1]
-    order = np.argsort(np.where(observed, scaled, np.inf), axis=1)
-    ordered = np.take_along_axis(np.where(observed, scaled, np.inf), order, axis=1)
-    place = np.arange(num_assets)
-    is_new = np.ones(ordered.shape, dtype=bool)
-    is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    is_last = np.ones(ordered.shape, dtype=bool)
-    is_last[:, :-1] = is_new[:, 1:]
-    first = np.maximum.accumulate(np.where(is_new, place, 0), axis=1)
-    last = np.minimum.accumulate(np.where(is_last, place, num_assets)[:, ::-1], axis=1)[:, ::-1]
-    rank = np.empty(scaled.shape)
-    np.put_along_axis(rank, order, (first + last) / 2.0, axis=1)
+    from scipy.stats import rankdata
+
+    rank = np.asarray(rankdata(np.where(observed, scaled, np.inf), axis=1))
     count = np.maximum(observed.sum(axis=1, keepdims=True), 1)
-    return 2.0 * (rank + 0.5) / count - 1.0
+    return 2.0 * (rank - 0.5) / count - 1.0
 
 
 def market_residual(data: ScaledReturns) -> Array:

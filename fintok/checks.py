@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.channels import NORMAL_SCALE
+from fintok.hashing import mixed
 from fintok.trailing import median_of_day, trailing_moments
 
 if TYPE_CHECKING:
@@ -138,11 +139,8 @@ def _runs_alike(rounded: NDArray[np.float64]) -> Flags:
 
 
 def _hash(row: NDArray[np.intp], value: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """64 bits of a row and a number (the finaliser of splitmix64, Steele, Lea and Flood, 2014)."""
-    bits = value.view(np.uint64) + row.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    """64 bits of a row and a number."""
+    return mixed(value.view(np.uint64) + row.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
 def _jumps_by(panel: "Panel", ratios: tuple[float, ...]) -> Flags:

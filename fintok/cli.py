@@ -19,6 +19,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from fintok import __version__
 from fintok.commands.layers import ConfigLayers
+from fintok.errors import InputError
 from vision.commands.layers import refuse_fractions
 
 START = Group("Start here", sort_key=0)
@@ -42,12 +43,7 @@ _COMMANDS = {
 _RESUMABLE = ("pretrain", "demo", "vision pretrain")
 _BY_PARTS = ("evaluate", "vision evaluate")  # written as each part ends
 _SAVED = (("vision.train.interrupt", "Interrupted"),)
-_INPUT_ERRORS = (  # by name: importing them here would import torch
-    ("vision.errors", "InputError"),
-    ("vision.strict", "ConfigError"),
-    ("vision.train.checkpoint", "CheckpointError"),
-)
-_RUN_ERRORS = (  # they say themselves what to do
+_RUN_ERRORS = (  # they say themselves what to do; by name: importing them here would import torch
     ("vision.train.guard", "DivergedError"),
     ("fintok.audit_result", "LookAheadError"),
 )
@@ -133,7 +129,7 @@ def _fail(code: int, message: str) -> int:
 
 def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     """The error to show as the user's to mend, or None."""
-    if _is_one_of(error, _INPUT_ERRORS):
+    if isinstance(error, InputError):
         return error
     if isinstance(error, OSError):
         from vision.files import explain_write_error

@@ -1,6 +1,6 @@
 """Where the values of a panel are: by asset, and in runs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,8 @@ def asset_table(panel: "Panel") -> "pd.DataFrame":
     with np.errstate(invalid="ignore", divide="ignore"):  # an asset without values: NaN, as documented
         table["missing"] = gaps.sum(axis=0) / listed.sum(axis=0)
     longest = np.zeros(panel.num_assets, dtype=np.int64)
-    _, asset, days = runs_of(gaps)
-    np.maximum.at(longest, asset, days)
+    runs = runs_of(gaps)
+    np.maximum.at(longest, runs.column, runs.length)
     table["longest_gap"] = longest
     filled = np.where(observed, panel.returns, 0.0)
     mean = filled.sum(axis=0) / np.maximum(count, 1)
@@ -53,11 +53,19 @@ def known_values(panel: "Panel") -> NDArray[np.bool_]:
     return np.isfinite(panel.returns if panel.prices is None else panel.prices)
 
 
-def runs_of(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Runs of True down each column of (T, A): first rows, columns and lengths, ordered by row."""
+class Runs(NamedTuple):
+    """Runs of rows down columns, by first row and column."""
+
+    start: NDArray[np.int64]  # (N,) first row
+    column: NDArray[np.int64]  # (N,)
+    length: NDArray[np.int64]  # (N,) rows
+
+
+def runs_of(flags: NDArray[np.bool_]) -> Runs:
+    """Runs of True down each column of (T, A)."""
     edge = np.zeros((1, flags.shape[1]), dtype=np.int8)
     steps = np.diff(np.concatenate([edge, flags.astype(np.int8), edge]), axis=0).T  # (A, T + 1)
     asset, start = np.nonzero(steps == 1)
     _, stop = np.nonzero(steps == -1)
     order = np.lexsort((asset, start))
-    return start[order], asset[order], (stop - start)[order]
+    return Runs(start[order], asset[order], (stop - start)[order])

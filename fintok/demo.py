@@ -6,19 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from fintok.anomaly import AnomalyScorer
 from fintok.bundle import Bundle
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
 from fintok.files import check_output, write_table
-from fintok.pretrain import STAGES, pretrain
+from fintok.pretrain import pretrain
 from fintok.regimes import RegimeLabeler
 from fintok.report import write_report
 from fintok.sample import load_us20
-from vision.strict import to_dict
-from vision.train.metrics import read_metrics
 
 if TYPE_CHECKING:
     from fintok.panel import Panel
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     from fintok.score_result import Scores
 
 TRAIN_END = "2007-12-31"  # the demo's model sees neither the crisis of 2008 nor March 2020 before it reads them
-_RIVALS = {"marginal": "marginal", "factor": "factor model"}  # in the names of a bundle's figures
 
 
 class Reading(NamedTuple):
@@ -72,7 +67,7 @@ def run_demo(
     reading = read_market(bundle, panel)
     write_table(reading.regimes.to_polars(), files.regimes, overwrite=True)
     write_table(reading.scores.to_polars(), files.scores, overwrite=True)
-    write_page(files.report, bundle, panel, reading, files.model, title="fintok demo", overwrite=True)
+    write_report(files.report, bundle, panel, *reading, files.model, title="fintok demo", overwrite=True)
     return files, reading
 
 
@@ -94,7 +89,7 @@ def report(
     reading = read_market(
         bundle, panel, n_regimes=n_regimes, switches_per_year=switches_per_year, alarms_per_1000=alarms_per_1000
     )
-    return write_page(path, bundle, panel, reading, None, overwrite=overwrite)
+    return write_report(path, bundle, panel, *reading, overwrite=overwrite)
 
 
 def read_market(
@@ -112,52 +107,3 @@ def read_market(
     print(f"reading scores of {panel.num_assets:,} assets", file=sys.stderr, flush=True)
     scores = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000).fit(panel).score(panel)
     return Reading(regimes, scores)
-
-
-def write_page(
-    path: Path,
-    bundle: Bundle,
-    panel: Panel,
-    reading: Reading,
-    run: Path | None,
-    *,
-    title: str = "fintok report",
-    overwrite: bool = False,
-) -> Path:
-    """Write the report of a reading; ``run`` is the folder of the bundle, whose training curves are shown, or None."""
-    from fintok.plots.vocabulary import TokenPictures
-
-    facts = {str(name): value for name, value in bundle.summary()["value"].items()}
-    return write_report(
-        path,
-        bundle_summary={**facts, "configuration": to_dict(bundle.config)},
-        panel=panel,
-        regimes=reading.regimes,
-        scores=reading.scores,
-        vocabulary=TokenPictures(*bundle.words()),
-        code_counts=bundle.vocabulary.counts,
-        yardstick=_yardstick(bundle),
-        curves=None if run is None else _curves(run),
-        title=title,
-        overwrite=overwrite,
-    )
-
-
-def _yardstick(bundle: Bundle) -> dict[str, dict[str, float]]:
-    """The bundle's masked NLL: mask -> {"model", "marginal", "factor model"} -> nats."""
-    table: dict[str, dict[str, float]] = {}
-    for name, value in bundle.figures.items():
-        if name.startswith("masked NLL "):
-            mask, _, rival = name.removeprefix("masked NLL ").partition(" ")
-            table.setdefault(mask, {})[_RIVALS.get(rival, "model")] = float(value)
-    return table
-
-
-def _curves(run: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Loss by step of each stage that left its metrics."""
-    curves = {}
-    for stage in STAGES:
-        rows = read_metrics(run / "stages" / f"{stage}.csv")
-        if rows:
-            curves[stage] = {name: np.array([row[name] for row in rows]) for name in ("step", "loss")}
-    return curves

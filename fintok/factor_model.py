@@ -24,9 +24,9 @@ from fintok.inference import reading
 from fintok.progress import track
 
 RESIDUAL_HALF_LIFE = 20.0  # days, of the residuals' scale
-HITS = 4  # draws of a true code that are waited for
+HITS = 2  # draws of a true code that are waited for: .8 nats of noise a token, half of what tokens differ by
 FIRST_DRAWS, MOST_DRAWS = 200, 6_400
-PATHS_AT_ONCE = 20_000  # of single assets, so that the memory of a tokenizer does not grow with the panel
+PATCHES_AT_ONCE = 40_000  # so that the memory of a tokenizer does not grow with the panel
 
 Array = NDArray[np.float64]
 Draw = Callable[[NDArray[np.intp], int], NDArray[np.int64]]
@@ -47,7 +47,7 @@ def factor_model_nll(
     paths = _Paths(bundle, images, expected, np.random.default_rng(seed))
     with reading(bundle.tokenizer):
         parts = [
-            log_probabilities(partial(paths.draw, int(end), hidden), codes[end - back][:, hidden].T)
+            log_probabilities(partial(paths.draw, int(end), hidden), codes[end - back][:, hidden].T.ravel())
             for end in track(list(ends), "factor model")
             for hidden in groups
         ]
@@ -68,55 +68,63 @@ class _Paths:
         self.sources = torch.from_numpy(images.values[places])
 
     def draw(self, end: int, hidden: NDArray[np.int64], asked: NDArray[np.intp], count: int) -> NDArray[np.int64]:
-        """Codes (count, asked, columns) of as many paths of the ``hidden`` assets, up to row ``end``; ``asked`` are
-        places among these."""
+        """Codes (count, asked) of as many paths of the ``hidden`` assets up to row ``end``; ``asked`` are places among
+        their patches, asset by asset."""
         rows = slice(end - self.days + 1, end + 1)
         mean, there = self.expected[rows][:, hidden], self.observed[rows][:, hidden]
         noise = self.rng.standard_t(TAIL, (count, *mean.shape)) * np.sqrt((TAIL - 2.0) / TAIL)
         drawn = np.where(there, mean + noise * self.scale[end - self.days, hidden], 0.0)  # (count, days, hidden)
         visible = self.x[rows].sum(axis=1) - self.x[rows][:, hidden].sum(axis=1)
         market = (visible + drawn.sum(axis=2)) / np.maximum(self.observed[rows].sum(axis=1), 1)
-        changed = {"return": drawn[:, :, asked].transpose(0, 2, 1), "market": market[:, None]}
-        at_once = max(1, PATHS_AT_ONCE // len(asked))
+        asset, column = np.divmod(asked, HIDDEN_COLUMNS)
+        by_patch = (count, HIDDEN_COLUMNS, self.days // HIDDEN_COLUMNS)
+        changed = {
+            "return": drawn.transpose(0, 2, 1).reshape(count, len(hidden), *by_patch[1:])[:, asset, column],
+            "market": market.reshape(by_patch)[:, column],
+        }  # (count, asked, days of a patch)
+        days = rows.start + np.arange(self.days).reshape(by_patch[1:])[column]  # (asked, days of a patch)
+        assets = hidden[asset][:, None]
+        at_once = max(1, PATCHES_AT_ONCE // len(asked))
         codes = [
-            self._codes({name: part[first : first + at_once] for name, part in changed.items()}, hidden[asked], rows)
+            self._codes({name: part[first : first + at_once] for name, part in changed.items()}, assets, days)
             for first in range(0, count, at_once)
         ]
         return np.concatenate(codes)
 
-    def _codes(self, changed: dict[str, Array], assets: NDArray[np.int64], rows: slice) -> NDArray[np.int64]:
-        """Codes (n, assets, columns) of n images of some rows, with scaled returns (n, assets or 1, days) for those of
-        the panel in some channels."""
+    def _codes(
+        self, changed: dict[str, Array], assets: NDArray[np.int64], days: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Codes (n, asked) of the patches at assets (asked, 1) and days (asked, days of a patch), n times with other
+        scaled returns (n, asked, days of a patch) in some channels."""
         num_paths = len(changed["return"])
-        image = self.sources[:, assets, rows].expand(num_paths, -1, -1, -1).clone()
+        image = self.sources[:, assets, days].expand(num_paths, -1, -1, -1).clone()
         for name, values in changed.items():
             if name in self.channels:
                 image[:, self.channels.index(name)] = torch.from_numpy(np.arcsinh(values).astype(np.float32))
-        seen = torch.from_numpy(self.images.observed[assets, rows]).expand(num_paths, -1, -1)
+        seen = torch.from_numpy(self.images.observed[assets, days]).expand(num_paths, -1, -1)
         tokenizer = self.bundle.tokenizer
-        codes = tokenizer.codebook.assign(tokenizer.task(tokenizer.encoder(image, seen).patches))[..., 0]
-        return codes.view(num_paths, len(assets), HIDDEN_COLUMNS).numpy()
+        codes = tokenizer.codebook.assign(tokenizer.task(tokenizer.encoder(image, seen).patches))
+        return codes[..., 0].numpy()
 
 
 def log_probabilities(draw: Draw, wanted: NDArray[np.integer]) -> Array:
-    """Log probability (A, M) of the ``wanted`` values (A, M) under a distribution that can only be drawn from; NaN
-    where one is negative.
+    """Log probability (N,) of the ``wanted`` values (N,) under distributions that can only be drawn from; NaN where one
+    is negative.
 
     With N draws until the K-th that is met, digamma(K) - digamma(N) is without bias (inverse binomial sampling, van
     Opheusden, Acerbi and Ma, 2020), where the logarithm of a share of so many draws is too low. What `MOST_DRAWS` do
     not meet so often has the share of its hits and half a one.
 
-    draw : (assets (a,), count) -> draws (count, a, M).
+    draw : (places (a,), count) -> draws (count, a).
     """
     from scipy.special import digamma
 
     hits, taken = np.zeros(wanted.shape, np.int64), np.ones(wanted.shape, np.int64)
     num_draws, count = 0, FIRST_DRAWS
-    while num_draws < MOST_DRAWS and len(asked := np.flatnonzero(((hits < HITS) & (wanted >= 0)).any(axis=1))):
+    while num_draws < MOST_DRAWS and len(asked := np.flatnonzero((hits < HITS) & (wanted >= 0))):
         count = min(count, MOST_DRAWS - num_draws)
         met = hits[asked] + np.cumsum(draw(asked, count) == wanted[asked], axis=0)
-        is_new = (met[-1] >= HITS) & (hits[asked] < HITS)
-        taken[asked] = np.where(is_new, num_draws + (met >= HITS).argmax(axis=0) + 1, taken[asked])
+        taken[asked] = num_draws + (met >= HITS).argmax(axis=0) + 1
         hits[asked] = met[-1]
         num_draws += count
         count *= 2

@@ -11,6 +11,7 @@ from vision.errors import InputError
 from vision.files import check_output, write_bytes
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
 
 TABLE_FORMATS = (".parquet", ".csv")
@@ -42,6 +43,15 @@ def _as_written(table: pl.DataFrame) -> pl.DataFrame:
     moments = table.select(cs.datetime())
     days = [column.name for column in moments if (column.dt.truncate("1d") == column).all()]
     return table.with_columns(cs.float().fill_nan(None), pl.col(days).cast(pl.Date))
+
+
+def as_polars(table: pd.DataFrame) -> pl.DataFrame:
+    """A result's table for polars: null for missing, dates in microseconds; a column without any value is text."""
+    import polars as pl
+
+    return pl.from_pandas(table).with_columns(
+        pl.col(pl.Null).cast(pl.String), pl.col(pl.Datetime).dt.cast_time_unit("us")
+    )
 
 
 def read_table(path: str | Path, *, text: Sequence[str] = ()) -> pl.DataFrame:

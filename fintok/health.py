@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fintok.channels import NORMAL_SCALE
 from fintok.checks import run_checks
 from fintok.coverage import known_values, runs_of
+from fintok.files import as_polars
 from fintok.panel import MAX_GAP_ROWS, Panel, dates_missing, require_panel
 from fintok.spans import date_unit
 from fintok.trailing import median_of_day, trailing_moments
@@ -89,18 +90,7 @@ class PanelHealth:
 
     def to_polars(self) -> "pl.DataFrame":
         """As `to_pandas`."""
-        import polars as pl
-
-        names = [None if place < 0 else self.panel.assets[place] for place in self.findings.asset]
-        return pl.DataFrame(
-            {
-                "kind": self.findings.kind.tolist(),
-                "date": self.panel.dates[self.findings.row].astype("datetime64[us]"),
-                "symbol": names,
-                "days": self.findings.days,
-            },
-            schema_overrides={"kind": pl.String, "symbol": pl.String},
-        )
+        return as_polars(self.to_pandas())
 
     def plot(self) -> "go.Figure":
         """Findings by date and asset, a colour per kind."""

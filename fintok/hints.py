@@ -64,16 +64,24 @@ class _Relations(NamedTuple):
         found = self.products / np.maximum(self.weights, 1e-12) / np.outer(deviation, deviation)
         found *= self.days**2 / (self.days**2 + _PRIOR_DAYS**2)
         np.fill_diagonal(found, 1.0 + _RIDGE)
-        try:  # pairs have days of their own: as a whole the correlations need not be positive
-            np.linalg.cholesky(found - 0.5 * _RIDGE * np.eye(len(found)))
-        except np.linalg.LinAlgError:
-            values, vectors = np.linalg.eigh(found)
-            found = (vectors * np.maximum(values, _RIDGE)) @ vectors.T
-        return found, deviation
+        return positive_definite(found, _RIDGE), deviation
+
+
+def positive_definite(correlations: Array, least: float) -> Array:
+    """Correlations (A, A) with eigenvalues of at least ``least`` where any is below half of it; else as they are.
+
+    Where pairs of assets have days of their own, correlations need not be positive as a whole.
+    """
+    try:
+        np.linalg.cholesky(correlations - 0.5 * least * np.eye(len(correlations)))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlations)
+        return (vectors * np.maximum(values, least)) @ vectors.T
+    return correlations
 
 
 class _Regression(NamedTuple):
-    """Of G hidden assets on V visible ones."""
+    """Linear regression of G hidden assets on V visible ones."""
 
     hidden: NDArray[np.intp]  # (G,) places
     visible: NDArray[np.intp]  # (V,) places
@@ -84,7 +92,7 @@ class _Regression(NamedTuple):
 def _regression(
     places: NDArray[np.intp], correlations: Array, deviation: Array, is_hidden: NDArray[np.bool_]
 ) -> _Regression:
-    """Of the hidden assets among `places` on the others of them; all but `places` is given for these alone."""
+    """Regression of the hidden assets among `places` on the others; all but `places` is given for these alone."""
     hidden, visible = np.flatnonzero(is_hidden), np.flatnonzero(~is_hidden)
     precision = np.linalg.inv(correlations[np.ix_(visible, visible)])
     slopes = correlations[np.ix_(hidden, visible)] @ precision * np.outer(deviation[hidden], 1.0 / deviation[visible])
@@ -124,15 +132,18 @@ def group_hints(
 def draw_hints(
     images: ReturnImages, num_groups: int, window_days: int, patch_days: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Hints to learn from, (R, 4, A, T): for each of R random partitions of the assets into groups of equal size, one
-    asset more or less, its hints, and as a last channel the number of each asset's group."""
-    told = np.empty((PARTITIONS, len(HINTS) + 1, images.num_assets, images.num_days), np.float32)
+    """An image with hints to learn from, (C + 4 R, A, T): its channels, and for each of R random partitions of the
+    assets into groups of equal size, one asset more or less, its hints and the number of each asset's group."""
+    own = len(images.values)
+    values = np.empty((own + PARTITIONS * (len(HINTS) + 1), images.num_assets, images.num_days), np.float32)
+    values[:own] = images.values
+    told = values[own:].reshape(PARTITIONS, -1, images.num_assets, images.num_days)
     group_of = [rng.permutation(images.num_assets) % num_groups for _ in range(PARTITIONS)]
     for channels, partition in zip(told, group_of, strict=True):
         groups = [np.flatnonzero(partition == group) for group in range(num_groups)]
         channels[:-1] = group_hints(images, groups, window_days, patch_days)
         channels[-1] = partition[:, None]
-    return told
+    return values
 
 
 class _Means(NamedTuple):

@@ -38,6 +38,12 @@ class Vocabulary(NamedTuple):
     counts: NDArray[np.int64]  # (K,) training patches of a code
     word_of_code: NDArray[np.int64]  # (K,) the coarse code each one belongs to
 
+    @property
+    def marginal(self) -> NDArray[np.float64]:
+        """(K,) probability of each code in training, as if half a patch more had it: none is 0."""
+        counts = self.counts + 0.5
+        return counts / counts.sum()
+
 
 class Surprise(NamedTuple):
     """What the model makes of each asset's newest patch; (T, A) float32, NaN where there is no token.

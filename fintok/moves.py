@@ -30,7 +30,7 @@ class Moves(NamedTuple):
 
 
 def moves_of(panel: "Panel") -> Moves:
-    """Log returns of a panel of prices as they are; a panel of returns in annual deviations.
+    """Returns as tables and figures describe them: log returns of prices as they are, others in annual deviations.
 
     Returns given by the user may be differences of anything, so that a mean over assets would be that of the
     loudest contract. Each is divided by the asset's own usual size up to the day before (`deviations`) and by

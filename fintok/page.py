@@ -110,7 +110,7 @@ class Page:
         self._body.append(f"<dl>{items}</dl>")
 
     def table(self, table: "pd.DataFrame") -> None:
-        """A data frame of texts; a column whose texts look like numbers is set flush right."""
+        """Show a data frame of texts; a column whose texts look like numbers is set flush right."""
         columns = [str(column) for column in table.columns]
         cells = [[str(value) for value in table[column]] for column in table.columns]
         numeric = [_is_numeric(column) for column in cells]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fintok.errors import InputError, did_you_mean
-from fintok.signature import row_noun
+from fintok.signature import row_noun, rows_per_year
 from fintok.spans import DateLike, date_unit, rows_until, span_of
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ class Panel:
         """
         if self.num_days < 2:
             return 252.0
-        years = (self.dates[-1] - self.dates[0]) / np.timedelta64(1, "D") / 365.25
-        counted = (self.num_days - 1) / years
+        counted = rows_per_year(self.dates)
         for usual in (252.0, 365.0, 52.0, 12.0, 4.0, 1.0):
             if abs(counted / usual - 1.0) < 0.03:
                 return usual

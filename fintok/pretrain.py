@@ -34,6 +34,7 @@ from fintok.panel import Panel, require_panel
 from fintok.recipes import recipe_path
 from fintok.spans import DateLike
 from fintok.training import describe_panel, training_panels
+from fintok.usage import usage_of
 from fintok.vocabulary import learn_vocabulary
 from fintok.yardstick import measure
 from vision.config import OptimConfig, ViTConfig, load_yaml, to_dict
@@ -204,7 +205,7 @@ class _Run:
         steps, shares = config.schedule(sum(num_windows), float(np.average(draws_to_see_all, weights=num_windows)))
         mask = MixedMask(masks, shares)
         rng = np.random.default_rng((self.config.seed, len(STAGES)))
-        hints = [
+        hinted = [
             draw_hints(
                 source.images,
                 len(inference.asset_groups(source.images, window.window_days)),
@@ -217,7 +218,7 @@ class _Run:
         jitter = LevelJitter((*window.channels, *HINTS), self.config.level_jitter)
         view = MaskedWindow(self.num_assets, window.window_days, window.patch_days, jitter, mask, has_hints=True)
         optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps // 10))
-        figures = self._fit(method, view, optim, "predictor", resume, hints)
+        figures = self._fit(method, view, optim, "predictor", resume, hinted)
         return method.artifact().eval(), figures
 
     def _window_encoder(self, encoder: EncoderConfig, *, has_cls: bool) -> ViTConfig:
@@ -236,12 +237,12 @@ class _Run:
         optim: OptimConfig,
         name: str,
         resume: bool,
-        hints: Sequence[NDArray[np.float32] | None] | None = None,
+        values: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> dict[str, float]:
         days = self.config.imaging.window_days
         dataset: ConcatDataset[tuple[torch.Tensor, torch.Tensor | None]] = ConcatDataset(
-            WindowDataset(source.images, days, source.ends, told, self.num_assets)
-            for source, told in zip(self.sources, hints or [None] * len(self.sources), strict=True)
+            WindowDataset(source.images, days, source.ends, hinted, self.num_assets)
+            for source, hinted in zip(self.sources, values or [None] * len(self.sources), strict=True)
         )
         number = STAGES.index(name) + 1
         if self.progress:
@@ -271,7 +272,7 @@ class _Run:
         forecast = inference.read_forecast(predictor, first.images, window.window_days, window.patch_days)
         rows = np.flatnonzero(np.isfinite(forecast[:, 0]))
         market = moves_of(first.training).market
-        share = vocabulary.counts[vocabulary.counts > 0] / vocabulary.counts.sum()
+        usage = usage_of(vocabulary.counts)
         bundle = Bundle(
             config=self.config,
             tokenizer=tokenizer,
@@ -284,8 +285,8 @@ class _Run:
             training_returns_market=market[rows].astype(np.float32),
             figures={
                 **figures,
-                "codebook usage": float((vocabulary.counts > 0).mean()),
-                "codebook perplexity": float(np.exp(-(share * np.log(share)).sum())),
+                "codebook usage": usage.used,
+                "codebook perplexity": usage.perplexity,
             },
         )
         for number, source in enumerate(self.sources):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.evidence import Surprises
+from fintok.hashing import mixed
 from fintok.panel import Panel
 from fintok.peers import PeerRows
 
@@ -124,18 +125,15 @@ class Readings:
 def bar_marks(panel: Panel, names: tuple[str, ...]) -> NDArray[np.uint32]:
     """A number (T, A) that is another one from the first row on where one of an asset's named columns is another.
 
-    The running sum of a hash of each cell (the finaliser of SplitMix64; Steele, Lea and Flood, 2014): what is restated
-    where there is no return shows at the next one. NaN is a value like others; a column that the panel lacks adds 0.
+    The running sum of a hash of each cell: what is restated where there is no return shows at the next one. NaN is a
+    value like others; a column that the panel lacks adds 0.
     """
     total = np.zeros(panel.returns.shape, dtype=np.uint64)
     for place, name in enumerate(names, start=1):
         if name in panel.fields:
             column = np.asarray(panel.fields[name], dtype=np.float32)
             bits = np.where(np.isnan(column), np.float32(np.nan), column).view(np.uint32).astype(np.uint64)
-            mixed = bits + np.uint64(place * 0x9E3779B97F4A7C15 % 2**64)
-            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            total += mixed ^ (mixed >> np.uint64(31))
+            total += mixed(bits + np.uint64(place * 0x9E3779B97F4A7C15 % 2**64))
     return (np.cumsum(total, axis=0) >> np.uint64(32)).astype(np.uint32)
 
 

@@ -1,4 +1,4 @@
-"""Regimes that are learned anew as time goes on: one call, one path, and how steady it is."""
+"""Regimes that learn on as time goes on: one call, one path, and how steady it is."""
 
 import copy
 import re
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fintok.errors import InputError
 from fintok.panel import Panel, require_panel
 from fintok.progress import track
-from fintok.regime_match import match_regimes
+from fintok.regime_match import drift
 from fintok.regime_result import Regimes
 from fintok.regimes import RegimeLabeler
 from fintok.signature import rows_per_year
@@ -34,8 +34,8 @@ class WalkForward:
     refits: "pd.DataFrame"
     """One row per fit: until (last date learned from), rows (learned from), agreement (share of the rows that the
     fit before learned from which keep their regime) and distance (of the regime that moved most, in spreads of the
-    signatures before; above 1 the name has outlived its regime; NaN where one of them can be compared with none); NaN
-    in the first row."""
+    signatures before; above 1 the name has outlived its regime; NaN where one of them cannot be compared); NaN in the
+    first row."""
 
     @property
     def agreement_mean(self) -> float:
@@ -77,12 +77,12 @@ class WalkForward:
 def walk_forward(
     labeler: RegimeLabeler, panel: Panel, *, refit: str = "1Y", start: DateLike | None = None
 ) -> WalkForward:
-    """Refit the regimes, not the network, on all rows up to each of a row of dates, and label what follows.
+    """Let the regimes, not the network, learn on, and label each stretch by what was learned before it.
 
     The first fit learns from the rows up to `start` (the bundle's `train_end`) and also labels them; from there on
-    each stretch of `refit` (as "3M", "1Y", "90D", in rows of the panel) is labelled by a fit on all rows before it.
-    Regimes keep the number and the name of the first fit's regime that they continue (`fintok.match_regimes`, fit by
-    fit). No label depends on later rows: where a stretch starts is counted from `start`. The labeler is copied.
+    each stretch of `refit` (as "3M", "1Y", "90D", in rows of the panel) is labelled by regimes that have learned on
+    from all rows before it (`RegimeLabeler.update`: they keep their numbers and names). No label depends on later
+    rows: where a stretch starts is counted from `start`. The labeler is copied.
 
     Raises InputError for a `refit` of another form, without rows after `start`, or with fewer than 500 labelled
     rows up to it.
@@ -102,20 +102,20 @@ def walk_forward(
     stretches, rows = [], []
     for split in track(list(splits), "refits"):
         end = int(split.train.stop)
-        worker.fit(panel, until=panel.dates[end - 1])
-        found = _Fit(worker.label(panel), worker.signature_, end)
-        agreement = distance = float("nan")
-        if stretches:
-            before = stretches[-1][0]
-            match = match_regimes(before.signature, found.signature)
-            found, distance = found.renumbered(_places(match.regimes)), float(match.distances.max())
-            agreement = found.agreement(before)
-        stretches.append((found, split.test if stretches else slice(0, split.test.stop)))
-        rows.append({"until": panel.dates[end - 1], "rows": end, "agreement": agreement, "distance": distance})
+        until, before = panel.dates[end - 1], stretches[-1] if stretches else None
+        if before is None:
+            worker.fit(panel, until=until)
+        else:
+            worker.update(panel, until=until)
+        found = _Fit(worker.label(panel), worker.signature_, slice(end if stretches else 0, split.test.stop), end)
+        stretches.append(found)
+        agreement = found.agreement(before) if before else float("nan")
+        distance = float(drift(before.signature, found.signature).max()) if before else float("nan")
+        rows.append({"until": until, "rows": end, "agreement": agreement, "distance": distance})
     path = replace(
-        stretches[0][0].regimes,
-        labels=np.concatenate([fit.regimes.labels[part] for fit, part in stretches]),
-        probabilities=np.concatenate([fit.regimes.probabilities[part] for fit, part in stretches]),
+        stretches[0].regimes,
+        labels=np.concatenate([fit.regimes.labels[fit.stretch] for fit in stretches]),
+        probabilities=np.concatenate([fit.regimes.probabilities[fit.stretch] for fit in stretches]),
     )
     return WalkForward(regimes=path, refits=pd.DataFrame(rows))
 
@@ -123,26 +123,13 @@ def walk_forward(
 class _Fit(NamedTuple):
     regimes: Regimes  # of the whole panel
     signature: "pd.DataFrame"
+    stretch: slice  # the rows that it labels
     rows: int  # learned from
-
-    def renumbered(self, regimes: NDArray[np.int64]) -> "_Fit":
-        """Regime k takes the number `regimes[k]`."""
-        found, order = self.regimes, np.argsort(regimes)
-        labels = np.where(found.labels >= 0, regimes[found.labels], -1)
-        probabilities = found.probabilities[:, order]
-        return _Fit(replace(found, labels=labels, probabilities=probabilities), self.signature.iloc[order], self.rows)
 
     def agreement(self, before: "_Fit") -> float:
         """Share of the labelled rows that both learned from with the same regime."""
         one, other = self.regimes.labels[: before.rows], before.regimes.labels[: before.rows]
         return float((one == other)[one >= 0].mean())
-
-
-def _places(regimes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The matched regimes (K,), with the numbers that are left for those that continue none (-1)."""
-    places = regimes.copy()
-    places[places < 0] = np.setdiff1d(np.arange(len(places)), places)
-    return places
 
 
 def _years(refit: str) -> float:

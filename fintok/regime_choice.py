@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.evaluate.log_score import ahead_by, densities
+from fintok.files import as_polars
 from fintok.progress import track
 from fintok.regime_model import RegimeModel
 from fintok.regimes import ROWS_PER_REGIME, RegimeLabeler, Training
@@ -62,9 +63,7 @@ class RegimeChoice:
 
     def to_polars(self) -> "pl.DataFrame":
         """The same for polars."""
-        import polars as pl
-
-        return pl.from_pandas(self.to_pandas())
+        return as_polars(self.to_pandas())
 
 
 class _Judged(NamedTuple):

@@ -41,6 +41,11 @@ def match_regimes(old: "pd.DataFrame", new: "pd.DataFrame") -> Match:
     return Match(regimes, found)
 
 
+def drift(old: "pd.DataFrame", new: "pd.DataFrame") -> NDArray[np.float64]:
+    """(K,) distances that the regimes of one signature have moved to in another of theirs, as of `match_regimes`."""
+    return _distances(_coordinates(old), _coordinates(new)).diagonal()
+
+
 def carry_names(registry: "pd.DataFrame", signature: "pd.DataFrame") -> tuple[str, ...]:
     """Names of the regimes of `signature`: the registry's where they match, else their own, made unique."""
     match = match_regimes(registry, signature)

@@ -1,6 +1,6 @@
 """What regimes are, on arrays: clusters of points in time, decoded so that they persist."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from fintok.persistence import (
 from fintok.signature import rows_per_year, years_spanned
 
 _WHITENING = 0.75  # 0 leaves the components their spread, 1 makes it equal
+_MAX_STEPS = 100  # of an update
 
 
 class Path(NamedTuple):
@@ -43,6 +44,7 @@ class RegimeModel:
     mean: NDArray[np.float64]  # (C,) of the points
     axes: NDArray[np.float64]  # (M, C) principal components over their spread to the power of `_WHITENING`
     centres: NDArray[np.float64]  # (K, 2 M)
+    counts: NDArray[np.int64]  # (K,) days that a centre is the mean of
     half_spell: float  # rows
     switches_per_year: float  # at most, on average
     penalty: float  # the smallest
@@ -71,31 +73,43 @@ class RegimeModel:
         mean, axes = _principal_axes(points, num_regimes - 1 if num_regimes < 4 else num_regimes + 1)
         features = _features(points, mean, axes, half_spell)
         clusters = kmeans(features, num_regimes, np.random.default_rng(seed))
-        distances = squared_distances(features, clusters.centres)
-        scale = float((distances - distances.min(axis=1, keepdims=True)).mean())
-        smallest = max(1e-3 * scale, 1e-12)  # from zero the penalty could not adapt
-        penalty = max(penalty_for_switches(distances, switches_per_year * num_years), smallest)
-        allowance = allowed_switches(dates, switches_per_year)
+        decoder, path = _learn_decoder(squared_distances(features, clusters.centres), dates, switches_per_year)
         if market is None:
             levels = points.mean(axis=1)
             means = [levels[clusters.labels == cluster].mean() for cluster in range(num_regimes)]
             order = np.argsort(means, kind="stable")
         else:
-            path = decode_online(distances, penalty, allowance).labels
             order = _calm_to_stressed(path, clusters.labels, market, num_regimes)
-        distances = distances[:, order]
-        decoded = decode_online(distances, penalty, allowance)
-        hindsight = decode_with_hindsight(distances, float(np.median(decoded.penalties)))
         return cls(
             mean=mean,
             axes=axes,
             centres=clusters.centres[order],
+            counts=np.bincount(clusters.labels, minlength=num_regimes)[order],
             half_spell=half_spell,
             switches_per_year=switches_per_year,
-            penalty=penalty,
-            distance_scale=scale,
-            temperature=probability_temperature(_costs(decoded, scale), hindsight),
+            **decoder,
         )
+
+    def update(self, points: NDArray[np.float32], dates: NDArray[np.datetime64], num_known: int) -> Self:
+        """Learn on from points (N, C) on dates (N,), of which the first `num_known` are learned from already.
+
+        A new day joins the regime with the nearest centre, whose centre becomes the mean of its days, old and new
+        (MacQueen, 1967, until no new day changes its regime): the regimes and their numbers stay. The penalty is
+        learned anew, from all points.
+        """
+        features = _features(points, self.mean, self.axes, self.half_spell)
+        new = features[num_known:].astype(np.float64)
+        centres, counts, labels = self.centres, self.counts, np.full(len(new), -1)
+        for _ in range(_MAX_STEPS):
+            nearest = squared_distances(new, centres).argmin(axis=1)
+            if np.array_equal(nearest, labels):
+                break
+            labels = nearest
+            members = labels == np.arange(self.num_regimes)[:, None]  # (K, new)
+            counts = self.counts + members.sum(axis=1)
+            centres = (self.counts[:, None] * self.centres + members @ new) / np.maximum(counts, 1)[:, None]
+        decoder, _ = _learn_decoder(squared_distances(features, centres), dates, self.switches_per_year)
+        return replace(self, centres=centres, counts=counts, **decoder)
 
     @property
     def num_regimes(self) -> int:
@@ -145,6 +159,19 @@ def _features(
     centred = points - mean
     along = np.stack([(centred * axis).sum(axis=1) for axis in axes], axis=1).astype(np.float32)
     return np.concatenate([causal_average(along, 1.0), causal_average(along, half_spell)], axis=1)
+
+
+def _learn_decoder(
+    distances: NDArray[np.float64], dates: NDArray[np.datetime64], switches_per_year: float
+) -> tuple[dict[str, float], NDArray[np.int64]]:
+    """What a model's decoder learns from the distances (N, K) of its training rows, and the path (N,) on them."""
+    scale = float((distances - distances.min(axis=1, keepdims=True)).mean())
+    smallest = max(1e-3 * scale, 1e-12)  # from zero the penalty could not adapt
+    penalty = max(penalty_for_switches(distances, switches_per_year * years_spanned(dates)), smallest)
+    decoded = decode_online(distances, penalty, allowed_switches(dates, switches_per_year))
+    hindsight = decode_with_hindsight(distances, float(np.median(decoded.penalties)))
+    temperature = probability_temperature(_costs(decoded, scale), hindsight)
+    return {"penalty": penalty, "distance_scale": scale, "temperature": temperature}, decoded.labels
 
 
 def _costs(decoded: Decoded, distance_scale: float) -> NDArray[np.float64]:

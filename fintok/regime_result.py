@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.moves import moves_of
+from fintok.files import as_polars
+from fintok.moves import Moves, moves_of
 from fintok.panel import MAX_GAP_DAYS, MAX_GAP_ROWS
 from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
 from fintok.spans import DateLike, date_unit, rows_until
@@ -89,8 +91,16 @@ class Regimes:
         Volatility, mean and dispersion are in log returns a year, or for a panel of returns in annual
         deviations of the assets' own (`fintok.moves.moves_of`).
         """
-        moves = moves_of(self.panel)
-        return signature_table(self.labels, self.names, self.dates, moves.market, moves.returns)
+        return self._table.copy()
+
+    @cached_property
+    def moves(self) -> Moves:
+        """What the returns are described in."""
+        return moves_of(self.panel)
+
+    @cached_property
+    def _table(self) -> "pd.DataFrame":
+        return signature_table(self.labels, self.names, self.dates, self.moves.market, self.moves.returns)
 
     def as_of(self, date: DateLike) -> "Regimes":
         """These regimes as they were known at the end of a date: its rows and earlier ones, and no more.
@@ -123,7 +133,7 @@ class Regimes:
         now = self.probabilities[labelled[-1]] if len(labelled) else np.full(self.num_regimes, np.nan)
         going = self._transitions_or_usual()
         after = {f"after {rows}": now @ np.linalg.matrix_power(going, rows) for rows in horizons}
-        table = self.summary()
+        table = self._table
         columns = {"name": table["name"], "now": now, **after, "usual": table["share"]}
         return pd.DataFrame({**columns, "volatility": table["volatility"], "mean": table["mean"]})
 
@@ -141,7 +151,7 @@ class Regimes:
 
     def remarks(self) -> list[str]:
         """What a reader of the table should know: regimes that never occur, and an order that does not hold here."""
-        table, sentences = self.summary(), []
+        table, sentences = self._table, []
         days, volatility = table["days"].to_numpy(), table["volatility"].to_numpy()
         never = int((days == 0).sum())
         if 0 < never < self.num_regimes:
@@ -195,17 +205,4 @@ class Regimes:
 
     def to_polars(self) -> "pl.DataFrame":
         """The same columns as `to_pandas`, with null for missing."""
-        import polars as pl
-
-        labelled = self.labels >= 0
-        names = np.array([*self.names, None], dtype=object)[self.labels]
-        columns: dict[str, pl.Series] = {
-            "date": pl.Series(self.dates.astype("datetime64[us]")),
-            "regime": pl.Series(self.labels.astype(np.int64)),
-            "name": pl.Series(names.tolist(), dtype=pl.String),
-        }
-        for k in range(self.num_regimes):
-            columns[f"p_{k}"] = pl.Series(np.ascontiguousarray(self.probabilities[:, k]), nan_to_null=True)
-        columns["in_sample"] = pl.Series(self.is_in_sample)
-        table = pl.DataFrame(columns)
-        return table.with_columns(pl.when(pl.Series(labelled)).then(pl.col("regime")).alias("regime"))
+        return as_polars(self.to_pandas())

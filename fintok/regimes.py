@@ -133,14 +133,31 @@ class RegimeLabeler(Estimator):
             )
         labels = self._learn(training.roots, training.dates, training.market)
         self.fitted_on_ = fitted_on
-        self.learned_until_ = max(self.source().train_end, training.dates[-1])
         market = training.market if fitted_on == "panel" else None  # another panel has trends of its own
         self.names_ = regime_names(labels, market, self.n_regimes)
-        table = signature_table(labels, self.names_, training.dates, training.market, training.returns)
+        self._describe(labels, training)
         if registry is not None:
-            self.names_ = carry_names(registry, table)
-            table["name"] = self.names_
-        self.signature_ = table
+            self.names_ = carry_names(registry, self.signature_)
+            self.signature_["name"] = self.names_
+        return self
+
+    def update(self, panel: Panel, *, until: DateLike | None = None) -> Self:
+        """Learn on from the panel's rows after those learned from, up to `until` (the last one): regimes keep their
+        numbers, their names and nearly all their days.
+
+        `fit` may cut the days into other regimes when it sees more of them. Here each new day joins the nearest
+        regime, whose centre follows (`fintok.regime_model.RegimeModel.update`); the penalty and the signature are
+        learned anew from all rows. Without new rows nothing changes. Raises InputError with fewer than 500 labelled
+        rows of the panel up to `until`.
+        """
+        self._require_fit()
+        require_panel(panel)
+        self._takes_panel(panel)
+        training, _ = self._training(panel, panel.dates[-1] if until is None else until)
+        num_known = int((training.dates <= self._known_until).sum())
+        if num_known < len(training.dates):
+            self.model_ = self.model_.update(training.roots, training.dates, num_known)
+            self._describe(self._read_path(training.roots, training.dates), training)
         return self
 
     @overload
@@ -179,7 +196,7 @@ class RegimeLabeler(Estimator):
         rows, roots = forecast_roots(self._forecast(panel))
         labels = np.full(len(rows), -1)
         labels[rows] = self.model_.hindsight(roots, panel.dates[rows])
-        return self._result(panel, labels, np.full((len(rows), self.n_regimes), np.nan)).to_series()
+        return self._result(panel, labels, np.full((len(rows), self.model_.num_regimes), np.nan)).to_series()
 
     def label(self, panel: Panel) -> Regimes:
         """Causal regimes and probabilities of a panel as one result object (summary, plot, tables)."""
@@ -207,10 +224,19 @@ class RegimeLabeler(Estimator):
             switches_per_year=self.switches_per_year,
             seed=self.seed,
         )
+        return self._read_path(points, dates)
+
+    def _read_path(self, points: NDArray[np.float32], dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        """Labels of the training rows, and how they follow each other."""
         labels = self.model_.path(points, dates).labels
-        self.transition_matrix_ = transition_matrix(labels, self.n_regimes)
-        self.durations_ = mean_durations(labels, self.n_regimes)
+        self.transition_matrix_ = transition_matrix(labels, self.model_.num_regimes)
+        self.durations_ = mean_durations(labels, self.model_.num_regimes)
         return labels
+
+    def _describe(self, labels: NDArray[np.int64], training: Training) -> None:
+        self._known_until = training.dates[-1]  # of the regimes; the network may have learned from later rows
+        self.learned_until_ = max(self.source().train_end, self._known_until)
+        self.signature_ = signature_table(labels, self.names_, training.dates, training.market, training.returns)
 
     def _fit_features(self, features: Features) -> Self:
         if len(features.values) < self.n_regimes:

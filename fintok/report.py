@@ -1,23 +1,25 @@
 """The report: one HTML page that tells what the model learned and what it says of a panel."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fintok.files import check_output, write_text
-from fintok.moves import moves_of
 from fintok.page import Page
+from fintok.pretrain import STAGES
 from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
+from vision.config import to_dict
+from vision.train.metrics import read_metrics
 
 if TYPE_CHECKING:
+    from fintok.bundle import Bundle
     from fintok.panel import Panel
-    from fintok.plots.vocabulary import TokenPictures
     from fintok.regime_result import Regimes
     from fintok.score_result import Scores
 
+_RIVALS = {"marginal": "marginal", "factor": "factor model"}  # in the names of a bundle's figures
 _GLOSSARY = [
     (
         "Regime",
@@ -61,36 +63,30 @@ _DEVIATIONS = (
 
 def write_report(
     path: str | Path,
-    *,
-    bundle_summary: Mapping[str, Any],
+    bundle: "Bundle",
     panel: "Panel",
-    regimes: "Regimes | None" = None,
-    scores: "Scores | None" = None,
-    vocabulary: "TokenPictures | None" = None,
-    code_counts: NDArray[np.integer] | None = None,
-    yardstick: Mapping[str, Mapping[str, float]] | None = None,
-    curves: Mapping[str, Mapping[str, ArrayLike]] | None = None,
+    regimes: "Regimes",
+    scores: "Scores",
+    run: Path | None = None,
+    *,
     title: str = "fintok report",
     overwrite: bool = False,
 ) -> Path:
-    """Write one self-contained HTML page and return its path; parts that are None are left out.
+    """Write one self-contained HTML page of what a bundle says of a panel, and return its path.
 
-    The page opens offline in any browser, in light or dark. `bundle_summary` is shown as a table (nested
-    mappings are flattened with dots). Raises InputError when the file exists and `overwrite` is False, or cannot be
-    written; nothing half-written is left.
+    The page opens offline in any browser, in light or dark. `run` is the folder of the bundle, if it has one: training
+    curves are shown where they are there. Raises InputError when the file exists and `overwrite` is False, or cannot
+    be written; nothing half-written is left.
     """
     path = check_output(path, overwrite=overwrite)
     page = Page(title, _subtitle(panel))
-    if regimes is not None:
-        _tell_regimes(page, regimes)
-    if scores is not None:
-        _tell_scores(page, scores)
-    if vocabulary is not None or code_counts is not None:
-        _tell_vocabulary(page, panel, vocabulary, code_counts)
-    if yardstick or curves:
-        _tell_quality(page, yardstick, curves)
+    _tell_regimes(page, regimes)
+    _tell_scores(page, scores)
+    _tell_vocabulary(page, panel, bundle)
+    _tell_quality(page, _yardstick(bundle), {} if run is None else _curves(run))
     page.section("What was run", "The model behind this page and the panel it was given.")
-    page.table(facts_table({"panel": panel_facts(panel), **bundle_summary}))
+    facts = {str(name): value for name, value in bundle.summary()["value"].items()}
+    page.table(facts_table({"panel": panel_facts(panel), **facts, "configuration": to_dict(bundle.config)}))
     page.section("How to read this page", "")
     page.definitions([(term, _in_words(text, panel)) for term, text in _GLOSSARY])
     return write_text(page.render(), path, overwrite=overwrite)
@@ -136,9 +132,8 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
         f"The line is the equal-weight market; the colour behind it is the regime of each {noun}.",
     )
     page.heading("What each regime looks like")
-    moves = moves_of(regimes.panel)
-    page.table(format_signature(regimes.summary(), noun, is_relative=moves.is_relative))
-    if not moves.is_relative:
+    page.table(format_signature(regimes.summary(), noun, is_relative=regimes.moves.is_relative))
+    if not regimes.moves.is_relative:
         page.paragraph(_in_words(_DEVIATIONS, regimes.panel))
     for sentence in regimes.remarks():
         page.paragraph(f"{sentence[0].upper()}{sentence[1:]}.")
@@ -183,32 +178,30 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
         page.table(counts.map("{:,}".format).rename_axis("Reason").reset_index(name="Alerts"))
 
 
-def _tell_vocabulary(
-    page: Page, panel: "Panel", vocabulary: "TokenPictures | None", code_counts: NDArray[np.integer] | None
-) -> None:
-    from fintok.plots.vocabulary import codebook_usage, vocabulary_gallery
+def _tell_vocabulary(page: Page, panel: "Panel", bundle: "Bundle") -> None:
+    from fintok.plots.vocabulary import codebook_usage
 
     page.section(
         "The vocabulary",
         _in_words("The model speaks of a {week} of one asset in one token. ", panel)
         + "These are the pictures it learned, in units of the asset's own scale.",
     )
-    if vocabulary is not None:
-        page.figure(
-            vocabulary_gallery(vocabulary),
-            "Each picture is the mean cumulative return over a token's rows; above it, its number and share.",
-        )
-    if code_counts is not None:
-        page.figure(codebook_usage(code_counts), "A healthy codebook uses nearly all codes and none dominates.")
+    page.figure(
+        bundle.plot(),
+        "Each picture is the mean cumulative return over a token's rows; above it, its number and share.",
+    )
+    page.figure(
+        codebook_usage(bundle.vocabulary.counts), "A healthy codebook uses nearly all codes and none dominates."
+    )
 
 
 def _tell_quality(
-    page: Page,
-    yardstick: Mapping[str, Mapping[str, float]] | None,
-    curves: Mapping[str, Mapping[str, ArrayLike]] | None,
+    page: Page, yardstick: dict[str, dict[str, float]], curves: dict[str, dict[str, NDArray[np.float64]]]
 ) -> None:
     from fintok.plots.training import training_curves, yardstick_bars
 
+    if not yardstick and not curves:
+        return
     page.section(
         "How good is the model",
         "Tokens are hidden and predicted from the rest, beside two rivals that need no network. A model that "
@@ -218,3 +211,23 @@ def _tell_quality(
         page.figure(yardstick_bars(yardstick), "Measured on the rows after train end where there are any.")
     if curves:
         page.figure(training_curves(curves), "The three stages of pretraining.")
+
+
+def _yardstick(bundle: "Bundle") -> dict[str, dict[str, float]]:
+    """The bundle's masked NLL: mask -> {"model", "marginal", "factor model"} -> nats."""
+    table: dict[str, dict[str, float]] = {}
+    for name, value in bundle.figures.items():
+        if name.startswith("masked NLL "):
+            mask, _, rival = name.removeprefix("masked NLL ").partition(" ")
+            table.setdefault(mask, {})[_RIVALS.get(rival, "model")] = float(value)
+    return table
+
+
+def _curves(run: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Loss by step of each stage that left its metrics."""
+    curves = {}
+    for stage in STAGES:
+        rows = read_metrics(run / "stages" / f"{stage}.csv")
+        if rows:
+            curves[stage] = {name: np.array([row[name] for row in rows]) for name in ("step", "loss")}
+    return curves

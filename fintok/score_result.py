@@ -10,6 +10,7 @@ from fintok.calibration import MIN_SCORES, adjusted_p_values
 from fintok.cells import locate
 from fintok.errors import InputError
 from fintok.evidence import REASONS
+from fintok.files import as_polars
 from fintok.spans import date_unit
 from fintok.tails import TailMap, shares
 
@@ -244,7 +245,7 @@ class Scores:
         """
         import pandas as pd
 
-        day, asset = self._rows()
+        day, asset = np.nonzero(np.isfinite(self.panel.returns) | np.isfinite(self.score) | self.alert)
         return pd.DataFrame(
             {
                 "date": self.dates[day],
@@ -259,21 +260,4 @@ class Scores:
 
     def to_polars(self) -> "pl.DataFrame":
         """The same rows and columns as `to_pandas`, with null for a missing score or p-value."""
-        import polars as pl
-
-        day, asset = self._rows()
-        return pl.DataFrame(
-            {
-                "date": self.dates[day].astype("datetime64[us]"),
-                "symbol": pl.Series(self.assets, dtype=pl.String).gather(asset),
-                "score": pl.Series(self.score[day, asset], nan_to_null=True),
-                "p_value": pl.Series(self.p_value[day, asset], nan_to_null=True),
-                "alert": pl.Series(self.alert[day, asset]),
-                "reason": pl.Series(self.reasons, dtype=pl.String).gather(self.reason_codes[day, asset]),
-                "in_sample": pl.Series(self.is_in_sample[day]),
-            }
-        )
-
-    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        day, asset = np.nonzero(np.isfinite(self.panel.returns) | np.isfinite(self.score) | self.alert)
-        return day, asset
+        return as_polars(self.to_pandas())

@@ -53,14 +53,13 @@ def market_return(returns: NDArray[np.floating]) -> NDArray[np.float64]:
 def transition_matrix(labels: NDArray[np.integer], num_regimes: int) -> NDArray[np.float64]:
     """Share of days on which regime i is followed by j: (K, K), rows sum to 1; rows without a label (-1) are left out.
 
-    A regime that was never left nor kept (no day before another labelled day) gets the row "stays".
+    The row of a regime that was never left nor kept (no day before another labelled day) is NaN.
     """
     labels = labels[labels >= 0]
     counts = np.zeros((num_regimes, num_regimes))
     np.add.at(counts, (labels[:-1], labels[1:]), 1.0)
-    empty = counts.sum(axis=1) == 0.0
-    counts[empty, empty] = 1.0
-    return counts / counts.sum(axis=1, keepdims=True)
+    total = counts.sum(axis=1, keepdims=True)
+    return counts / np.where(total > 0.0, total, np.nan)
 
 
 def spell_lengths(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.intp]]:
@@ -105,18 +104,21 @@ def average_correlation(returns: NDArray[np.floating]) -> float:
     return float(products.sum() / pairs.sum()) if pairs.sum() > 0 else float("nan")
 
 
-def _dispersion(returns: NDArray[np.floating]) -> float:
-    """Cross-sectional standard deviation of the returns of a day, averaged over the days with two assets."""
+def cross_variance(returns: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Variance over the assets observed at each date: (T, A) -> (T,); NaN for fewer than two."""
     observed = np.isfinite(returns)
     count = observed.sum(axis=1)
-    enough = count >= 2
-    if not enough.any():
-        return float("nan")
-    observed, count = observed[enough], count[enough]
-    values = np.where(observed, returns[enough], 0.0)
-    mean = values.sum(axis=1) / count
-    variance = np.where(observed, (values - mean[:, None]) ** 2, 0.0).sum(axis=1) / (count - 1.0)
-    return float(np.sqrt(variance).mean())
+    values = np.where(observed, returns, 0.0)
+    mean = values.sum(axis=1) / np.maximum(count, 1)
+    square = np.where(observed, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    return np.where(count >= 2, square / np.maximum(count - 1.0, 1.0), np.nan)
+
+
+def _dispersion(returns: NDArray[np.floating]) -> float:
+    """Cross-sectional standard deviation of the returns of a day, averaged over the days with two assets."""
+    variance = cross_variance(returns)
+    known = variance[np.isfinite(variance)]
+    return float(np.sqrt(known).mean()) if len(known) else float("nan")
 
 
 def signature_table(

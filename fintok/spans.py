@@ -67,7 +67,7 @@ def _moment(dates: NDArray[np.datetime64], date: object) -> np.datetime64:
     if isinstance(date, str) and re.fullmatch(r"\d{8}", date):  # to numpy a year
         date = f"{date[:4]}-{date[4:6]}-{date[6:]}"
     if isinstance(date, str) and _ZONE.search(date):
-        date = dt.datetime.fromisoformat(date)
+        date = dt.datetime.fromisoformat(date.upper())  # it knows Z, not z
     if isinstance(date, str | np.datetime64) or (isinstance(date, dt.date) and not isinstance(date, dt.datetime)):
         return np.datetime64(date)
     if not isinstance(date, dt.datetime) or date != date:  # NaT of pandas is a datetime as well

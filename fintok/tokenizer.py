@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fintok.cells import locate
 from fintok.errors import InputError
 from fintok.spans import date_unit
+from fintok.usage import usage_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,21 +45,24 @@ class Tokens:
         )
 
     @property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each code occurs, (K,)."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=self.num_codes)
+
+    @property
     def frequencies(self) -> NDArray[np.float64]:
         """Share of each code among the tokens, (K,)."""
-        counts = np.bincount(self.codes[self.codes >= 0], minlength=self.num_codes)
-        return counts / max(counts.sum(), 1)
+        return self.counts / max(self.counts.sum(), 1)
 
     @property
     def usage(self) -> float:
         """Share of the codes that occur."""
-        return float((self.frequencies > 0).mean())
+        return usage_of(self.counts).used
 
     @property
     def perplexity(self) -> float:
         """exp of the entropy of the codes' frequencies: how many codes are in use, in effect."""
-        shares = self.frequencies[self.frequencies > 0]
-        return float(np.exp(-(shares * np.log(shares)).sum()))
+        return usage_of(self.counts).perplexity
 
     def summary(self) -> pd.DataFrame:
         """A row for each word: its share of the tokens, its codes, its mean surprise (nats)."""
@@ -144,4 +148,4 @@ class Tokens:
         """How often each code occurs, most used first."""
         from fintok.plots.vocabulary import codebook_usage
 
-        return codebook_usage(np.bincount(self.codes[self.codes >= 0], minlength=self.num_codes))
+        return codebook_usage(self.counts)

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from fintok.bundle import Bundle
+from fintok.bundle import Bundle, PanelReading
 from fintok.factor_model import factor_model_nll
 from fintok.hints import HIDDEN_COLUMNS, group_hints
-from fintok.inference import asset_groups, panel_hints, reading
+from fintok.inference import asset_groups, panel_hints, read_codes, reading
 from fintok.panel import Panel
 from fintok.progress import track
+from fintok.spans import rows_until
 from vision.masks import BlockMask
 from vision.nn.grid import PatchGrid
 
@@ -47,20 +47,21 @@ class Yardstick(NamedTuple):
         )
 
 
-def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
-    """Judge a bundle on the rows of a panel after ``train_end``.
+def measure(bundle: Bundle, panel: Panel, seed: int = 0, read: PanelReading | None = None) -> Yardstick:
+    """Judge a bundle on the rows of a panel after ``train_end``; ``read`` is its reading of these, if there is one.
 
     Windows lie wholly after ``train_end``; where fewer than ten do, all is NaN.
     """
-    window, images = bundle.config.imaging, bundle.images(panel)
-    codes = torch.from_numpy(bundle.codes(panel).astype(np.int64))
-    num_training = int((panel.dates <= bundle.train_end).sum())
-    ends = np.arange(num_training + window.window_days, panel.num_days)
+    window, images = bundle.config.imaging, bundle.images(panel) if read is None else read.images
+    found = read_codes(bundle.tokenizer, images, window.patch_days) if read is None else read.codes
+    codes = torch.from_numpy(found.astype(np.int64))
+    num_training = rows_until(panel.dates, bundle.train_end)
+    ends = np.arange(num_training + window.window_days - 1, panel.num_days)
     if len(ends) < 10:
         return Yardstick(*[float("nan")] * len(Yardstick._fields))
     keep = max(10, MAX_TOKENS // panel.num_assets)
     ends = ends[np.linspace(0, len(ends) - 1, min(keep, len(ends))).astype(int)]
-    marginal = torch.from_numpy(_marginal(bundle)).log()
+    marginal = torch.from_numpy(bundle.vocabulary.marginal).log()
     grid = PatchGrid.of(panel.num_assets, window.window_days, (1, window.patch_days))
     groups = asset_groups(images, window.window_days)
     masks = _masks(grid, groups, len(ends), seed)
@@ -96,11 +97,6 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0) -> Yardstick:
 
 def _mean(parts: list[torch.Tensor]) -> float:
     return float(torch.cat(parts).mean())
-
-
-def _marginal(bundle: Bundle) -> NDArray[np.float64]:
-    counts = bundle.vocabulary.counts + 0.5
-    return counts / counts.sum()
 
 
 def _masks(grid: PatchGrid, groups: Sequence[torch.Tensor], num_windows: int, seed: int) -> dict[str, torch.Tensor]:

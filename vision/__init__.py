@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vision.convert.tokenizer import read_tokenizer
     from vision.convert.write import write_encoder
     from vision.data.images import open_images
+    from vision.errors import InputError
     from vision.evaluate.attention import attention_maps
     from vision.evaluate.codebook import codebook_health
     from vision.evaluate.config import FinetuneConfig, LinearConfig, SegmentConfig
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from vision.nn.teacher import EMATeacher
     from vision.nn.tokenizer import Tokenizer
     from vision.nn.vit import Encoded, VisionTransformer
-    from vision.schedule import CosineSchedule, LinearSchedule, Scheduled
+    from vision.schedule import CosineSchedule, Scheduled
     from vision.train.checkpoint import load_encoder, load_tokenizer, save_module
     from vision.train.fit import fit
     from vision.train.run import load_method, pretrain
@@ -92,8 +93,8 @@ _HOME = {  # name -> module that defines it
     "ForecastMask": "masks",
     "GridMask": "masks",
     "IBOTConfig": "config",
+    "InputError": "errors",
     "LinearConfig": "evaluate.config",
-    "LinearSchedule": "schedule",
     "MAEConfig": "config",
     "METHODS": "methods",
     "Mask": "batch",
@@ -176,8 +177,8 @@ __all__ = [
     "ForecastMask",
     "GridMask",
     "IBOTConfig",
+    "InputError",
     "LinearConfig",
-    "LinearSchedule",
     "MAEConfig",
     "Mask",
     "MaskGenerator",

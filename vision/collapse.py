@@ -17,6 +17,7 @@ from torch.nn import functional as F
 UNIFORM_ENTROPY = 0.99  # of ln K: above it the teacher prefers nothing
 ONE_HOT_PERPLEXITY = 1.05  # below it one prototype has nearly all the mass of the batch
 FEWEST_IMAGES = 4  # below it a batch may well be all alike
+RANKME_EPS = 1e-7  # added to each share
 
 
 class Distillation(NamedTuple):
@@ -58,12 +59,12 @@ def feature_std(features: Tensor) -> Tensor:
     return unit.std(dim=0, correction=0).mean() * math.sqrt(features.shape[-1])
 
 
-def rankme(features: Tensor, eps: float = 1e-7) -> Tensor:
+def rankme(features: Tensor) -> Tensor:
     """Effective rank of features (n, D) (RankMe, Garrido et al. 2023): exp of the entropy of their singular
     values as shares; from 1 to min(n, D).
     """
     values = torch.linalg.svdvals(features.float())
-    shares = values / values.sum().clamp(min=eps) + eps
+    shares = values / values.sum().clamp(min=RANKME_EPS) + RANKME_EPS
     return torch.special.entr(shares).sum().exp()
 
 

@@ -137,9 +137,8 @@ class GridMask:
 class StratifiedBlockMask:
     """Blocks of a varying ratio on a share of the images (iBOT, DINOv2).
 
-    One call draws for one image: with ``probability`` a ratio from ``[low, high]`` uniformly (iBOT), else
-    nothing. :meth:`batch` draws for many as DINOv2 does: exactly the share is masked, one ratio from each of
-    as many equal strata, in random order. In a stratum the number is its upper edge, as in DINOv3, exactly.
+    One call draws for one image: with ``probability`` a ratio from ``[low, high]`` uniformly, else nothing.
+    DINOv2 deals them out over a batch, one ratio from each of as many equal strata: for an image the same.
     """
 
     low: float = 0.1
@@ -160,16 +159,6 @@ class StratifiedBlockMask:
 
     def __call__(self, grid: PatchGrid, rng: np.random.Generator) -> Hidden:
         ratio = rng.uniform(self.low, self.high) if rng.random() < self.probability else 0.0
-        return self._draw(grid, ratio, rng)
-
-    def batch(self, grid: PatchGrid, size: int, rng: np.random.Generator) -> Hidden:
-        """Masks (size, rows, columns) of which exactly ``int(size · probability)`` hide something."""
-        num_masked = int(size * self.probability)
-        edges = np.linspace(self.low, self.high, num_masked + 1)[1:]
-        ratios = rng.permutation(np.concatenate([edges, np.zeros(size - num_masked)]))
-        return np.stack([self._draw(grid, float(ratio), rng) for ratio in ratios])
-
-    def _draw(self, grid: PatchGrid, ratio: float, rng: np.random.Generator) -> Hidden:
         return BlockMask(self.high, self.min_patches).draw(grid, _share(ratio, grid.num_patches), rng)
 
 

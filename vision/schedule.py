@@ -11,8 +11,12 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Warmed:
-    """A value that rises or falls linearly from ``warmup_start`` to ``start`` first, then goes to ``end``."""
+class CosineSchedule:
+    """Linear warm-up from ``warmup_start``, then half a cosine from ``start`` to ``end`` (``cosine_scheduler`` of
+    DINO, as a function).
+
+    Unlike the official array, the value at progress 1 is exactly ``end``.
+    """
 
     start: float
     end: float
@@ -21,43 +25,20 @@ class _Warmed:
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= 1:
-            raise ValueError(f"{type(self).__name__}.warmup is {self.warmup}, expected a share of the run in [0, 1]")
+            raise ValueError(f"CosineSchedule.warmup is {self.warmup}, expected a share of the run in [0, 1]")
 
-    def _rest(self, progress: float) -> tuple[float | None, float]:
-        """The value inside the warm-up, or None; and the share done of what comes after it, in [0, 1]."""
+    def __call__(self, progress: float) -> float:
+        """The value when ``progress`` in [0, 1] of the run is done; outside it the nearest end holds."""
         progress = min(max(progress, 0.0), 1.0)
         if progress < self.warmup:
-            return self.warmup_start + (self.start - self.warmup_start) * progress / self.warmup, 0.0
-        return None, (progress - self.warmup) / (1.0 - self.warmup) if self.warmup < 1 else 0.0
+            return self.warmup_start + (self.start - self.warmup_start) * progress / self.warmup
+        rest = (progress - self.warmup) / (1.0 - self.warmup) if self.warmup < 1 else 0.0
+        return self.end + 0.5 * (self.start - self.end) * (1 + math.cos(math.pi * rest))
 
 
-@dataclass(frozen=True, kw_only=True)
-class CosineSchedule(_Warmed):
-    """Linear warm-up, then half a cosine from ``start`` to ``end`` (``cosine_scheduler`` of DINO, as a
-    function).
-
-    Unlike the official array, the value at progress 1 is exactly ``end``.
-    """
-
-    def __call__(self, progress: float) -> float:
-        """The value when ``progress`` in [0, 1] of the run is done; outside it the nearest end holds."""
-        warm, rest = self._rest(progress)
-        return self.end + 0.5 * (self.start - self.end) * (1 + math.cos(math.pi * rest)) if warm is None else warm
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinearSchedule(_Warmed):
-    """Linear warm-up, then a line from ``start`` to ``end``."""
-
-    def __call__(self, progress: float) -> float:
-        """The value when ``progress`` in [0, 1] of the run is done; outside it the nearest end holds."""
-        warm, rest = self._rest(progress)
-        return self.start + (self.end - self.start) * rest if warm is None else warm
-
-
-def warmed_up(start: float, end: float, share: float) -> LinearSchedule:
+def warmed_up(start: float, end: float, share: float) -> CosineSchedule:
     """From ``start`` to ``end`` over the first ``share`` of the run, then constant: DINO's teacher temperature."""
-    return LinearSchedule(start=end, end=end, warmup=share, warmup_start=start)
+    return CosineSchedule(start=end, end=end, warmup=share, warmup_start=start)
 
 
 class Scheduled(nn.Module):

@@ -15,13 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from vision.errors import InputError
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance  # of the type checker's own stubs
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A configuration is wrong: one sentence with the place, the key, the value and what was expected."""
 
 

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from vision.collectives import StepSums, max_over_ranks, sum_over_ranks
 
+VARIANCE_EPS = 1e-6  # of a patch's pixels, as in MAE
+
 
 class Centering(nn.Module):
     """Centre and sharpen teacher logits (DINO, Caron et al. 2021, eq. 4): softmax((logits − centre) /
@@ -76,7 +78,7 @@ class SinkhornKnopp(nn.Module):
         return probabilities.view(logits.shape)
 
 
-def normalise_patches(patches: Tensor, observed: Tensor | None = None, eps: float = 1e-6) -> Tensor:
+def normalise_patches(patches: Tensor, observed: Tensor | None = None) -> Tensor:
     """Patches (B, N, P), each with mean 0 and unbiased variance 1 (MAE, ``norm_pix_loss``).
 
     ``observed`` (B, N, P) bool, True = the pixel was observed: mean and variance are over those alone, the others
@@ -87,7 +89,7 @@ def normalise_patches(patches: Tensor, observed: Tensor | None = None, eps: floa
     mean = (patches * weight).sum(dim=-1, keepdim=True) / count.clamp(min=1)
     centred = (patches - mean) * weight
     variance = centred.square().sum(dim=-1, keepdim=True) / (count - 1).clamp(min=1)
-    return centred / (variance + eps).sqrt()
+    return centred / (variance + VARIANCE_EPS).sqrt()
 
 
 def _log_sum_of_rows(log_mass: Tensor, counted: Tensor | None) -> Tensor:

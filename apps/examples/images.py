@@ -32,7 +32,7 @@ def main() -> None:
     run = vision.pretrain(replace(recipe, optim=optim, encoder=encoder), options.images, options.out)
     print(run.fit.metrics)
 
-    _, _, inputs = vision.load_method(run.folder)  # the scale that was learned from the images
+    inputs = vision.load_method(run.folder).inputs  # the scale that was learned from the images
     mean, std = (torch.tensor(values)[:, None, None] for values in (inputs.mean, inputs.std))
     images = (torch.from_numpy(np.load(options.images)).float() - mean) / std
     features = vision.extract_features(vision.load_encoder(run.folder / "encoder"), images, pooling="mean")

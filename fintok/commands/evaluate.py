@@ -48,6 +48,12 @@ def evaluate(
             converter=_parts,
         ),
     ] = ("regimes", "anomalies", "tokens"),
+    others: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            help="Runs with another seed or train_end: do their tokens read the panel alike?", show_default=False
+        ),
+    ] = (),
     seed: Annotated[Seed, Parameter(help="Of the planted faults, and of every method's random start.")] = 0,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
@@ -61,12 +67,13 @@ def evaluate(
     from fintok.evaluate.runner import check_request
     from fintok.evaluate.runner import evaluate as judge
 
-    check_request(out, only, overwrite=overwrite)
+    check_request(out, only, overwrite=overwrite, has_others=bool(others))
     prices = reader.read(panel)
     from fintok.bundle import load
 
     began = time.monotonic()
-    result = judge(load(model), prices, out, parts=only, seed=seed, tell=_tell, overwrite=overwrite)
+    bundle, compared = load(model), [load(other) for other in others]
+    result = judge(bundle, prices, out, parts=only, seed=seed, others=compared, tell=_tell, overwrite=overwrite)
     say_wrote(result.page)
     print(f"       and {len(result.tables)} tables beside it")
     print(f"took  {time.monotonic() - began:.0f} s")

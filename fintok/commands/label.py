@@ -45,7 +45,6 @@ def label(
     """
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    from fintok.moves import moves_of
     from fintok.regimes import RegimeLabeler
 
     bundle = open_model(model, prices)
@@ -60,10 +59,7 @@ def label(
     labels = labeler.set_params(n_regimes=regimes).fit().label(prices)
     print(labels)
     say_table(labels.summary())
-    print(
-        f"volatility, mean and dispersion are annual, in {moves_of(prices).unit}; mean_duration is in "
-        f"{prices.row_noun}s"
-    )
+    print(f"volatility, mean and dispersion are annual, in {labels.moves.unit}; mean_duration is in {prices.row_noun}s")
     for sentence in labels.remarks():
         print(sentence)
     say_wrote(write_table(labels.to_polars(), out, overwrite=overwrite))

@@ -43,11 +43,12 @@ def report(
         )
     check_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    from fintok.demo import read_market, write_page
+    from fintok.demo import read_market
+    from fintok.report import write_report
 
     bundle = open_model(model, prices)
     reading = read_market(bundle, prices, n_regimes=regimes, switches_per_year=switches, alarms_per_1000=alarms)
     print(reading.regimes)
     print(reading.scores)
-    say_wrote(write_page(out, bundle, prices, reading, model, overwrite=overwrite))
+    say_wrote(write_report(out, bundle, prices, *reading, model, overwrite=overwrite))
     say_next("inspect", *model_words(model)[1:])

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fintok.anomaly import AnomalyScorer
-from fintok.errors import InputError
 from fintok.evaluate.alarms import alarm_table, alarm_verdicts, fixed_threshold_alarms, wild_months
 from fintok.evaluate.anomaly_rivals import RIVALS, WARM_UP, Detector
-from fintok.evaluate.detection import OURS, SCORE_ALONE, Contest, Truth, detect, thresholds
+from fintok.evaluate.detection import SCORE_ALONE, Contest, Truth, detect, thresholds
 from fintok.evaluate.detection_tables import detection_verdicts, detector_table, kind_table, ladder_table
-from fintok.evaluate.result import Findings, Progress, left_out
+from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out, rows_to_learn
 from fintok.fault_kinds import BAR_KINDS, KINDS, RUNGS
 from fintok.faults import FaultyPanel, kinds_for, plant_faults
 from fintok.progress import track
@@ -62,7 +60,7 @@ def evaluate_anomalies(
 
     Raises InputError for fewer than 250 rows up to the bundle's train_end, or 250 after it.
     """
-    cut = _cut(bundle, panel)
+    cut = rows_to_learn(panel, bundle.train_end, FEWEST_TRAINING, FEWEST_JUDGED)
     scorer = AnomalyScorer(bundle).fit(panel)  # it keeps its readings: of a panel with faults it reads the rest
     clean = scorer.score(panel)
     rivals = _fit_rivals(panel, cut)
@@ -105,30 +103,13 @@ def with_checks(scores: Scores) -> Array:
     return np.where(by_check, CHECKED + np.nan_to_num(scores.score), scores.score)
 
 
-def _cut(bundle: Bundle, panel: Panel) -> int:
-    """Rows up to train_end. Raises InputError where there is too little to learn from or to judge."""
-    cut = int((panel.dates <= bundle.train_end).sum())
-    date = np.datetime_as_string(bundle.train_end, unit="D")
-    if cut < FEWEST_TRAINING:
-        raise InputError(
-            f"{panel.source}: {cut} rows up to the model's train_end, {date}; the rivals learn from these and need "
-            f"{FEWEST_TRAINING}: give a panel with a longer past"
-        )
-    if panel.num_days - cut < FEWEST_JUDGED:
-        raise InputError(
-            f"{panel.source}: {panel.num_days - cut} rows after the model's train_end, {date}; {FEWEST_JUDGED} are "
-            "the least to plant faults in: train with an earlier --train-end, or give a panel that goes on longer"
-        )
-    return cut
-
-
 def _fit_rivals(panel: Panel, cut: int) -> dict[str, Detector]:
     """Those that are installed, and for which the panel has the column."""
     training = panel[:cut]
     return {
         name: rival.fit(training)
         for name, rival in RIVALS.items()
-        if (rival.package is None or find_spec(rival.package)) and (rival.field is None or rival.field in panel.fields)
+        if is_installed(rival.package) and (rival.field is None or rival.field in panel.fields)
     }
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.evaluate.market import correlation
 from fintok.panel import Panel
 from fintok.trailing import trailing_moments, trailing_sum
 
@@ -21,7 +22,6 @@ Detector = Callable[[Panel], Array]
 WARM_UP = 600  # rows that a detector needs to see before those it is asked about: ten of its longest half-lives
 HALF_LIFE = 60.0  # rows, of every trailing scale
 FACTORS = 5  # at most; half as many as there are assets
-SHRINKAGE = 0.1  # of correlations towards none
 WINDOW = 60  # rows of the Hampel filter
 MAX_FITTED = 20_000  # asset-days that forests and the like learn from, evenly spaced
 STILL = 1e-12  # a return that is none
@@ -66,21 +66,19 @@ def hampel(panel: Panel) -> Array:
     return answer
 
 
-def _median(values: Array, min_count: int = 20) -> Array:
+def _median(values: Array) -> Array:
     """Median over the last axis, leaving NaN out; NaN for fewer than 20 values."""
     ordered = np.sort(values, axis=-1)  # NaN last
     count = np.isfinite(ordered).sum(axis=-1, keepdims=True)
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)
     middle = np.take_along_axis(ordered, low, axis=-1) + np.take_along_axis(ordered, high, axis=-1)
-    return np.where(count >= min_count, 0.5 * middle, np.nan)[..., 0]
+    return np.where(count >= 20, 0.5 * middle, np.nan)[..., 0]
 
 
 def _correlation(training: Panel) -> Array:
-    known = np.nan_to_num(np.clip(scaled(training.returns), -8.0, 8.0))
-    size = np.sqrt((known**2).mean(axis=0)) + 1e-9
-    correlation = (1.0 - SHRINKAGE) * (known / size).T @ (known / size) / max(len(known), 1)
-    np.fill_diagonal(correlation, 1.0)  # of an asset without training rows as well
-    return correlation
+    """Of the training rows, (A, A)."""
+    z = scaled(training.returns)
+    return correlation(np.nan_to_num(np.clip(z, -8.0, 8.0)), np.isfinite(z))
 
 
 def pca_residual(training: Panel) -> Detector:
@@ -133,11 +131,11 @@ def turbulence(training: Panel) -> Detector:
 
 
 def stale_run(panel: Panel) -> Array:
-    """Days in a row without a move."""
-    unchanged = np.abs(panel.returns) < STILL
+    """Days in a row without a move; those without a return neither break nor lengthen a run."""
+    observed, unchanged = np.isfinite(panel.returns), np.abs(panel.returns) < STILL
     still = np.cumsum(unchanged, axis=0)
-    run = still - np.maximum.accumulate(np.where(unchanged, 0, still), axis=0)
-    return np.where(np.isfinite(panel.returns), run, np.nan)
+    run = still - np.maximum.accumulate(np.where(observed & ~unchanged, still, 0), axis=0)
+    return np.where(observed, run, np.nan)
 
 
 def volume_z(panel: Panel) -> Array:

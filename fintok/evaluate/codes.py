@@ -1,4 +1,4 @@
-"""Codes as labels: how evenly they are used, and how far two models' codes say the same."""
+"""Codes as labels: how far two models' codes say the same."""
 
 from __future__ import annotations
 
@@ -6,20 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.integer]
-
-
-def usage(counts: NDArray[np.integer]) -> dict[str, float]:
-    """Of the counts (K,) of each code: tokens, share of codes used, entropy (nats), perplexity, largest share."""
-    total = int(counts.sum())
-    share = counts[counts > 0] / max(total, 1)
-    entropy = float(-(share * np.log(share)).sum())
-    return {
-        "tokens": total,
-        "used": float((counts > 0).mean()),
-        "entropy": entropy,
-        "perplexity": float(np.exp(entropy)),
-        "largest_share": float(share.max()) if total else float("nan"),
-    }
 
 
 def agreement(learned: tuple[Codes, Codes], judged: tuple[Codes, Codes]) -> float:

@@ -14,7 +14,7 @@ from fintok.faults import Fault
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-OURS, SCORE_ALONE = "fintok", "fintok, score alone"  # with its named checks, and without
+SCORE_ALONE = "fintok, score alone"  # without its named checks
 BUDGETS = (1.0, 5.0)  # false alarms per 1,000 asset-days
 UNJUDGED = 20  # rows after a fault: trailing windows still hold it
 BUFFER = 20  # rows, of the volume under the precision-recall surface

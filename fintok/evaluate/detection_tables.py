@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fintok.evaluate.detection import BUDGETS, OURS, SCORE_ALONE, Contest
+from fintok.evaluate.detection import BUDGETS, SCORE_ALONE, Contest
+from fintok.evaluate.result import OURS
 from fintok.fault_kinds import LADDERS
 
 if TYPE_CHECKING:
@@ -81,18 +82,17 @@ def detection_verdicts(usual: Contest, others: Contest) -> list[str]:
         return f"{table.loc[OURS, column]:{style}} against {table.loc[best, column]:{style}} ({best})"
 
     alone = table.loc[SCORE_ALONE, f"recall_at_{BUDGETS[0]:g}"]
-    ahead, behind, level = _sorted_out(usual)
-    others_ahead, others_behind, _ = _sorted_out(others)
+    standing, others_standing = _sorted_out(usual), _sorted_out(others)
     return [
         f"Of {len(usual.counted)} kinds of planted faults {OURS} catches, beside the best rival: "
         f"{beside('recall_at_1', '.0%')} at one false alarm per 1,000 asset-days ({alone:.0%} by its score alone), "
         f"{beside('recall_at_5', '.0%')} at five.",
         f"Average precision is {beside('average_precision', '.2f')}, VUS-PR {beside('vus_pr', '.2f')}; the right "
         f"asset stands first in {beside('hit_at_1', '.0%')}.",
-        f"{OURS} is clearly ahead of the best rival on {_listed(ahead)}; behind on {_listed(behind)}; about level "
-        f"on {_listed(level)}.",
-        f"Of milder and harsher faults it is clearly ahead on {_listed(others_ahead)}; behind on "
-        f"{_listed(others_behind)}.",
+        f"{OURS} is clearly ahead of the best rival on {_listed(standing.ahead)}; behind on "
+        f"{_listed(standing.behind)}; about level on {_listed(standing.level)}.",
+        f"Of milder and harsher faults it is clearly ahead on {_listed(others_standing.ahead)}; behind on "
+        f"{_listed(others_standing.behind)}.",
     ]
 
 
@@ -100,20 +100,28 @@ def _rivals(contest: Contest) -> list[str]:
     return [name for name in contest.found if name not in (OURS, SCORE_ALONE)]
 
 
-def _sorted_out(contest: Contest) -> tuple[list[str], list[str], list[str]]:
-    """Kinds on which fintok is clearly ahead of the rival that caught most of them, clearly behind, and neither."""
-    ahead, behind, level = [], [], []
+class _Standing(NamedTuple):
+    """Kinds of faults by how fintok stands beside the rival that caught most of them."""
+
+    ahead: list[str]  # clearly
+    behind: list[str]  # clearly
+    level: list[str]
+
+
+def _sorted_out(contest: Contest) -> _Standing:
+    """Kinds of a contest, the first two with the shares that were caught."""
+    found = _Standing([], [], [])
     for kind in dict.fromkeys(contest.kinds):
         events = contest.events([kind])
         best = max(_rivals(contest), key=lambda name: contest.recall(name, kind, 0))
         ours, theirs = (contest.found[name].caught[0, events].astype(np.float64) for name in (OURS, best))
         difference, error = _paired(ours, theirs)
         if abs(difference) <= CLEARLY * error:
-            level.append(kind)
+            found.level.append(kind)
         else:
             text = f"{kind} ({ours.mean():.0%} against {theirs.mean():.0%}, {best})"
-            (ahead if difference > 0.0 else behind).append(text)
-    return ahead, behind, level
+            (found.ahead if difference > 0.0 else found.behind).append(text)
+    return found
 
 
 def _paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.evaluate.market import Market
+from fintok.signature import cross_variance
 
 Array = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ def targets(market: Market) -> dict[str, Array]:
     units of the returns) over the next 5 and 20 rows.
     """
     move = np.nan_to_num(market.move)
-    spread = _dispersion(market.returns)
+    spread = np.nan_to_num(cross_variance(market.returns))
     answer = {}
     for rows in HORIZONS:
         answer[f"volatility {rows}"] = 0.5 * np.log(_ahead(move**2, rows).mean(axis=1) + TINY)
@@ -76,13 +77,3 @@ def _ahead(values: Array, rows: int) -> Array:
     """(T, rows): the values of the rows after each row; NaN where they end."""
     padded = np.concatenate([values[1:], np.full(rows, np.nan)])
     return np.lib.stride_tricks.sliding_window_view(padded, rows)
-
-
-def _dispersion(returns: Array) -> Array:
-    """(T,) cross-sectional variance of each day; 0 where fewer than two assets are observed."""
-    observed = np.isfinite(returns)
-    count = observed.sum(axis=1)
-    filled = np.where(observed, returns, 0.0)
-    mean = filled.sum(axis=1) / np.maximum(count, 1)
-    square = np.where(observed, (filled - mean[:, None]) ** 2, 0.0).sum(axis=1)
-    return square / np.maximum(count - 1, 1)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fintok.evaluate.log_score import Densities
 from fintok.evaluate.market import Market
-from fintok.signature import spell_lengths
+from fintok.signature import market_return, spell_lengths
 
 Array = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ DELAYS = (1, 5)  # rows from a label to the trade
 
 
 class Persistence(NamedTuple):
-    """Of labels on the judged days."""
+    """How long labels last on the judged days, and how rare they get."""
 
     switches_a_year: float
     mean_rows: float  # length of a spell
@@ -79,6 +79,4 @@ def _earned(returns: NDArray[np.float64]) -> NDArray[np.float64]:
 
     The mean of log returns is less than that, by half the variance between assets.
     """
-    observed = np.isfinite(returns)
-    gains = np.where(observed, np.expm1(np.where(observed, returns, 0.0)), 0.0).sum(axis=1)
-    return np.log1p(gains / np.maximum(observed.sum(axis=1), 1))
+    return np.log1p(np.nan_to_num(market_return(np.expm1(returns))))

@@ -34,25 +34,33 @@ class Densities(NamedTuple):
         return self.sums[np.arange(len(labels)), labels]
 
 
+class Student(NamedTuple):
+    """A Student t distribution."""
+
+    degrees: float  # of freedom
+    centre: float
+    square: float  # squared scale
+
+
 def log_density(y: Array, degrees: float, centre: float, square: float) -> Array:
-    """Of a Student t with squared scale ``square``."""
+    """Log density at ``y`` of a Student t with squared scale ``square``."""
     from scipy.special import gammaln
 
     constant = gammaln((degrees + 1) / 2) - gammaln(degrees / 2) - 0.5 * np.log(degrees * np.pi * square)
     return constant - (degrees + 1) / 2 * np.log1p((y - centre) ** 2 / square / degrees)
 
 
-def fit_student(y: Array) -> tuple[float, float, float]:
-    """Degrees, centre and squared scale by EM (Liu and Rubin, 1995), over a few degrees of freedom."""
+def fit_student(y: Array) -> Student:
+    """The Student t that fits y best, by EM (Liu and Rubin, 1995), over a few degrees of freedom."""
     y = y[:: max(1, len(y) // MAX_FITTED)]
-    best = (-np.inf, (3.0, 0.0, 1.0))
+    best = (-np.inf, Student(3.0, 0.0, 1.0))
     for degrees in DEGREES:
         centre, square = float(np.median(y)), max(float(y.var()) / 2, 1e-16)
         for _ in range(20):
             weight = (degrees + 1) / (degrees + (y - centre) ** 2 / square)
             centre = float((weight * y).sum() / weight.sum())
             square = max(float((weight * (y - centre) ** 2).mean()), 1e-16)  # prices that never move
-        best = max(best, (float(log_density(y, degrees, centre, square).mean()), (degrees, centre, square)))
+        best = max(best, (float(log_density(y, degrees, centre, square).mean()), Student(degrees, centre, square)))
     return best[1]
 
 

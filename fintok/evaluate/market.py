@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.channels import ScaledReturns, decayed_mean, scaled_returns
+from fintok.channels import ScaledReturns, market_volatility, scaled_returns
+from fintok.hints import positive_definite
 from fintok.moves import MIN_OBSERVATIONS, moves_of
+from fintok.signature import market_return
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,11 +61,7 @@ class Market:
         """(T,) mean |return| of each day; a day without returns has that of the day before; NaN before the first."""
         import pandas as pd
 
-        observed = np.isfinite(self.returns)
-        total = np.where(observed, np.abs(self.returns), 0.0).sum(axis=1)
-        count = observed.sum(axis=1)
-        size = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        return pd.Series(size, index=pd.DatetimeIndex(self.panel.dates)).ffill()
+        return pd.Series(market_return(np.abs(self.returns)), index=pd.DatetimeIndex(self.panel.dates)).ffill()
 
     def smooth_size(self, rows: int) -> pd.DataFrame:
         """Log mean |return| over the last days (half-lives of 5, 20 and 60), standardised on rows up to ``rows``.
@@ -79,9 +77,7 @@ class Market:
 
     def volatility(self, half_life: float) -> Array:
         """(T,) log of the decayed mean |return| over its own usual size, mean over the assets observed that day."""
-        count = self.scaled.observed.sum(axis=1, keepdims=True)
-        size = np.abs(self.scaled.scaled).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-        return np.log(decayed_mean(size, count > 0, half_life)[:, 0] + 1e-6)
+        return market_volatility(self.scaled, half_life)[:, 0]
 
     def turbulence(self, rows: int) -> Array:
         """(T,) squared Mahalanobis distance of the day an asset (Kritzman and Li, 2010); correlations of early rows.
@@ -113,12 +109,14 @@ class Market:
 
 
 def correlation(z: Array, observed: NDArray[np.bool_]) -> Array:
-    """Correlations (A, A) of z (T, A), shrunk towards none by a tenth; an asset that never moved has none but 1 with
-    itself."""
+    """Correlations (A, A) of z (T, A), 0 where not observed; an asset that never moved has none but 1 with itself.
+
+    Shrunk towards none by a tenth, and positive definite: each pair is told by the days that it has in common.
+    """
     count = np.maximum(observed.sum(axis=0), 1)
     size = np.sqrt((z**2).sum(axis=0) / count)
     known = np.where(observed, z / np.where(size > 0.0, size, 1.0), 0.0)
     together = observed.astype(np.float64).T @ observed.astype(np.float64)
     shrunk = (1.0 - SHRINKAGE) * (known.T @ known) / np.maximum(together, 1.0)
     np.fill_diagonal(shrunk, 1.0)
-    return shrunk
+    return positive_definite(shrunk, SHRINKAGE)

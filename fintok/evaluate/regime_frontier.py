@@ -10,7 +10,8 @@ import numpy as np
 
 from fintok.evaluate.log_score import ahead_by
 from fintok.evaluate.market import Market
-from fintok.evaluate.regime_scores import OURS, Scored
+from fintok.evaluate.regime_scores import Scored
+from fintok.evaluate.result import OURS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +47,9 @@ class Method(NamedTuple):
     """The setting that stands for the method where one is enough; None where another one does."""
     is_learned: bool = True
     """False for a rule without anything to learn: a refit is the same."""
+    learn_on: Callable[[Market, int, Sequence[int], int], list[Labels]] | None = None
+    """(market, number of regimes, rows to learn from one after the other, seed) -> labels (T,) after each, of one model
+    that keeps its regimes; None where a method can only be fitted anew."""
 
 
 def volatility_quantiles(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
@@ -203,10 +206,9 @@ def _quantiles(values: Array, num_regimes: int, first: int, rows: int) -> Labels
 
 def _trailing_mean(values: Array, rows: int) -> Array:
     """Mean of each row and the ``rows`` - 1 before it, of fewer at the start; NaN takes no weight."""
-    total, count = np.nancumsum(values), np.cumsum(np.isfinite(values)).astype(np.float64)
-    for sums in (total, count):
-        sums[rows:] -= sums[:-rows].copy()
-    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
+    import pandas as pd
+
+    return pd.Series(values).rolling(rows, min_periods=1).mean().to_numpy()
 
 
 def _whole(labels: NDArray[np.integer], first: int) -> Labels:

@@ -17,7 +17,6 @@ from fintok.evaluate.result import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-OURS = "fintok"
 NUMBERS = (2, 3, 4, 5, 6)  # of regimes
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.errors import InputError
 from fintok.evaluate.future import Foresight, foresight, targets
 from fintok.evaluate.label_paths import DELAYS, strategy
 from fintok.evaluate.log_score import ahead_by
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_frontier import frontier_table, frontier_verdicts, standing
-from fintok.evaluate.regime_rivals import RIVALS, Method
-from fintok.evaluate.regime_scores import OURS, Scored, score_methods, score_table
-from fintok.evaluate.result import Findings, Progress, left_out
+from fintok.evaluate.regime_rivals import RIVALS, Labels, Method
+from fintok.evaluate.regime_scores import Scored, score_methods, score_table
+from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out, rows_to_learn
 from fintok.evaluate.stability import stability_table, stability_verdicts
 from fintok.progress import track
 from fintok.regimes import RegimeLabeler
@@ -59,7 +57,7 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
     """
     forecast = bundle.forecast(panel)
     market = open_market(bundle, panel, forecast)
-    rivals = [rival for rival in RIVALS if rival.package is None or find_spec(rival.package)]
+    rivals = [rival for rival in RIVALS if is_installed(rival.package)]
     methods = [*own_methods(bundle, forecast), *rivals]
     scored, failures = score_methods(methods, market, seed, progress)
     stability = stability_table(methods, market, seed, progress)
@@ -100,38 +98,34 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
 
 def open_market(bundle: Bundle, panel: Panel, forecast: NDArray[np.floating]) -> Market:
     """What the rivals see. Raises InputError where there is too little to learn from or to judge."""
-    labelled = np.flatnonzero(np.isfinite(forecast).all(axis=1))
-    cut = int((panel.dates <= bundle.train_end).sum())
-    date = np.datetime_as_string(bundle.train_end, unit="D")
-    num_training = int((labelled < cut).sum())
-    if num_training < FEWEST_TRAINING:
-        raise InputError(
-            f"{panel.source}: {num_training} labelled rows up to the model's train_end, {date}; the rivals learn from "
-            f"these and need {FEWEST_TRAINING}: give a panel with a longer past"
-        )
-    if panel.num_days - cut < FEWEST_JUDGED:
-        raise InputError(
-            f"{panel.source}: {panel.num_days - cut} rows after the model's train_end, {date}; {FEWEST_JUDGED} are "
-            "the least to judge by: train with an earlier --train-end, or give a panel that goes on longer"
-        )
-    return Market(panel, int(labelled[0]), cut)
+    is_labelled = np.asarray(np.isfinite(forecast).all(axis=1))
+    cut = rows_to_learn(panel, bundle.train_end, FEWEST_TRAINING, FEWEST_JUDGED, is_labelled)
+    return Market(panel, int(is_labelled.argmax()), cut)
 
 
 def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
-    def asked(switches: float) -> Callable[[Market, int, int, int], dict[str, NDArray[np.int64]]]:
-        def label(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, NDArray[np.int64]]:
-            panel = market.panel
-            known = KnownForecast(bundle, forecast, panel.dates[rows - 1])
-            labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
-            labels = np.maximum(labeler.fit(panel).label(panel).labels, 0).astype(np.int64)
-            return {f"{switches:g} switches asked for": labels}
+    def fitted(market: Market, num_regimes: int, rows: int, seed: int, switches: float) -> RegimeLabeler:
+        known = KnownForecast(bundle, forecast, market.panel.dates[rows - 1])
+        labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
+        return labeler.fit(market.panel)
 
-        return label
+    def labels_of(labeler: RegimeLabeler, market: Market) -> Labels:
+        return np.maximum(labeler.label(market.panel).labels, 0).astype(np.int64)
 
-    return [
-        Method(OURS, None, asked(switches), f"{switches:g} switches asked for" if switches == USUAL_SWITCHES else None)
-        for switches in SWITCHES
-    ]
+    def learn_on(market: Market, num_regimes: int, ends: Sequence[int], seed: int) -> list[Labels]:
+        labeler = fitted(market, num_regimes, ends[0], seed, USUAL_SWITCHES)
+        return [labels_of(labeler.update(market.panel, until=market.panel.dates[end - 1]), market) for end in ends]
+
+    def asked(switches: float) -> Method:
+        name = f"{switches:g} switches asked for"
+
+        def label(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
+            return {name: labels_of(fitted(market, num_regimes, rows, seed, switches), market)}
+
+        is_usual = switches == USUAL_SWITCHES
+        return Method(OURS, None, label, name if is_usual else None, learn_on=learn_on if is_usual else None)
+
+    return [asked(switches) for switches in SWITCHES]
 
 
 def _foreseen(scored: Sequence[Scored], market: Market) -> list[tuple[Scored, dict[str, Foresight]]]:

@@ -46,6 +46,7 @@ def evaluate(
     *,
     parts: Sequence[str] = USUAL_PARTS,
     seed: int = 0,
+    others: Sequence[Bundle] = (),
     progress: Progress = track,
     tell: Callable[[str, Findings], None] | None = None,
     overwrite: bool = False,
@@ -54,21 +55,28 @@ def evaluate(
 
     ``out`` is a folder: ``evaluation.html``, and a Parquet file a table. They are written as each part ends, and
     then ``tell`` is given its name and findings. A part that has too little to judge by says so in its verdict.
+    ``others`` are bundles of other seeds or train_ends: the part tokens says whether they read the panel alike.
     Raises InputError where no row of the panel lies after train_end, where no part can be judged (nothing is written
-    then), for an unknown part, and where ``out`` holds something and ``overwrite`` is False.
+    then), for an unknown part, for ``others`` that cannot be compared, and where ``out`` holds something and
+    ``overwrite`` is False.
     """
-    folder = check_request(out, parts, overwrite=overwrite)
+    folder = check_request(out, parts, overwrite=overwrite, has_others=bool(others))
     if not (panel.dates > bundle.train_end).any():
         date = np.datetime_as_string(bundle.train_end, unit="D")
         raise InputError(
             f"{panel.source}: no row lies after the model's train_end, {date}; give a panel that goes on longer, or "
             "a model that was trained with an earlier --train-end"
         )
+    if others:
+        from fintok.evaluate.tokens import check_others
+
+        check_others(bundle, panel, others)
     findings: dict[str, Findings] = {}
     tables: list[Path] = []
     for part in parts:
+        more = {"others": others} if part == "tokens" else {}
         try:
-            findings[part] = _evaluator(part)(bundle, panel, seed=seed, progress=progress)
+            findings[part] = _evaluator(part)(bundle, panel, seed=seed, progress=progress, **more)
         except InputError as error:
             findings[part] = Findings({}, {}, [f"{part.capitalize()} were not judged: {error}."])
         tables += _write_tables(part, findings[part], folder)
@@ -92,12 +100,15 @@ def _write_tables(part: str, found: Findings, folder: Path) -> list[Path]:
     return [write_table(pl.from_pandas(found.tables[name]), path, overwrite=True) for name, path in paths.items()]
 
 
-def check_request(out: str | Path, parts: Sequence[str], *, overwrite: bool) -> Path:
-    """The folder, which may have to be made. Raises InputError where it cannot be, and for a part that is not one."""
+def check_request(out: str | Path, parts: Sequence[str], *, overwrite: bool, has_others: bool = False) -> Path:
+    """The folder, which may have to be made. Raises InputError where it cannot be, for a part that is not one, and
+    where no part asks for other models."""
     folder = Path(out)
     unknown = [part for part in parts if part not in PARTS]
     if unknown or not parts:
         raise InputError(f"there is no part {', '.join(unknown) or 'named'}; the parts are {', '.join(PARTS)}")
+    if has_others and "tokens" not in parts:
+        raise InputError("others are compared in the part tokens: add it to --only, or leave --others out")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the evaluation")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:

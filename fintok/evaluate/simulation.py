@@ -8,7 +8,6 @@ balanced accuracy allows without looking ahead.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed
-from fintok.evaluate.regime_scores import OURS
 from fintok.evaluate.regimes import own_methods
-from fintok.evaluate.result import Findings, Progress, left_out
+from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out
 from fintok.panel import Panel
 from fintok.progress import track
 
@@ -107,7 +105,7 @@ def _labellings(bundle: Bundle, world: SwitchingMarket, seed: int) -> dict[tuple
     forecast, cut = bundle.forecast(world.panel), HISTORY + TRAINING
     first = int(np.flatnonzero(np.isfinite(forecast).all(axis=1))[0])
     market = Market(world.panel, max(first, HISTORY), cut)
-    rivals = [rival for rival in RIVALS if rival.package is None or find_spec(rival.package)]
+    rivals = [rival for rival in RIVALS if is_installed(rival.package)]
     answer = {("ceiling", "knows all parameters"): world.ceiling}
     for method in [*own_methods(bundle, forecast), *rivals]:
         for setting, labels in method.label(market, 2, cut, seed).items():

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import Method, calm_to_stressed
-from fintok.evaluate.regime_scores import OURS
-from fintok.evaluate.result import Progress
+from fintok.evaluate.result import OURS, Progress
 from fintok.regime_match import match_regimes
 from fintok.signature import signature_table
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 NUMBERS = (2, 4)  # of regimes
 NUM_REFITS = 6  # evenly spaced over the judged rows
 SEEDS = 3
+LEARNING_ON = ", learning on"
 
 
 def stability_table(methods: Sequence[Method], market: Market, seed: int, progress: Progress) -> pd.DataFrame:
@@ -30,36 +30,44 @@ def stability_table(methods: Sequence[Method], market: Market, seed: int, progre
 
     Refits learn from all rows up to dates spaced evenly over the judged rows; neighbours are compared on the rows
     that both have learned from. Seeds are compared in pairs, on the judged rows. Regimes are matched by signature:
-    volatility, dispersion and correlation.
+    volatility, dispersion and correlation. A method that can learn on instead (``RegimeLabeler.update``) has a second
+    row for that.
     """
     import pandas as pd
 
-    ends = np.linspace(market.cut, market.panel.num_days, NUM_REFITS + 1).astype(int)
+    ends = np.linspace(market.cut, market.panel.num_days, NUM_REFITS + 1).astype(int).tolist()
     usual = [(method, k) for method in methods if method.usual and method.is_learned for k in NUMBERS]
     rows = []
     for method, num_regimes in progress(usual, "refits"):
         try:
-            refits = [_labels(method, market, num_regimes, int(end), seed) for end in ends]
+            refits = [_labels(method, market, num_regimes, end, seed) for end in ends]
             starts = [refits[0], *(_labels(method, market, num_regimes, market.cut, seed + k) for k in range(1, SEEDS))]
+            paths = {method.name: refits}
+            if method.learn_on is not None:
+                paths[method.name + LEARNING_ON] = [
+                    calm_to_stressed(labels, market, end)
+                    for labels, end in zip(method.learn_on(market, num_regimes, ends, seed), ends, strict=True)
+                ]
         except (ValueError, np.linalg.LinAlgError):  # a library's fit on odd data
             continue
-        kept = [
-            _agreement(one, other, slice(market.first, end), num_regimes, market)
-            for (one, other), end in zip(pairwise(refits), ends, strict=False)
-        ]
         judged = slice(market.cut, None)
         alike = [_agreement(one, other, judged, num_regimes, market) for one, other in combinations(starts, 2)]
-        rows.append(
-            {
-                "method": method.name,
-                "setting": method.usual,
-                "regimes": num_regimes,
-                "refits_mean": np.mean(kept),
-                "refits_min": np.min(kept),
-                "seeds_mean": np.mean(alike),
-                "seeds_min": np.min(alike),
-            }
-        )
+        for name, path in paths.items():
+            kept = [
+                _agreement(one, other, slice(market.first, end), num_regimes, market)
+                for (one, other), end in zip(pairwise(path), ends, strict=False)
+            ]
+            rows.append(
+                {
+                    "method": name,
+                    "setting": method.usual,
+                    "regimes": num_regimes,
+                    "refits_mean": np.mean(kept),
+                    "refits_min": np.min(kept),
+                    "seeds_mean": np.mean(alike),
+                    "seeds_min": np.min(alike),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -68,15 +76,18 @@ def stability_verdicts(table: pd.DataFrame) -> list[str]:
     rows, sentences = table.to_dict("records"), []
     for num_regimes in NUMBERS:
         part = [row for row in rows if row["regimes"] == num_regimes]
-        ours, rivals = [row for row in part if row["method"] == OURS], [row for row in part if row["method"] != OURS]
-        if not ours or not rivals:
+        ours = {row["method"]: row for row in part if row["method"] in (OURS, OURS + LEARNING_ON)}
+        rivals = [row for row in part if row["method"] not in ours]
+        if len(ours) < 2 or not rivals:
             continue
-        own, other = ours[0], max(rivals, key=itemgetter("refits_min"))
-        verdict = "ahead of" if own["refits_min"] > other["refits_min"] else "not ahead of"
+        anew, on = ours[OURS], ours[OURS + LEARNING_ON]
+        other = max(rivals, key=itemgetter("refits_min"))
+        verdict = "ahead of" if on["refits_min"] > other["refits_min"] else "not ahead of"
         sentences.append(
-            f"{num_regimes} regimes keep {own['refits_mean']:.3f} of their days in a refit on more rows, "
-            f"{own['refits_min']:.3f} in the worst of {NUM_REFITS}, {verdict} the steadiest rival, "
-            f"{other['method']}, {other['refits_mean']:.3f} and {other['refits_min']:.3f}."
+            f"{num_regimes} regimes that learn on keep {on['refits_mean']:.3f} of their days, {on['refits_min']:.3f} "
+            f"in the worst of {NUM_REFITS} refits, {verdict} the steadiest rival, {other['method']}, "
+            f"{other['refits_mean']:.3f} and {other['refits_min']:.3f} (fitted anew: {anew['refits_mean']:.3f} and "
+            f"{anew['refits_min']:.3f})."
         )
     return sentences
 

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
-from fintok.evaluate.codes import agreement, shared_information, usage
+from fintok.evaluate.codes import agreement, shared_information
 from fintok.evaluate.result import Findings, Progress
 from fintok.progress import track
+from fintok.spans import rows_until
 from fintok.training import describe_panel
+from fintok.usage import usage_of
 from fintok.yardstick import Yardstick, measure
 
 if TYPE_CHECKING:
@@ -35,18 +37,20 @@ def evaluate_tokens(
     others
         Bundles of other seeds, or of the same market to another date: do they read the panel alike?
 
-    Raises InputError for a panel that does not go on for ten windows of days after train_end.
+    Raises InputError for a panel that does not go on for ten windows of days after train_end, and for `others` that
+    cannot be compared (`check_others`).
     """
-    cut = int((panel.dates <= bundle.train_end).sum())
-    found = measure(bundle, panel, seed)
+    check_others(bundle, panel, others)
+    cut = rows_until(panel.dates, bundle.train_end)
+    read = bundle.read(panel, since=max(2 * cut - panel.num_days, 0))  # as many days before train_end as after it
+    found = measure(bundle, panel, seed, read)
     if np.isnan(found.asset):
         raise InputError(
             f"{panel.source}: too few rows after the model's train_end, "
             f"{np.datetime_as_string(bundle.train_end, unit='D')}, for ten windows of "
             f"{bundle.config.imaging.window_days} days"
         )
-    since = max(2 * cut - panel.num_days, 0)  # as many days before train_end as after it
-    codes, surprise = bundle.codes(panel), bundle.surprise(panel, since=since).surprise
+    codes, surprise = read.codes, read.surprise.surprise
     tables = {
         "masked nll": _nll_table(found),
         "codebook": _codebook_table(bundle, codes, cut),
@@ -54,7 +58,7 @@ def evaluate_tokens(
         "by asset": _asset_table(bundle, panel, codes, surprise, cut),
     }
     if others:
-        tables["stability"] = _stability_table([bundle, *others], panel, cut, progress)
+        tables["stability"] = _stability_table([bundle, *others], panel, progress)
     from fintok.plots.training import yardstick_bars
     from fintok.plots.vocabulary import codebook_usage
 
@@ -108,7 +112,9 @@ def _codebook_table(bundle: Bundle, codes: NDArray[np.int32], cut: int) -> pd.Da
         "in training": bundle.vocabulary.counts,
         "after train end": np.bincount(judged[judged >= 0], minlength=bundle.codebook_size),
     }
-    return pd.DataFrame([{"rows": rows, "codes": bundle.codebook_size, **usage(each)} for rows, each in counts.items()])
+    return pd.DataFrame(
+        {"rows": rows, "codes": bundle.codebook_size, **usage_of(each)._asdict()} for rows, each in counts.items()
+    )
 
 
 def _transfer_table(
@@ -130,8 +136,9 @@ def _transfer_table(
         compare("days after train end, beside days before it", _mean(surprise[cut:]), _mean(surprise[:cut]))
     else:
         seen = float(bundle.figures.get("masked NLL asset", np.nan))
-        compare("this panel, beside the training panel, both after train end", found.asset, seen)
         known = np.isin(panel.assets, [name for seen in bundle.training_panels for name in seen["assets"]])
+        if not known.all():  # else nothing here is unseen: other rows of assets that were in training
+            compare("this panel, beside the training panel, both after train end", found.asset, seen)
         if known.any() and not known.all():
             unseen, seen = _mean(surprise[cut:, ~known]), _mean(surprise[cut:, known])
             compare("assets that were not in training, beside those that were", unseen, seen)
@@ -144,8 +151,7 @@ def _asset_table(
     """A row an asset: nats per token after train_end when it is hidden with a quarter of the others."""
     import pandas as pd
 
-    counts = bundle.vocabulary.counts + 0.5
-    marginal = np.where(codes[cut:] >= 0, -np.log(counts / counts.sum())[codes[cut:]], np.nan)
+    marginal = np.where(codes[cut:] >= 0, -np.log(bundle.vocabulary.marginal)[codes[cut:]], np.nan)
     known = np.isfinite(surprise[cut:])
     return pd.DataFrame(
         {
@@ -158,16 +164,40 @@ def _asset_table(
     )
 
 
-def _stability_table(bundles: Sequence[Bundle], panel: Panel, cut: int, progress: Progress) -> pd.DataFrame:
-    """Do bundles read the rows after `cut` alike? Each beside the one before it, codes matched on earlier rows."""
+def check_others(bundle: Bundle, panel: Panel, others: Sequence[Bundle]) -> None:
+    """Raises InputError for bundles whose codes cannot be matched with those of a bundle on the panel's later rows."""
+    for other in others:
+        if _vocabulary(other) != _vocabulary(bundle):
+            raise InputError(
+                f"{_name(other)} has {_vocabulary(other)}, the model that is judged {_vocabulary(bundle)}: others are "
+                "runs of the same configuration, with another seed or train_end"
+            )
+        if not (panel.dates > other.train_end).any():
+            raise InputError(f"{panel.source}: no row lies after the train_end of the other model, {_name(other)}")
+
+
+def _vocabulary(bundle: Bundle) -> str:
+    config = bundle.config
+    channels = ", ".join(config.tokenizer.channels)
+    return f"{bundle.codebook_size} codes of {config.imaging.patch_days} rows of {channels}"
+
+
+def _name(bundle: Bundle) -> str:
+    return f"{bundle!r} by seed {bundle.config.seed}"
+
+
+def _stability_table(bundles: Sequence[Bundle], panel: Panel, progress: Progress) -> pd.DataFrame:
+    """Do bundles read the rows after all their train_ends alike? Each beside the one before it, codes matched on
+    earlier rows."""
     import pandas as pd
 
+    cut = rows_until(panel.dates, max(bundle.train_end for bundle in bundles))
     reads = [bundle.codes(panel) for bundle in progress(bundles, "codes of all models")]
     rows = []
     for (one, first), (other, second) in pairwise(zip(bundles, reads, strict=True)):
         both = (first >= 0) & (second >= 0)
         early, late = both[:cut], both[cut:]
-        row: dict[str, object] = {"models": f"{one!r} and {other!r}"}
+        row: dict[str, object] = {"models": f"{_name(one)} and {_name(other)}"}
         for what, a, b in (
             ("codes", first, second),
             ("words", one.word_of_code[first], other.word_of_code[second]),

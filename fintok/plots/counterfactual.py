@@ -1,8 +1,10 @@
 """Figure of one patch: what an asset did beside what the model expected of it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fintok.plots.theme import BLUE, GREY, VERMILION, moments, new_figure, plain
 
@@ -14,41 +16,44 @@ if TYPE_CHECKING:
 
 def seen_and_expected(patch: "Counterfactual") -> "go.Figure":
     """Return of each day of a patch: seen, and expected with two standard deviations to either side."""
-    import plotly.graph_objects as go
-
     title = f"{plain(patch.symbol)}: surprise {patch.surprise:.1f} nats, {patch.usual:.1f} usual"
     figure = new_figure(title, height=320)
-    is_priced = patch.values == "prices"
-    number = ":.2%" if is_priced else ":.4g"
-    days = np.datetime_as_string(moments(patch.dates))
+    figure.add_traces(list(patch_traces(patch, np.datetime_as_string(moments(patch.dates)), BLUE, GREY, GREY)))
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(tickformat=".1%" if patch.values == "prices" else "~g", title={"text": "return"})
+    return figure
+
+
+def patch_traces(
+    patch: "Counterfactual", days: Sequence[str] | NDArray[np.str_], bars: str, points: str, errors: str
+) -> "tuple[go.Bar, go.Scatter]":
+    """What was seen as bars, red beyond two deviations, and what was expected as points, in three colours."""
+    import plotly.graph_objects as go
+
+    number = ":.2%" if patch.values == "prices" else ":.4g"
     low, expected, high = (patch.as_moves(patch.expected + far * patch.deviation) for far in (-2.0, 0.0, 2.0))
-    figure.add_trace(
+    return (
         go.Bar(
             x=days,
             y=patch.as_moves(patch.seen).astype(np.float32),
             width=0.5,
-            marker={"color": [VERMILION if abs(far) > 2.0 else BLUE for far in patch.distance]},
+            marker={"color": [VERMILION if abs(far) > 2.0 else bars for far in patch.distance]},
             name="seen",
             customdata=patch.distance.astype(np.float32),
             hovertemplate=f"%{{x}}: %{{y{number}}} seen, %{{customdata:+.1f}} deviations off<extra></extra>",
-        )
-    )
-    figure.add_trace(
+        ),
         go.Scatter(
             x=days,
             y=expected.astype(np.float32),
             mode="markers",
-            marker={"color": GREY, "size": 8, "symbol": "diamond"},
+            marker={"color": points, "size": 8, "symbol": "diamond"},
             error_y={
                 "type": "data",
                 "array": (high - expected).astype(np.float32),
                 "arrayminus": (expected - low).astype(np.float32),
-                "color": GREY,
+                "color": errors,
             },
             name="expected, ± 2 deviations",
             hovertemplate=f"%{{x}}: %{{y{number}}} expected<extra></extra>",
-        )
+        ),
     )
-    figure.update_xaxes(type="category", showgrid=False)
-    figure.update_yaxes(tickformat=".1%" if is_priced else "~g", title={"text": "return"})
-    return figure

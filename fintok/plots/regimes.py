@@ -1,10 +1,11 @@
 """Figures of regimes: the ribbon over the market, probabilities, transitions, signatures."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fintok.moves import moves_of
 from fintok.plots.theme import (
     BLUE,
     GREY,
@@ -13,6 +14,7 @@ from fintok.plots.theme import (
     mark_train_end,
     moments,
     new_figure,
+    plain,
     regime_colours,
     stepped_scale,
     thin,
@@ -38,29 +40,13 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
         return figure
     last = np.maximum.accumulate(np.where(regimes.labels >= 0, np.arange(len(dates)), 0))
     labels = regimes.labels[last]  # a day without any value shows the regime before it
-    starts = np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))  # one cell per spell, of any length
-    spells = labels[starts]
-    edges = np.append(dates[starts], dates[-1])
-    names = np.array([*regimes.names, "no forecast"], dtype=object)[spells]
-    figure.add_trace(
-        go.Heatmap(
-            x=moments(edges),
-            y=np.array([0.0, 1.0]),
-            z=np.where(spells >= 0, spells, np.nan)[None, :].astype(np.float32),
-            text=names[None, :],
-            hovertemplate=f"from {hover_date(dates)}: %{{text}}<extra></extra>",
-            colorscale=stepped_scale(colours),
-            zmin=-0.5,
-            zmax=regimes.num_regimes - 0.5,
-            showscale=False,
-            opacity=0.45,
-            yaxis="y2",
-        )
-    )
+    edges = moments(np.append(dates, dates[-1]))
+    hover = f"from {hover_date(dates)}: %{{text}}"
+    figure.add_trace(spell_strip(labels, edges, regimes.names, hover=hover, opacity=0.45))
     for name, colour in zip(regimes.names, colours, strict=True):
         marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.7}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=name))
-    moves = moves_of(regimes.panel)
+    moves = regimes.moves
     path = np.nancumsum(moves.market)
     shown = thin(len(dates), MAX_POINTS)
     figure.add_trace(
@@ -85,6 +71,32 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
     )
     mark_train_end(figure, dates, regimes.train_end)
     return figure
+
+
+def spell_strip(
+    labels: NDArray[np.integer], at: NDArray, names: Sequence[str], *, hover: str = "%{text}", opacity: float = 1.0
+) -> "go.Heatmap":
+    """The ribbon of regimes on the axis y2: a block a spell, of any length. `at` (T + 1,) are the edges of the rows
+    of `labels` (T,) on the horizontal axis; -1 = no forecast.
+    """
+    import plotly.graph_objects as go
+
+    starts = np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))
+    spells = labels[starts]
+    shown = np.array([*(plain(name) for name in names), "no forecast"], dtype=object)[spells]
+    return go.Heatmap(
+        x=np.append(at[starts], at[-1:]),
+        y=np.array([0.0, 1.0]),
+        z=np.where(spells >= 0, spells, np.nan)[None, :].astype(np.float32),
+        text=shown[None, :],
+        hovertemplate=f"{hover}<extra></extra>",
+        colorscale=stepped_scale(regime_colours(len(names))),
+        zmin=-0.5,
+        zmax=len(names) - 0.5,
+        showscale=False,
+        opacity=opacity,
+        yaxis="y2",
+    )
 
 
 def regime_probabilities(regimes: "Regimes") -> "go.Figure":

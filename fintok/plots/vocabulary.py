@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.plots.theme import BLUE, GREY, MAX_POINTS, ORANGE, new_figure, thin
+from fintok.usage import usage_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
 class TokenPictures(NamedTuple):
-    """The codes or words of a bundle with what they mean in returns."""
+    """The words of a bundle with what they mean in returns."""
 
     patches: NDArray[np.floating]  # (W, days) mean return of each day of the patch, in the asset's own scales
     counts: NDArray[np.integer]  # (W,) how often each one occurs in the training rows
-    noun: str = "word"
 
 
 def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go.Figure":
@@ -33,7 +33,7 @@ def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go
     order = order[np.argsort(patches[order].sum(axis=1), kind="stable")]
     num_columns = 8
     num_rows = max(-(-len(order) // num_columns), 1)
-    figure = new_figure(f"The {len(order)} most used {vocabulary.noun}s", height=100 + 96 * num_rows)
+    figure = new_figure(f"The {len(order)} most used words", height=100 + 96 * num_rows)
     if len(order) == 0:
         return figure
     paths = np.concatenate([np.zeros((len(order), 1)), np.cumsum(patches[order], axis=1)], axis=1)
@@ -42,10 +42,10 @@ def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go
     x = column[:, None] + np.linspace(0.1, 0.9, paths.shape[1])[None, :]
     y = -row[:, None] + 0.36 * np.clip(paths / span, -1.0, 1.0)
     level = np.repeat(-row[:, None].astype(float), 2, axis=1)
-    figure.add_trace(_strokes(x[:, [0, -1]], level, GREY, 0.8, "no change"))
+    figure.add_trace(strokes(x[:, [0, -1]], level, GREY, 0.8, "no change"))
     rising = paths[:, -1] >= 0
     for name, colour, these in (("ends higher", BLUE, rising), ("ends lower", ORANGE, ~rising)):
-        figure.add_trace(_strokes(x[these], y[these], colour, 2.2, name))
+        figure.add_trace(strokes(x[these], y[these], colour, 2.2, name))
     share = counts[order] / counts.sum()
     moves = np.abs(np.diff(paths, axis=1)).mean(axis=1)
     figure.add_trace(
@@ -66,7 +66,9 @@ def vocabulary_gallery(vocabulary: TokenPictures, *, num_shown: int = 40) -> "go
     return figure
 
 
-def _strokes(x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float, name: str) -> "go.Scatter":
+def strokes(
+    x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float, name: str | None = None
+) -> "go.Scatter":
     """Many short lines as one trace: each row of (n, points) is a stroke, NaN lifts the pen between them."""
     import plotly.graph_objects as go
 
@@ -88,8 +90,7 @@ def codebook_usage(counts: NDArray[np.integer]) -> "go.Figure":
     counts = np.sort(np.asarray(counts, dtype=float))[::-1]
     share = counts / max(counts.sum(), 1.0)
     positive = share[share > 0]
-    perplexity = float(np.exp(-(positive * np.log(positive)).sum()))
-    title = f"{len(positive):,} of {len(counts):,} codes used · perplexity {perplexity:,.0f}"
+    title = f"{len(positive):,} of {len(counts):,} codes used · perplexity {usage_of(counts).perplexity:,.0f}"
     figure = new_figure(title, height=300)
     shown = thin(len(counts), MAX_POINTS) if len(counts) else np.empty(0, dtype=int)
     figure.add_trace(

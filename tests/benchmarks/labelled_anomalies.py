@@ -39,7 +39,8 @@ from fintok.bundle import Bundle
 from fintok.evaluate.alarms import fixed_threshold_alarms
 from fintok.evaluate.anomalies import with_checks
 from fintok.evaluate.anomaly_rivals import RIVALS
-from fintok.evaluate.detection import OURS, SCORE_ALONE, Truth, detect, thresholds
+from fintok.evaluate.detection import SCORE_ALONE, Truth, detect, thresholds
+from fintok.evaluate.result import OURS
 from fintok.faults import Fault
 from fintok.panel import Panel
 from fintok.progress import track

@@ -4,16 +4,39 @@ import datetime as dt
 import errno
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
 from fintok.errors import InputError
-from fintok.files import check_table_output, write_table, write_text
+from fintok.files import as_polars, check_table_output, write_table, write_text
 from vision.files import check_output, explain_write_error
 
 TABLE = pl.DataFrame({"symbol": ["A", "B"], "score": [0.5, None]})
+
+
+def test_a_table_for_polars_has_null_for_missing_and_its_types_without_a_row():
+    columns = {
+        "date": np.array(["2020-01-01", "NaT"], dtype="datetime64[ns]"),
+        "symbol": np.array(["A", None], dtype=object),
+        "regime": pd.array([1, None], dtype="Int64"),
+        "score": [0.5, np.nan],
+        "alert": [True, False],
+    }
+    expected = pl.DataFrame(
+        {"date": [datetime(2020, 1, 1), None], "symbol": ["A", None], "regime": [1, None], "score": [0.5, None],
+         "alert": [True, False]},
+        schema_overrides={"date": pl.Datetime("us")},
+    )  # fmt: skip
+    for rows in (2, 0):
+        found = as_polars(pd.DataFrame(columns).head(rows))
+        assert found.schema == expected.schema
+        assert found.equals(expected.head(rows))
+    assert as_polars(pd.DataFrame({"regimes": [2, 3]})).schema == {"regimes": pl.Int64}
 
 
 @pytest.mark.parametrize(("name", "read"), [("t.parquet", pl.read_parquet), ("t.csv", pl.read_csv)])

@@ -151,13 +151,18 @@ def test_pairs_without_common_days_still_give_a_regression(images):
 
 
 @pytest.fixture(scope="module")
-def drawn(images):
+def hinted(images):
     return draw_hints(images, 3, WINDOW, PATCH, np.random.default_rng(0))
 
 
-def view(images, drawn, mask, seed):
+@pytest.fixture(scope="module")
+def drawn(images, hinted):
+    return hinted[len(CHANNELS) :].reshape(hints.PARTITIONS, 4, len(NAMES), NUM_DAYS)
+
+
+def view(images, hinted, mask, seed):
     """The view (C + 3, 4, W), hidden (4, columns), and the places of its assets."""
-    dataset = WindowDataset(images, WINDOW, np.array([380]), drawn)
+    dataset = WindowDataset(images, WINDOW, np.array([380]), hinted)
     make = MaskedWindow(4, WINDOW, PATCH, LevelJitter((*CHANNELS, *hints.HINTS), 0.0), mask, has_hints=True)
     [[(image, _, hidden)], _] = make(*dataset[0], np.random.default_rng(seed))
     whole = torch.from_numpy(images.values[:, :, 356:381])
@@ -165,8 +170,8 @@ def view(images, drawn, mask, seed):
     return image, hidden, np.array(places)
 
 
-def test_partitions_have_groups_of_one_size(drawn):
-    assert drawn.shape == (hints.PARTITIONS, 4, len(NAMES), NUM_DAYS)
+def test_partitions_have_groups_of_one_size(images, hinted, drawn):
+    np.testing.assert_array_equal(hinted[: len(CHANNELS)], images.values)
     groups = drawn[:, -1].astype(int)
     assert (groups == groups[:, :, :1]).all()  # of an asset, on all days
     assert all(np.array_equal(np.bincount(partition), [2, 2, 2]) for partition in groups[:, :, 0])
@@ -174,8 +179,8 @@ def test_partitions_have_groups_of_one_size(drawn):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_rows_hidden_together_are_of_a_group_and_are_told_of_by_the_others(images, drawn, seed):
-    image, hidden, places = view(images, drawn, AxisMask("rows", 0.5, last=2), seed)
+def test_rows_hidden_together_are_of_a_group_and_are_told_of_by_the_others(images, hinted, drawn, seed):
+    image, hidden, places = view(images, hinted, AxisMask("rows", 0.5, last=2), seed)
     rows = hidden.any(axis=1)
     assert len(set(places)) == 4
     found = [
@@ -187,16 +192,16 @@ def test_rows_hidden_together_are_of_a_group_and_are_told_of_by_the_others(image
     assert found
 
 
-def test_an_asset_from_outside_the_group_is_not_told_of(images, drawn):
-    image, hidden, _ = view(images, drawn, AxisMask("rows", 0.75, last=2), 0)
+def test_an_asset_from_outside_the_group_is_not_told_of(images, hinted):
+    image, hidden, _ = view(images, hinted, AxisMask("rows", 0.75, last=2), 0)
     told = image[-3, :, -1].numpy()[hidden.any(axis=1)] != 0
     assert told.sum() == 2  # a group has two: the third hidden asset is shown to them
 
 
 @pytest.mark.parametrize("mask", [ForecastMask(1), BlockMask(0.4, min_patches=2)])
-def test_other_masks_are_given_no_hints(images, drawn, mask):
+def test_other_masks_are_given_no_hints(images, hinted, mask):
     for seed in range(6):
-        image, hidden, _ = view(images, drawn, mask, seed)
+        image, hidden, _ = view(images, hinted, mask, seed)
         rows, columns = hidden.any(axis=1), hidden.any(axis=0)
         if rows.all() or not hidden[np.ix_(rows, columns)].all():
             assert image.shape[0] == len(CHANNELS) + 3
@@ -223,10 +228,10 @@ def test_correlations_that_are_none_have_their_eigenvalues_raised_to_the_ridge()
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def test_a_drawn_view_has_the_hints_means_and_the_noise_of_the_whole_group_in_its_market(images, drawn):
+def test_a_drawn_view_has_the_hints_means_and_the_noise_of_the_whole_group_in_its_market(images, hinted, drawn):
     """Return and market of the last patch are drawn, the rest is the window's; groups are those of one partition."""
     channels = (*CHANNELS, *hints.HINTS)
-    window = WindowDataset(images, WINDOW, np.array([380]), drawn)[0]
+    window = WindowDataset(images, WINDOW, np.array([380]), hinted)[0]
     make = MaskedWindow(len(NAMES), WINDOW, PATCH, LevelJitter(channels, 0.0), ForecastMask(1), has_hints=True)
     days, sizes = slice(376, 381), []
     for seed in range(200):

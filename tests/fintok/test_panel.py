@@ -153,7 +153,7 @@ def test_select_reorders_assets_and_names_a_near_miss():
 
 @pytest.mark.parametrize(
     ("step", "count", "expected"),
-    [("D", 1000, 365.0), ("W", 300, 52.0), ("M", 240, 12.0), ("h", 20000, 8766.0)],
+    [("D", 1000, 365.0), ("W", 300, 52.0), ("M", 240, 12.0), ("h", 20000, 8766.0), (("Y", 3), 20, 1.0)],
 )
 def test_periods_per_year_come_from_the_dates(step, count, expected):
     dates = (np.datetime64("2000-01", step) + np.arange(count)).astype("datetime64[ns]")

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 import fintok
-from fintok import refits
 from fintok.errors import InputError
-from fintok.regime_match import Match
 from fintok.regimes import RegimeLabeler
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns, with_noise_after
 
@@ -32,7 +30,7 @@ def test_each_stretch_has_the_labels_of_the_fit_before_it(walk, labeler, panel):
     first = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel)
     until = TRAIN + round(0.5 * 365.25)
     np.testing.assert_array_equal(walk.regimes.labels[:until], first.label(panel).labels[:until])
-    second = first.fit(panel, until=walk.refits["until"][1])
+    second = first.update(panel, until=walk.refits["until"][1])
     np.testing.assert_array_equal(walk.regimes.labels[until : until + 100], second.label(panel).labels[until:][:100])
     assert walk.refits["rows"].tolist()[:2] == [TRAIN, until]
     assert len(walk.refits) == 6
@@ -71,24 +69,6 @@ def test_the_labeler_is_left_alone_and_one_pass_of_the_network_is_enough(panel):
     assert not labeler.__sklearn_is_fitted__()
 
 
-def test_regimes_that_trade_places_keep_their_numbers(labeler, panel, monkeypatch):
-    """Fits after the first number their regimes the other way round."""
-    honest = RegimeLabeler.fit
-
-    def reversed_fit(self, panel, **settings):
-        fitted = honest(self, panel, **settings)
-        if settings["until"] > panel.dates[TRAIN]:
-            fitted.signature_ = fitted.signature_.iloc[::-1].reset_index(drop=True)
-            object.__setattr__(fitted.model_, "centres", fitted.model_.centres[::-1].copy())
-        return fitted
-
-    monkeypatch.setattr(RegimeLabeler, "fit", reversed_fit)
-    turned = fintok.walk_forward(labeler, panel, refit="6M")
-    assert turned.agreement_min > 0.8
-    p, labels = turned.regimes.probabilities, turned.regimes.labels
-    np.testing.assert_array_equal(p[labels >= 0].argmax(axis=1), labels[labels >= 0])
-
-
 @pytest.mark.parametrize("refit", ["yearly", "0M", "1.5Y", 1, None])
 def test_a_refit_of_another_form_is_refused(labeler, panel, refit):
     with pytest.raises(InputError, match="as 90D, 6W, 3M or 1Y"):
@@ -102,14 +82,3 @@ def test_too_little_before_or_after_the_start_is_refused(labeler, panel):
         fintok.walk_forward(labeler, panel[:TRAIN])
     with pytest.raises(InputError, match="without a bundle takes features"):
         fintok.walk_forward(RegimeLabeler(), panel)
-
-
-def test_a_regime_that_continues_none_takes_a_number_that_is_left(monkeypatch, labeler, panel):
-    unsure = Match(np.array([1, -1, 0]), np.array([0.2, np.nan, 0.1]))
-    monkeypatch.setattr(refits, "match_regimes", lambda old, new: unsure)
-    walk = fintok.walk_forward(labeler, panel, refit="2Y")
-    start = int(walk.refits["rows"][1])
-    fit = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel, until=panel.dates[start - 1])
-    stretch = slice(start, start + 200)
-    np.testing.assert_array_equal(walk.regimes.labels[stretch], np.array([1, 2, 0])[fit.label(panel).labels[stretch]])
-    assert np.isnan(walk.refits["distance"][1])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fintok.regime_model import RegimeModel
+from fintok.regime_model import RegimeModel, _features
 
 
 @pytest.mark.parametrize(("num_regimes", "num_axes"), [(2, 1), (3, 2), (4, 5), (5, 6)])
@@ -15,3 +15,48 @@ def test_points_are_seen_along_the_axes_and_half_spells_that_are_documented(num_
     model = RegimeModel.learn(points, dates, market, num_regimes=num_regimes, switches_per_year=5.0, seed=0)
     assert model.axes.shape == (num_axes, 12)
     assert model.half_spell == pytest.approx(365.25 / 5.0 / 2.0, rel=2e-3)
+
+
+def simulate(num_days=900, num_codes=12, seed=0):
+    """Two states that last, seen through noise: points, dates, market moves."""
+    rng = np.random.default_rng(seed)
+    state = (np.arange(num_days) // 60) % 2
+    points = (rng.random((num_days, num_codes)) + state[:, None] * np.linspace(0, 2, num_codes)).astype(np.float32)
+    dates = np.datetime64("2015-01-01", "ns") + np.arange(num_days) * np.timedelta64(1, "D")
+    return points, dates, rng.standard_normal(num_days) * (1 + 2 * state)
+
+
+def learn(points, dates, market):
+    return RegimeModel.learn(points, dates, market, num_regimes=2, switches_per_year=8.0, seed=0)
+
+
+def test_an_update_moves_each_centre_to_the_mean_of_its_days_old_and_new():
+    points, dates, market = simulate()
+    before = learn(points[:600], dates[:600], market[:600])
+    after = before.update(points, dates, 600)
+    features = _features(points, before.mean, before.axes, before.half_spell)[600:].astype(np.float64)
+    nearest = np.argmin(((features[:, None] - after.centres) ** 2).sum(axis=2), axis=1)
+    for regime in range(2):
+        new = features[nearest == regime]
+        total = before.counts[regime] * before.centres[regime] + new.sum(axis=0)
+        np.testing.assert_allclose(after.centres[regime], total / (before.counts[regime] + len(new)), rtol=1e-6)
+        assert after.counts[regime] == before.counts[regime] + len(new)
+    assert after.counts.sum() == 900
+    np.testing.assert_array_equal(after.axes, before.axes)
+
+
+def test_an_update_learns_the_penalty_from_all_rows():
+    points, dates, market = simulate()
+    before = learn(points[:600], dates[:600], market[:600])
+    noisy = points.copy()
+    noisy[600:] += np.random.default_rng(1).standard_normal(noisy[600:].shape).astype(np.float32)
+    after = before.update(noisy, dates, 600)
+    assert after.penalty != before.penalty
+    switches = (np.diff(after.path(noisy, dates).labels) != 0).sum()
+    assert switches <= 8.0 * 900 / 365.25 + 1
+
+
+def test_an_update_without_new_days_keeps_the_centres():
+    points, dates, market = simulate()
+    model = learn(points, dates, market)
+    np.testing.assert_allclose(model.update(points, dates, len(points)).centres, model.centres)

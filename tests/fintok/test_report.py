@@ -8,14 +8,34 @@ import pytest
 
 import fintok
 from fintok.anomaly import AnomalyScorer
+from fintok.config import PretrainConfig
 from fintok.errors import InputError
+from fintok.inference import Vocabulary
 from fintok.page import Page
-from fintok.plots.vocabulary import TokenPictures
+from fintok.plots.vocabulary import TokenPictures, vocabulary_gallery
 from fintok.regimes import RegimeLabeler
 from fintok.report import write_report
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
-SUMMARY = {"train_end": np.datetime64("2001-12-31"), "config": {"dim": 64, "codes": 512}, "nll": 2.15}
+FACTS = {"train_end": np.datetime64("2001-12-31"), "nll": 2.15}
+FIGURES = {"masked NLL asset": 2.1, "masked NLL asset marginal": 5.3, "masked NLL asset factor": 2.0, "seconds": 9}
+
+
+class DescribedBundle(FakeBundle):
+    config, facts, figures = PretrainConfig(), FACTS, FIGURES
+    vocabulary = Vocabulary(np.ones((32, 5)), np.ones((32, 5)), np.arange(32), np.arange(32))
+
+    def summary(self):
+        return pd.DataFrame({"value": self.facts})
+
+    def plot(self):
+        return vocabulary_gallery(TokenPictures(self.vocabulary.patch_mean, self.vocabulary.counts))
+
+
+def write(path, bundle, panel, *, run=None, scores=None, **options):
+    regimes = RegimeLabeler(bundle, n_regimes=3).fit(panel).label(panel)
+    scores = scores or AnomalyScorer(bundle).fit(panel).score(panel)
+    return write_report(path, bundle, panel, regimes, scores, run or path.parent / "no run", **options)
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +46,10 @@ def panel():
 
 @pytest.fixture(scope="module")
 def whole(panel, tmp_path_factory):
-    bundle = FakeBundle(panel[:800])
-    rng = np.random.default_rng(0)
-    path = write_report(
-        tmp_path_factory.mktemp("report") / "report.html",
-        bundle_summary=SUMMARY,
-        panel=panel,
-        regimes=RegimeLabeler(bundle, n_regimes=3).fit(panel).label(panel),
-        scores=AnomalyScorer(bundle).fit(panel).score(panel),
-        vocabulary=TokenPictures(rng.standard_normal((32, 5)), rng.integers(1, 50, 32)),
-        code_counts=rng.integers(0, 50, 512),
-        yardstick={"assets": {"model": 2.1, "marginal": 5.3, "factor model": 2.0}},
-        curves={"teacher": {"step": np.arange(50), "loss": np.linspace(5, 1, 50)}},
-    )
-    return path.read_text()
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "stages").mkdir()
+    (folder / "stages" / "teacher.csv").write_text("step,loss\n1,5.0\n2,4.0\n")
+    return write(folder / "report.html", DescribedBundle(panel[:800]), panel, run=folder).read_text()
 
 
 def test_the_page_is_whole_small_and_asks_the_network_for_nothing(whole):
@@ -61,7 +71,7 @@ def test_the_story_runs_from_regimes_to_the_glossary(whole):
     ]
     places = [whole.index(f"<h2>{heading}</h2>") for heading in order]
     assert places == sorted(places)
-    for fact in ("config.dim", "512", "2001-12-31", "0 · calm", "Alarms per 1,000"):
+    for fact in ("configuration.teacher.encoder.dim", "2.15", "2001-12-31", "0 · calm", "Alarms per 1,000"):
         assert fact in whole
 
 
@@ -74,25 +84,22 @@ def test_every_figure_has_its_box_and_its_data(whole):
         assert json.loads(text)["data"]
 
 
-def test_parts_that_are_not_given_are_left_out(panel, tmp_path):
-    text = write_report(tmp_path / "r.html", bundle_summary={}, panel=panel).read_text()
-    assert "Market regimes" not in text
-    assert "Plotly" not in text
+def test_what_was_not_measured_is_left_out(panel, tmp_path):
+    bundle = DescribedBundle(panel[:800])
+    text = write(tmp_path / "r.html", bundle, panel).read_text()
+    assert "Measured on the rows after train end" in text
+    assert "The three stages of pretraining" not in text
+    bundle.figures = {}
+    text = write(tmp_path / "s.html", bundle, panel).read_text()
+    assert "How good is the model" not in text
     assert "What was run" in text
 
 
 def test_rows_that_are_hours_are_called_so(panel, tmp_path):
     hourly = replace(panel, dates=panel.dates[0] + np.arange(1200) * np.timedelta64(1, "h"))
-    bundle = FakeBundle(hourly[:800])
-    text = write_report(
-        tmp_path / "r.html",
-        bundle_summary={},
-        panel=hourly,
-        regimes=RegimeLabeler(bundle, n_regimes=3).fit(hourly).label(hourly),
-        scores=AnomalyScorer(bundle).fit(hourly).score(hourly),
-        vocabulary=TokenPictures(np.ones((32, 5)), np.arange(32)),
-    ).read_text()
+    text = write(tmp_path / "r.html", DescribedBundle(hourly[:800]), hourly).read_text()
     text = re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL).replace("a day late", "")  # figures stay
+    text = re.sub(r"configuration\.\S*", "", text)
     assert re.findall(r".{0,50}\b(?:to)?days?\b.{0,30}", text, re.IGNORECASE) == []
     for words in ("From one hour to the next", "coming few hours", "1,000 asset-hours", "<th>Hours</th>"):
         assert words in text
@@ -100,7 +107,9 @@ def test_rows_that_are_hours_are_called_so(panel, tmp_path):
 
 def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):
     scores = AnomalyScorer(FakeBundle(panel[:50])).fit().score(panel[:150])
-    text = write_report(tmp_path / "r.html", bundle_summary={}, panel=panel[:150], scores=scores).read_text()
+    bundle = DescribedBundle(panel[:800])
+    regimes = RegimeLabeler(bundle).fit().label(panel[:150])
+    text = write_report(tmp_path / "r.html", bundle, panel[:150], regimes, scores, tmp_path).read_text()
     count = int(np.isfinite(scores.score).sum())
     assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000)" in text
     assert "nan" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
@@ -109,9 +118,10 @@ def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):
 def test_names_from_the_data_cannot_become_markup(panel, tmp_path):
     name = "</script><script>alert(1)</script>"
     odd = replace(panel, assets=(name, *panel.assets[1:]), source=name)
-    scores = AnomalyScorer(FakeBundle(panel[:800]), alarms_per_1000=20.0).fit().score(odd)
-    summary = {name: name}
-    text = write_report(tmp_path / "r.html", bundle_summary=summary, panel=odd, scores=scores).read_text()
+    bundle = DescribedBundle(panel[:800])
+    bundle.facts = {name: name}
+    scores = AnomalyScorer(bundle, alarms_per_1000=20.0).fit().score(odd)
+    text = write(tmp_path / "r.html", bundle, odd, scores=scores).read_text()
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
 
@@ -119,10 +129,11 @@ def test_names_from_the_data_cannot_become_markup(panel, tmp_path):
 def test_an_existing_page_is_kept_unless_overwriting_is_asked_for(panel, tmp_path):
     path = tmp_path / "r.html"
     path.write_text("mine")
+    bundle = DescribedBundle(panel[:800])
     with pytest.raises(InputError):
-        write_report(path, bundle_summary={}, panel=panel)
+        write(path, bundle, panel)
     assert path.read_text() == "mine"
-    write_report(path, bundle_summary={}, panel=panel, overwrite=True)
+    write(path, bundle, panel, overwrite=True)
     assert path.read_text() != "mine"
     assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
 

@@ -36,6 +36,7 @@ EAST, WEST = dt.timezone(dt.timedelta(hours=9)), dt.timezone(dt.timedelta(hours=
         (dt.datetime(2020, 1, 3, tzinfo=WEST), 30),
         ("2020-01-03T09:00:00+09:00", 25),
         ("2020-01-03 00:00:00Z", 25),
+        ("2020-01-03T05:00z", 30),
     ],
 )
 def test_a_day_is_all_its_hours_and_a_moment_is_one(date, hours):

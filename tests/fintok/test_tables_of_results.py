@@ -1,5 +1,8 @@
 """What all result tables have in common: those of different results can be joined on their dates."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -32,6 +35,18 @@ def test_dates_count_nanoseconds_in_pandas_and_microseconds_in_polars(results):
         dates = [dtype for dtype in result.to_polars().dtypes if dtype.is_temporal()]
         assert dates, name
         assert set(dates) == {pl.Datetime("us")}, name
+
+
+def test_a_result_of_no_rows_has_the_columns_and_types_of_any_other(results, small_bundle, small_panel):
+    nothing = small_panel[:0]
+    empty = {
+        "regimes": replace(results["regimes"], panel=nothing, labels=np.zeros(0, int), probabilities=np.zeros((0, 2))),
+        "scores": AnomalyScorer(small_bundle).fit().score(nothing),
+        "health": fintok.check_panel(nothing),
+    }
+    for name, result in empty.items():
+        assert result.to_polars().schema == results[name].to_polars().schema, name
+        assert result.to_polars().height == 0
 
 
 def test_tokens_and_scores_are_joined_on_date_and_symbol(results):

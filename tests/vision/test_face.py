@@ -21,6 +21,15 @@ def test_every_name_of_the_face_exists(name):
     assert name in dir(vision)
 
 
+def test_what_the_user_can_mend_is_caught_by_one_name(tmp_path):
+    for read in (
+        lambda: vision.load_yaml(vision.ViTConfig, tmp_path / "none.yaml"),
+        lambda: vision.load_encoder(tmp_path),
+    ):
+        with pytest.raises(vision.InputError):
+            read()
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="Nothing"):
         _ = vision.Nothing

@@ -1,5 +1,7 @@
 """No part of a step asks the device for a value: on fake tensors, which have none, a step runs through."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,7 @@ from vision.evaluate.finetune import Classifier, finetune
 from vision.evaluate.segment import segment
 from vision.evaluate.segment_heads import Segmenter
 from vision.methods import METHODS
+from vision.methods.codes import MaskedCodeModel
 from vision.nn.decoder import TokenDecoder
 from vision.nn.dvae import DiscreteVAE
 from vision.nn.heads import DINOHead
@@ -126,9 +129,11 @@ def test_evaluations_tell_their_networks_of_gaps(kind, monkeypatch):
 
 
 class NoCopies(NoValues):
-    """Raises when something is copied from the host to the device, too."""
+    """Raises when something is copied from the host to the device, too: an index that is a Python sequence is."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put_):
+            raise AssertionError(f"{func} may wait for the device")
         made = super().__torch_dispatch__(func, types, args, kwargs)
         tensors = [part for part in (*args, made) if isinstance(part, torch.Tensor) and part.ndim]
         if len({tensor.device for tensor in tensors}) > 1:
@@ -149,6 +154,20 @@ def test_views_are_made_without_a_copy_from_the_host(is_encoded):
         assert views.prepare(planned).views[1].shape == (2, 3, 4, 6)
     with NoCopies(), pytest.raises(AssertionError, match="waits"):
         torch.ones(2).to("meta")
+
+
+def test_channels_are_chosen_without_a_copy_from_the_host():
+    encoder = ViTConfig(patch_size=(1, 5), in_channels=3, dim=16, heads=2, depth=1)
+    part = dataclasses.replace(encoder, in_channels=2)
+    tokenizer = Tokenizer(part, CodebookConfig(num_codes=8, dim=4), channels=(2, 0)).to("meta")
+    model = MaskedCodeModel(encoder, 8, mixed_channels=(1,)).to("meta")
+    assert {"places", "is_mixed"}.isdisjoint(name for kept in (tokenizer, model) for name in kept.state_dict())
+    images, columns = torch.zeros(2, 3, 4, 15, device="meta"), torch.zeros(2, 3, dtype=torch.bool, device="meta")
+    with NoCopies():
+        assert tokenizer.select(images).shape == (2, 2, 4, 15)
+        assert model.conceal(images, columns).shape == images.shape
+    with NoCopies(), pytest.raises(AssertionError, match="may wait"):
+        _ = images[:, (2, 0)]
 
 
 def test_the_check_can_fail():

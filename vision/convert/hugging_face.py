@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -25,10 +25,16 @@ CLASSES = {  # model_type -> the class that from_pretrained builds
 IS_SQUARE = "but for 'vit', Hugging Face's models know positions on squares only"
 
 
-def describe(
-    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> tuple[str, dict[str, Tensor], ViTConfig]:
-    """model_type, tensors without the prefix of a task's model, and our configuration.
+class Described(NamedTuple):
+    """What a folder holds."""
+
+    kind: str  # model_type
+    tensors: dict[str, Tensor]  # without the prefix of a task's model
+    config: ViTConfig  # ours
+
+
+def describe(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Described:
+    """A folder's configuration and tensors in our terms.
 
     Raises ConvertError when the architecture is not one of ours, or has what ours has not.
     """
@@ -50,7 +56,7 @@ def describe(
     if kind != "vit" and height != width:
         raise ConvertError(f"{folder} is a {kind} of {height} x {width} pixels: {IS_SQUARE}")
     inferred = infer_config(bare, HUGGING_FACE[kind], what, heads, (height // patch_height, width // patch_width))
-    return kind, bare, replace(inferred, norm_eps=eps)
+    return Described(kind, bare, replace(inferred, norm_eps=eps))
 
 
 def architecture(config: ViTConfig) -> str:

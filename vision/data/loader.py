@@ -9,6 +9,7 @@ position. There are no epochs to restart and no sampler state to save.
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -139,19 +140,10 @@ def _stack_hidden(views: Sequence[View], observed: Tensor | None, num_masked: in
     return Mask.from_hidden(hidden, count, patch_valid)
 
 
-class _Collate:
-    """``collate`` with the view maker's counts bound; a class, so that spawned workers can receive it."""
-
-    def __init__(self, num_masked: Sequence[int] | None) -> None:
-        self.num_masked = num_masked
-
-    def __call__(self, samples: Sequence[Sequence[Sequence[View]]]) -> Batch:
-        return collate(samples, self.num_masked)
-
-
 def unwrapped(error: InputError) -> InputError:
     """The error as it was raised: out of a worker it comes in that one's traceback."""
-    return InputError(str(error).strip().splitlines()[-1].removeprefix("vision.errors.InputError: "))
+    kind = type(error)
+    return kind(str(error).strip().splitlines()[-1].removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))
 
 
 def prepare_worker(_: int) -> None:
@@ -187,7 +179,7 @@ def make_loader(
     return DataLoader(
         SampleStream(dataset, views, seed),
         batch_sampler=StreamSampler(start_position, stop_position, batch_size, rank, world_size),
-        collate_fn=getattr(views, "collate", None) or _Collate(getattr(views, "num_masked", None)),
+        collate_fn=getattr(views, "collate", None) or partial(collate, num_masked=getattr(views, "num_masked", None)),
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=prepare_worker,

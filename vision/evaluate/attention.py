@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vision.errors import InputError
+from vision.evaluate.features import evaluating
 from vision.evaluate.gaps import mean_patch, split_gaps
 from vision.evaluate.pictures import Picture, heat, montage, to_pictures
 from vision.nn.attention import JointAttention
@@ -39,13 +40,11 @@ def attention_maps(encoder: VisionTransformer, images: Tensor, block: int = -1) 
     images, pixels, seen = split_gaps(images, encoder.config.patch_size)
     asked: list[tuple[Tensor, list[Segment]]] = []
     handle = attention.register_forward_pre_hook(lambda _, inputs: asked.append(inputs))
-    was_training = encoder.training
-    encoder.eval()
     try:
-        encoder(images, pixels)
+        with evaluating(encoder):
+            encoder(images, pixels)
     finally:
         handle.remove()
-        encoder.train(was_training)
     weights = attention.weights(*asked[0])[0]  # (B, heads, L, L)
     num_global, grid = encoder.config.num_global_tokens, encoder.grid(images)
     to_patches = weights[..., num_global:]
@@ -61,15 +60,14 @@ def attention_picture(
     encoder: VisionTransformer,
     images: Tensor,
     *,
-    block: int = -1,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Picture:
-    """A row per image: the image, the mean over heads, then each head; the brightest patch of each map is white.
+    """A row per image: the image, the mean over the last block's heads, then each; a map's brightest patch is white.
 
     ``mean`` and ``std`` undo the normalisation, see :func:`~vision.evaluate.pictures.to_pictures`.
     """
-    maps = attention_maps(encoder, images.to(encoder.patch_embed.projection.weight.device), block).cpu()
+    maps = attention_maps(encoder, images.to(encoder.patch_embed.projection.weight.device)).cpu()
     size = (images.shape[-2], images.shape[-1])
     shown = to_pictures(images, mean, std)
     return montage(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision.evaluate.features import batches
+from vision.evaluate.features import batches, evaluating
 from vision.evaluate.gaps import split_gaps
 from vision.evaluate.tables import table
 from vision.nn.dvae import DiscreteVAE
@@ -85,9 +85,13 @@ def codebook_health(
 
 
 def observed_codes(tokenizer: VisualTokenizer, images: Tensor) -> Tensor:
-    """Images (B, C, H, W), NaN = not observed -> codes (B, N) long, -1 where nothing of the patch was observed."""
+    """Images (B, C, H, W), NaN = not observed -> codes (B, N) long, -1 where nothing of the patch was observed.
+
+    The tokenizer is in eval mode meanwhile.
+    """
     images, pixels, seen = split_gaps(images, tokenizer.patch_size)
-    codes = tokenizer.codes(images, pixels)
+    with evaluating(tokenizer):
+        codes = tokenizer.codes(images, pixels)
     return codes if seen is None else codes.masked_fill(~seen, -1)
 
 
@@ -98,13 +102,14 @@ def codes_and_closeness(tokenizer: VisualTokenizer, images: Tensor) -> tuple[Ten
     The cosine to the code's vector (VQ-KD), or the code's probability (dVAE); 0 for any other tokenizer.
     """
     images, pixels, seen = split_gaps(images, tokenizer.patch_size)
-    if isinstance(tokenizer, Tokenizer):
-        vectors = F.normalize(tokenizer.encode(images, pixels).float(), dim=-1)
-        codes = tokenizer.codebook.assign(vectors)[..., 0]
-        closeness = (vectors * F.embedding(codes, tokenizer.codebook.weight[0])).sum(dim=-1)
-    elif isinstance(tokenizer, DiscreteVAE):
-        closeness, codes = tokenizer.encode(images, pixels).float().softmax(dim=-1).max(dim=-1)
-    else:
-        codes = tokenizer.codes(images, pixels)
-        closeness = torch.zeros(codes.shape, device=codes.device)
+    with evaluating(tokenizer):
+        if isinstance(tokenizer, Tokenizer):
+            vectors = F.normalize(tokenizer.encode(images, pixels).float(), dim=-1)
+            codes = tokenizer.codebook.assign(vectors)[..., 0]
+            closeness = (vectors * F.embedding(codes, tokenizer.codebook.weight[0])).sum(dim=-1)
+        elif isinstance(tokenizer, DiscreteVAE):
+            closeness, codes = tokenizer.encode(images, pixels).float().softmax(dim=-1).max(dim=-1)
+        else:
+            codes = tokenizer.codes(images, pixels)
+            closeness = torch.zeros(codes.shape, device=codes.device)
     return codes if seen is None else codes.masked_fill(~seen, -1), closeness

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vision.errors import InputError
 from vision.evaluate.config import Pooling
@@ -44,15 +45,11 @@ def extract_features(
     check_pooling(encoder, pooling, last_blocks)
     target = torch.device(device) if device is not None else next(encoder.parameters()).device
     encoder.to(target)
-    was_training = encoder.training
-    encoder.eval()
-    try:
+    with evaluating(encoder):
         parts = [
             pooled_features(encoder, batch.to(target), pooling, last_blocks).float().cpu()
             for batch in batches(images, batch_size)
         ]
-    finally:
-        encoder.train(was_training)
     if not parts:
         raise InputError("there is no image to extract features from")
     return torch.cat(parts)
@@ -85,3 +82,14 @@ def check_pooling(encoder: VisionTransformer, pooling: Pooling, last_blocks: int
 def batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
     """A tensor (n, ...) in slices of ``batch_size``; an iterable of batches as it is."""
     return iter(images.split(batch_size)) if isinstance(images, Tensor) else iter(images)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A network in eval mode meanwhile: without drop path, which makes what it says random."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)

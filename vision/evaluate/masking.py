@@ -19,16 +19,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision.errors import InputError
+from vision.evaluate.codebook import observed_codes
 from vision.evaluate.copula import log_score_gain, normal_scores, principal_components, shrunk_correlation
+from vision.evaluate.features import evaluating
+from vision.evaluate.gaps import split_gaps
 from vision.evaluate.tables import table
 from vision.masks import MaskGenerator, RandomMask
 from vision.nn.grid import PatchGrid
@@ -159,15 +163,17 @@ def code_information(
     seed: int = 0,
     batch_size: int = 64,
 ) -> MaskingStudy:
-    """The study by a trained masked code model, of images (n, C, H, W) that it was not trained on.
+    """The study by a trained masked code model, of images (n, C, H, W) that it was not trained on, NaN = not observed.
 
-    What a model that sees nothing would say are the frequencies of the codes in ``images``. ``mask`` and errors as
-    in :func:`linear_information`; one mask is drawn for each image.
+    What a model that sees nothing would say are the frequencies of the codes in ``images``. A patch that was not
+    observed is not counted, nor an image without a hidden one that was. ``mask`` and errors as in
+    :func:`linear_information`; one mask is drawn for each image.
     """
     rng = np.random.default_rng(seed)
     grid = _grid(images, tokenizer.patch_size)
-    codes = torch.cat([tokenizer.codes(part) for part in images.split(batch_size)])  # (n, N)
-    frequencies = torch.bincount(codes.flatten(), minlength=tokenizer.num_codes) / codes.numel()
+    codes = torch.cat([observed_codes(tokenizer, part) for part in images.split(batch_size)])  # (n, N)
+    seen = codes >= 0
+    frequencies = torch.bincount(codes[seen], minlength=tokenizer.num_codes) / seen.sum()
     unseen = -frequencies.log()[codes]  # (n, N) nats
     results = []
     for ratio in ratios:
@@ -175,17 +181,20 @@ def code_information(
         _check_count(generator, grid, ratio)
         hidden = torch.from_numpy(np.stack([generator(grid, rng) for _ in range(len(images))])).flatten(1)
         hidden = hidden.to(images.device)
-        entropy = torch.cat(
-            [
-                F.cross_entropy(model.logits(part, None, h).transpose(1, 2), z, reduction="none")
-                for part, h, z in zip(
-                    images.split(batch_size), hidden.split(batch_size), codes.split(batch_size), strict=True
-                )
-            ]
-        )  # (n, N)
-        per_image = ((unseen - entropy) * hidden).sum(dim=1) / hidden.sum(dim=1).clamp(min=1)
-        results.append((float(hidden.float().mean()), per_image.double()))
+        parts = zip(*(whole.split(batch_size) for whole in (images, hidden, codes)), strict=True)
+        entropy = torch.cat([_code_loss(model, tokenizer.patch_size, *part) for part in parts])  # (n, N)
+        counted = hidden & seen
+        gain = torch.where(counted, unseen - entropy, 0.0).sum(dim=1) / counted.sum(dim=1)
+        results.append((float(hidden.float().mean()), gain[counted.any(dim=1)].double()))
     return _study(results, f"masked code model, {type(mask(ratios[0])).__name__}")
+
+
+def _code_loss(model: CodeModel, patch_size: tuple[int, int], images: Tensor, hidden: Tensor, codes: Tensor) -> Tensor:
+    """Nats (B, N) that the model loses on the codes of images; 0 where they are -1."""
+    images, pixels, _ = split_gaps(images, patch_size)
+    with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
+        logits = model.logits(images, pixels, hidden)
+    return F.cross_entropy(logits.transpose(1, 2), codes, reduction="none", ignore_index=-1)
 
 
 def fit_decay(ratios: Sequence[float], information: Sequence[float]) -> Decay:

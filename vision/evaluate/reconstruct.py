@@ -9,8 +9,7 @@ from torch import Tensor
 
 from vision.evaluate.pictures import Picture, montage, to_pictures
 from vision.nn.grid import PatchGrid
-
-VARIANCE_EPS = 1e-6  # as in vision.targets.normalise_patches
+from vision.targets import VARIANCE_EPS
 
 
 def fill_in(

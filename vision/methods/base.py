@@ -2,9 +2,8 @@
 share.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +12,6 @@ from vision.batch import Batch, Mask
 from vision.config import ViTConfig
 from vision.nn.grid import PatchGrid
 from vision.nn.vit import Encoded, VisionTransformer
-
-Copied = TypeVar("Copied", bound=nn.Module)
 
 
 class Method(nn.Module):
@@ -85,21 +82,6 @@ class Method(nn.Module):
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
         """(name, parameter) of everything the optimiser moves."""
         return ((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
-
-
-class Frozen(nn.Module, Generic[Copied]):
-    """A copy of a module that never trains: no gradient, always in eval mode, whatever its parent is told."""
-
-    module: Copied
-
-    def __init__(self, module: Copied) -> None:
-        super().__init__()
-        self.module = copy.deepcopy(module).requires_grad_(False)
-        self.train(False)
-
-    def train(self, mode: bool = True) -> Self:
-        """Stays in eval mode: a tokenizer in training mode would move its codebook."""
-        return super().train(False)
 
 
 class MaskToken(nn.Module):

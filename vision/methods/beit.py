@@ -21,7 +21,7 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.config import BEiTConfig, ViTConfig
 from vision.losses import masked_cross_entropy
-from vision.methods.base import Frozen, Method, check_global_tokens, mask_of, take
+from vision.methods.base import Method, check_global_tokens, mask_of, take
 from vision.methods.codes import (
     MaskedCodeModel,
     check_tokenizer,
@@ -30,6 +30,7 @@ from vision.methods.codes import (
     init_cut_normal,
     rescale_outputs,
 )
+from vision.nn.teacher import Frozen
 from vision.nn.tokenizer import VisualTokenizer
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from vision.batch import Batch
 from vision.config import BEiT2Config, ViTConfig
 from vision.losses import masked_cross_entropy
-from vision.methods.base import Frozen, Method, check_global_tokens, mask_of, observed_patches, take
+from vision.methods.base import Method, check_global_tokens, mask_of, observed_patches, take
 from vision.methods.codes import (
     MaskedCodeModel,
     check_tokenizer,
@@ -39,6 +39,7 @@ from vision.nn.block import Block
 from vision.nn.grid import PatchGrid
 from vision.nn.heads import CodebookHead
 from vision.nn.packed import Segment, pack, split
+from vision.nn.teacher import Frozen
 from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 from vision.nn.vit import Encoded, init_weights
 

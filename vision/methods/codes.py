@@ -27,6 +27,8 @@ class MaskedCodeModel(nn.Module):
         themselves (:class:`HintPrior`) to the logits. At visible patches, and where all are 0, they do not count.
     """
 
+    is_mixed: Tensor  # (C, 1, 1) bool of the encoder's own channels
+
     def __init__(
         self,
         encoder: ViTConfig,
@@ -37,6 +39,8 @@ class MaskedCodeModel(nn.Module):
         super().__init__()
         self.num_codes = num_codes
         self.mixed_channels = mixed_channels
+        is_mixed = torch.tensor([channel in mixed_channels for channel in range(encoder.in_channels)])[:, None, None]
+        self.register_buffer("is_mixed", is_mixed, persistent=False)  # on the device: no copy from the host each step
         self.hint_channels = hint_channels
         self.encoder = VisionTransformer(encoder)
         self.mask_token = MaskToken(encoder.dim, std=0.02)
@@ -82,9 +86,7 @@ class MaskedCodeModel(nn.Module):
         if not self.mixed_channels:
             return images
         shown = ~columns.repeat_interleave(self.encoder.config.patch_size[1], dim=1)[:, None, None]
-        mixed = torch.zeros(images.shape[1], 1, 1, dtype=torch.bool, device=images.device)
-        mixed[list(self.mixed_channels)] = True
-        return torch.where(~mixed | shown, images, 0.0)
+        return torch.where(~self.is_mixed | shown, images, 0.0)
 
     def logits(self, images: Tensor, valid: Tensor | None, hidden: Tensor) -> Tensor:
         """Logits (B, N, K) of every patch's code, where the patches of ``hidden`` (B, N) bool are not seen.

@@ -13,21 +13,19 @@ collapse (§5.3). The centre is used first and moved afterwards. As in the offic
 run per step. A patch that was not observed is not seen. Masks in a batch have no part.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch
-from vision.collapse import Distillation, distillation_figures, distillation_warning
+from vision.collapse import Distillation
 from vision.config import DINOConfig, ViTConfig
 from vision.losses import view_cross_entropy
-from vision.methods.base import Method, cls_of, encode_views
+from vision.methods.base import cls_of, encode_views
+from vision.methods.distillation import DistilledNetwork, SelfDistillation
 from vision.nn.heads import DINOHead
-from vision.nn.teacher import EMATeacher
 from vision.nn.vit import VisionTransformer
-from vision.schedule import CosineSchedule, Scheduled, warmed_up
 from vision.targets import Centering
 
 
@@ -38,7 +36,7 @@ class DINOTargets(NamedTuple):
     features: Tensor  # (G, B, D) CLS before the head
 
 
-class DINONetwork(nn.Module):
+class DINONetwork(DistilledNetwork):
     """What student and teacher both have: encoder and head."""
 
     def __init__(self, encoder: ViTConfig, config: DINOConfig) -> None:
@@ -53,8 +51,11 @@ class DINONetwork(nn.Module):
             config.norm_last_layer,
         )
 
+    def prototypes(self) -> list[nn.Parameter]:
+        return list(self.head.last_layer.parameters())
 
-class DINO(Method):
+
+class DINO(SelfDistillation[DINONetwork]):
     """See the module's docstring. Batches: crop size 0 holds the global views, the rest local ones.
 
     Parameters
@@ -68,28 +69,14 @@ class DINO(Method):
     """
 
     def __init__(self, encoder: ViTConfig, config: DINOConfig) -> None:
-        super().__init__()
-        if not encoder.has_cls:
-            raise ValueError("DINO compares views by their CLS token: expected an encoder with has_cls true")
+        super().__init__(DINONetwork(encoder, config), config)
         self.config = config
-        self.student = DINONetwork(encoder, config)
-        self.teacher = EMATeacher(self.student)
         self.centering = Centering(config.num_prototypes, config.center_momentum)
-        self.temperature = Scheduled(
-            warmed_up(config.teacher_temperature, config.final_teacher_temperature, config.temperature_warmup)
-        )
-        self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
-        self._progress = 0.0
-        self._last: Distillation | None = None
-
-    def begin_step(self, progress: float) -> None:
-        self._progress = progress
-        self.temperature.update(progress)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> DINOTargets:
         """The teacher on the global views."""
-        network = cast(DINONetwork, self.teacher.module)
+        network = self.teacher.module
         features = cls_of(network.encoder(batch.views[0], batch.valid[0])).unflatten(0, (-1, batch.batch_size))
         return DINOTargets(self.centering(network.head(features), self.temperature()), features)
 
@@ -102,27 +89,3 @@ class DINO(Method):
         cls = view_cross_entropy(predictions, targets.cls, self.config.student_temperature)
         self._last = Distillation(targets.cls, targets.features, cls.detach())
         return {"cls": cls}
-
-    def before_update(self) -> None:
-        """Hold the last layer still at first, by dropping its gradient after clipping
-        (``cancel_gradients_last_layer``).
-        """
-        if self._progress < self.config.freeze_last_layer:
-            for parameter in self.student.head.last_layer.parameters():
-                parameter.grad = None
-
-    def end_step(self) -> None:
-        self.teacher.update(self.momentum(self._progress))
-
-    def artifact(self) -> VisionTransformer:
-        """The teacher's encoder, which is the better one (paper, §5.2)."""
-        return cast(DINONetwork, self.teacher.module).encoder
-
-    @torch.no_grad()
-    def metrics(self) -> dict[str, Tensor]:
-        """Signs of collapse, see :func:`vision.collapse.distillation_figures`."""
-        return distillation_figures(self._last)
-
-    def warning(self, figures: Mapping[str, float]) -> str | None:
-        images = 0 if self._last is None else self._last.teacher.shape[1]
-        return distillation_warning(figures, self.config.num_prototypes, images)

@@ -18,21 +18,19 @@ depend on its batch; the last layer is held still at first by dropping its gradi
 per process. For the paper's networks see ``ViTConfig``: layer_scale 1e-5, drop_path .3 "uniform", ViT-g swiglu.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch
-from vision.collapse import Distillation, distillation_figures, distillation_warning
+from vision.collapse import Distillation
 from vision.config import DINOv2Config, ViTConfig
 from vision.losses import koleo, patch_cross_entropy, view_cross_entropy
-from vision.methods.base import MaskToken, Method, cls_of, encode_views, mask_of, take
+from vision.methods.base import MaskToken, cls_of, encode_views, mask_of, take
+from vision.methods.distillation import DistilledNetwork, SelfDistillation
 from vision.nn.heads import DINOHead
-from vision.nn.teacher import EMATeacher
 from vision.nn.vit import VisionTransformer
-from vision.schedule import CosineSchedule, Scheduled, warmed_up
 from vision.targets import Centering, SinkhornKnopp
 
 
@@ -52,7 +50,7 @@ class DINOv2Predictions(NamedTuple):
     features: Tensor  # (G, B, D) CLS of the global views before the head
 
 
-class DINOv2Network(nn.Module):
+class DINOv2Network(DistilledNetwork):
     """What student and teacher both have: encoder and heads (``patch_head`` None = CLS's serves patches too)."""
 
     def __init__(self, encoder: ViTConfig, config: DINOv2Config) -> None:
@@ -66,7 +64,6 @@ class DINOv2Network(nn.Module):
         )
 
     def prototypes(self) -> list[nn.Parameter]:
-        """Weights of the last layers: what is held still at the start."""
         heads = [head for head in (self.head, self.patch_head) if head is not None]
         return [parameter for head in heads for parameter in head.last_layer.parameters()]
 
@@ -75,7 +72,7 @@ class DINOv2Network(nn.Module):
         return (self.head if self.patch_head is None else self.patch_head)(patches)
 
 
-class DINOv2(Method):
+class DINOv2(SelfDistillation[DINOv2Network]):
     """See the module's docstring. Batches: crop size 0 holds the global views with their masks (paper:
     StratifiedBlockMask), the rest local ones.
 
@@ -90,32 +87,18 @@ class DINOv2(Method):
     """
 
     def __init__(self, encoder: ViTConfig, config: DINOv2Config) -> None:
-        super().__init__()
-        if not encoder.has_cls:
-            raise ValueError("DINOv2 compares views by their CLS token: expected an encoder with has_cls true")
-        self.config = config
-        self.student = DINOv2Network(encoder, config)
-        self.teacher = EMATeacher(self.student)
+        super().__init__(DINOv2Network(encoder, config), config)
+        self.config, self.assignment = config, config.assignment
         self.mask_token = MaskToken(encoder.dim, std=0.0)
         num_patch = config.num_prototypes if config.shared_head else config.patch_prototypes
         self.cls_assignment = _assignment(config, config.num_prototypes)
         self.patch_assignment = _assignment(config, num_patch)
-        self.temperature = Scheduled(
-            warmed_up(config.teacher_temperature, config.final_teacher_temperature, config.temperature_warmup)
-        )
-        self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
-        self._progress = 0.0
-        self._last: Distillation | None = None
-
-    def begin_step(self, progress: float) -> None:
-        self._progress = progress
-        self.temperature.update(progress)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> DINOv2Targets:
         """The teacher's distributions, balanced over the batch."""
         mask, temperature = mask_of(batch, "DINOv2"), self.temperature()
-        network = cast(DINOv2Network, self.teacher.module)
+        network = self.teacher.module
         encoded = network.encoder(batch.views[0], batch.valid[0])
         features = cls_of(encoded).unflatten(0, (-1, batch.batch_size))  # (G, B, D)
         cls = self.cls_assignment(network.head(features), temperature)
@@ -143,28 +126,6 @@ class DINOv2(Method):
             "patch": config.patch_weight * patch,
             "koleo": config.koleo_weight * spread,
         }
-
-    def before_update(self) -> None:
-        """Hold the last layers still at first, by dropping their gradients after clipping."""
-        if self._progress < self.config.freeze_last_layer:
-            for parameter in self.student.prototypes():
-                parameter.grad = None
-
-    def end_step(self) -> None:
-        self.teacher.update(self.momentum(self._progress))
-
-    def artifact(self) -> VisionTransformer:
-        """The teacher's encoder: what the official weights are."""
-        return cast(DINOv2Network, self.teacher.module).encoder
-
-    @torch.no_grad()
-    def metrics(self) -> dict[str, Tensor]:
-        """Signs of collapse, see :func:`vision.collapse.distillation_figures`."""
-        return distillation_figures(self._last)
-
-    def warning(self, figures: Mapping[str, float]) -> str | None:
-        images = 0 if self._last is None else self._last.teacher.shape[1]
-        return distillation_warning(figures, self.config.num_prototypes, images, self.config.assignment)
 
 
 def _head(encoder: ViTConfig, config: DINOv2Config, num_prototypes: int, bottleneck_dim: int) -> DINOHead:

@@ -14,21 +14,19 @@ ones; L_MIM is a mean per image, then over all images, those without a mask incl
 per step; a patch that was not observed is neither seen, nor predicted, nor counted in the centre.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch
-from vision.collapse import Distillation, distillation_figures, distillation_warning
+from vision.collapse import Distillation
 from vision.config import IBOTConfig, ViTConfig
 from vision.losses import patch_cross_entropy, view_cross_entropy
-from vision.methods.base import MaskToken, Method, cls_of, encode_views, mask_of, observed_patches, take
+from vision.methods.base import MaskToken, cls_of, encode_views, mask_of, observed_patches, take
+from vision.methods.distillation import DistilledNetwork, SelfDistillation
 from vision.nn.heads import DINOHead, WeightNormLinear
-from vision.nn.teacher import EMATeacher
 from vision.nn.vit import VisionTransformer
-from vision.schedule import CosineSchedule, Scheduled, warmed_up
 from vision.targets import Centering
 
 
@@ -47,7 +45,7 @@ class IBOTPredictions(NamedTuple):
     patches: Tensor  # (R, K) at the masked places
 
 
-class IBOTNetwork(nn.Module):
+class IBOTNetwork(DistilledNetwork):
     """What student and teacher both have: encoder and head (one last layer for CLS and patches if shared)."""
 
     def __init__(self, encoder: ViTConfig, config: IBOTConfig) -> None:
@@ -68,7 +66,6 @@ class IBOTNetwork(nn.Module):
         )
 
     def prototypes(self) -> list[nn.Parameter]:
-        """Weights of the last layers: what is held still at the start."""
         layers = [layer for layer in (self.head.last_layer, self.patch_layer) if layer is not None]
         return [parameter for layer in layers for parameter in layer.parameters()]
 
@@ -77,7 +74,7 @@ class IBOTNetwork(nn.Module):
         return (self.head.last_layer if self.patch_layer is None else self.patch_layer)(bottleneck)
 
 
-class IBOT(Method):
+class IBOT(SelfDistillation[IBOTNetwork]):
     """See the module's docstring. Batches: crop size 0 holds the global views with their masks, the rest
     local ones.
 
@@ -92,31 +89,17 @@ class IBOT(Method):
     """
 
     def __init__(self, encoder: ViTConfig, config: IBOTConfig) -> None:
-        super().__init__()
-        if not encoder.has_cls:
-            raise ValueError("iBOT compares views by their CLS token: expected an encoder with has_cls true")
+        super().__init__(IBOTNetwork(encoder, config), config)
         self.config = config
-        self.student = IBOTNetwork(encoder, config)
-        self.teacher = EMATeacher(self.student)
         self.mask_token = MaskToken(encoder.dim, std=0.0)
         self.cls_centering = Centering(config.num_prototypes, config.center_momentum)
         self.patch_centering = Centering(config.num_prototypes, config.center_momentum)
-        self.temperature = Scheduled(
-            warmed_up(config.teacher_temperature, config.final_teacher_temperature, config.temperature_warmup)
-        )
-        self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
-        self._progress = 0.0
-        self._last: Distillation | None = None
-
-    def begin_step(self, progress: float) -> None:
-        self._progress = progress
-        self.temperature.update(progress)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> IBOTTargets:
         """The teacher on the global views, nothing hidden."""
         images, observed, mask = batch.views[0], batch.valid[0], mask_of(batch, "iBOT")
-        network = self._teacher_network
+        network = self.teacher.module
         encoded = network.encoder(images, observed)
         features = cls_of(encoded).unflatten(0, (-1, batch.batch_size))  # (G, B, D)
         bottleneck = network.head.bottleneck(encoded.patches)  # (G·B, N, d)
@@ -145,31 +128,3 @@ class IBOT(Method):
         patch = patch_cross_entropy(predictions.patches, targets.patches, share, temperature)
         self._last = Distillation(targets.cls, targets.features, cls.detach())
         return {"cls": config.cls_weight * cls, "patch": config.patch_weight * patch}
-
-    def before_update(self) -> None:
-        """Hold the last layer still at first, by dropping its gradient after clipping
-        (``cancel_gradients_last_layer``).
-        """
-        if self._progress < self.config.freeze_last_layer:
-            for parameter in self.student.prototypes():
-                parameter.grad = None
-
-    def end_step(self) -> None:
-        self.teacher.update(self.momentum(self._progress))
-
-    def artifact(self) -> VisionTransformer:
-        """The teacher's encoder, which is the better one (paper, §4)."""
-        return self._teacher_network.encoder
-
-    @property
-    def _teacher_network(self) -> IBOTNetwork:
-        return cast(IBOTNetwork, self.teacher.module)
-
-    @torch.no_grad()
-    def metrics(self) -> dict[str, Tensor]:
-        """Signs of collapse, see :func:`vision.collapse.distillation_figures`."""
-        return distillation_figures(self._last)
-
-    def warning(self, figures: Mapping[str, float]) -> str | None:
-        images = 0 if self._last is None else self._last.teacher.shape[1]
-        return distillation_warning(figures, self.config.num_prototypes, images)

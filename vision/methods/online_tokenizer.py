@@ -30,7 +30,7 @@ features have unit length. A patch that was not observed is neither seen, asked 
 
 import dataclasses
 import math
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -101,8 +101,8 @@ class OnlineTokenizer(Method):
     def targets(self, batch: Batch) -> OnlineTokenizerTargets:
         """The momentum tokenizer on whole images."""
         images, observed = batch.views[0], batch.valid[0]
-        features = self._momentum_tokenizer.features(images, observed)
-        codes = self._momentum_tokenizer.nearest(features)
+        features = self.momentum.module.features(images, observed)
+        codes = self.momentum.module.nearest(features)
         valid = observed_patches(observed, self.tokenizer.encoder.grid(images))
         targets = OnlineTokenizerTargets(codes, torch.ones_like(codes).float() if valid is None else valid.float())
         self._last = (features, targets)
@@ -156,18 +156,14 @@ class OnlineTokenizer(Method):
         choice, is_repeat = spread_choice(everyone > 0, self.config.num_codes, seed, 0, is_dead)
         is_revived = is_dead & ~is_repeat
         seeds = rows_of_everyone(features.flatten(0, 1), choice)
-        for codebook in (self.tokenizer.codebook, self._momentum_tokenizer.codebook):
+        for codebook in (self.tokenizer.codebook, self.momentum.module.codebook):
             chosen, rows = split_like(is_revived[:, None], codebook), split_like(seeds, codebook)
             codebook.copy_(torch.where(chosen, rows, codebook))
         self.usage.unused_for.masked_fill_(is_revived, 0)
 
     def artifact(self) -> ModelWithTokenizer:
         """The masked code model and the momentum tokenizer."""
-        return ModelWithTokenizer(self.model, self._momentum_tokenizer)
-
-    @property
-    def _momentum_tokenizer(self) -> NearestCodeTokenizer:
-        return cast(NearestCodeTokenizer, self.momentum.module)
+        return ModelWithTokenizer(self.model, self.momentum.module)
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Tensor]:

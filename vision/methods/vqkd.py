@@ -24,8 +24,9 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.config import ViTConfig, VQKDConfig
 from vision.losses import cosine_distance, masked_mse
-from vision.methods.base import Frozen, Method, check_global_tokens, count_places, observed_patches
+from vision.methods.base import Method, check_global_tokens, count_places, observed_patches
 from vision.nn.decoder import TokenDecoder
+from vision.nn.teacher import Frozen
 from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
 

@@ -137,12 +137,12 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def _update(self, vectors: Tensor, codes: Tensor, counted: Tensor) -> None:
         """One pass from flat vectors (n, d) and their codes (n, levels); the step's last moves the averages."""
-        residuals, sums = [vectors], []
+        residuals, messages = [vectors], []
         for level in range(self.config.levels):
-            of_level = _sums(residuals[-1], codes[:, level], counted, self.config.num_codes)
-            sums.append(torch.cat([of_level[0], of_level[1][:, None]], dim=1))
+            sums, counts = _sums(residuals[-1], codes[:, level], counted, self.config.num_codes)
+            messages.append(torch.cat([sums, counts[:, None]], dim=1))
             residuals.append(residuals[-1] - F.embedding(codes[:, level], self.weight[level]))
-        total = self.sums(torch.stack(sums))  # (levels, K, d + 1), one message
+        total = self.sums(torch.stack(messages))  # (levels, K, d + 1), one message
         if total is None:
             return
         rows = []

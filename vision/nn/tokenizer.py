@@ -44,11 +44,15 @@ class Tokenizer(VisualTokenizer):
         the image has just those.
     """
 
+    places: Tensor | None  # (in_channels,) long: ``channels``
+
     def __init__(self, encoder: ViTConfig, codebook: CodebookConfig, channels: tuple[int, ...] | None = None) -> None:
         super().__init__()
         if channels is not None and len(channels) != encoder.in_channels:
             raise ValueError(f"channels are {channels}, expected {encoder.in_channels} places")
         self.channels = channels
+        places = None if channels is None else torch.tensor(channels)
+        self.register_buffer("places", places, persistent=False)  # on the device: no copy from the host each step
         self.encoder = VisionTransformer(encoder)
         self.task = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.Tanh(), nn.Linear(encoder.dim, codebook.dim))
         self.task.apply(init_weights)
@@ -64,7 +68,7 @@ class Tokenizer(VisualTokenizer):
 
     def select(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) -> the channels that are read, (B, in_channels, H, W)."""
-        return images if self.channels is None else images[:, self.channels]
+        return images if self.places is None else images.index_select(1, self.places)
 
     def encode(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> vectors (B, N, d), not quantised."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vision import __version__
 from vision.config import CodebookConfig, DVAEConfig, ViTConfig, from_dict, to_dict
+from vision.errors import InputError
 from vision.files import write_bytes
 from vision.methods.codes import MaskedCodeModel
 from vision.nn.dvae import DiscreteVAE
@@ -34,7 +35,7 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 CONFIG_KEYS = {"format_version", "kind", "vision_version", "config", "extra"}
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A file that cannot be read as what it should be; one sentence that names the file and the fault."""
 
 

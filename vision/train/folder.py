@@ -32,7 +32,7 @@ class RunFacts:
 
 
 def read_run(folder: Path) -> tuple[PretrainConfig, RunFacts]:
-    """Configuration and facts of the run in ``folder``. Raises InputError or ConfigError."""
+    """Configuration and facts of the run in ``folder``. Raises InputError."""
     if not (folder / CONFIG_FILE).is_file() or not (folder / RUN_FILE).is_file():
         raise InputError(f"{folder} holds no run; name the folder that fintok vision pretrain left")
     config = from_dict(PretrainConfig, read_yaml(folder / CONFIG_FILE), str(folder / CONFIG_FILE))

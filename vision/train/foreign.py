@@ -61,7 +61,7 @@ def tensors_beside(run: Path, form: str) -> dict[str, Tensor]:
     Raises ConvertError where there is something for which the form has no place.
     """
     if form == "mae" and (run / f"{STATE}.ckpt").is_file() and read_run(run)[0].method == "mae":
-        method = load_method(run)[0]
+        method = load_method(run).method
         assert isinstance(method, MAE)
         return mae_decoder_to_theirs(method.state_dict(), method.encoder.config, method.config)
     if form in ("beit", "beit2") and (run / MODEL).is_dir():

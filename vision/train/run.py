@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -61,7 +62,7 @@ def pretrain(
 
     Raises
     ------
-    InputError, ConfigError : something given cannot be used; nothing was written.
+    InputError : something given cannot be used; nothing was written.
     DivergedError : the loss is no longer finite.
     KeyboardInterrupt : after the state was saved.
     """
@@ -113,7 +114,7 @@ def build(
     data_size: tuple[int, int] | None = None,
     parent: nn.Module | None = None,
 ) -> tuple[Method, ImageViews]:
-    """The method, with weights that are a function of the seed, and its views. Raises InputError or ConfigError.
+    """The method, with weights that are a function of the seed, and its views. Raises InputError.
 
     Parameters
     ----------
@@ -154,14 +155,22 @@ def _check_views(config: PretrainConfig, views: ImageViews) -> None:
         )
 
 
-def load_method(folder: Path) -> tuple[Method, ImageViews, Inputs]:
-    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError and the like."""
+class LoadedMethod(NamedTuple):
+    """A run as its checkpoint left it."""
+
+    method: Method  # heads and all, in eval mode
+    views: ImageViews
+    inputs: Inputs  # what it was trained on: size, channels and scale of its images
+
+
+def load_method(folder: Path) -> LoadedMethod:
+    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError."""
     config, facts = read_run(folder)
     parent, _ = _open_parent(config, None if facts.parent is None else Path(facts.parent))
     method, views = build(config, facts.inputs, None, parent)
     checkpoint = folder / f"{STATE}.ckpt"
     fill(method, load_training_state(checkpoint)["method"], checkpoint)
-    return method.eval(), views, facts.inputs
+    return LoadedMethod(method.eval(), views, facts.inputs)
 
 
 def _open_parent(config: PretrainConfig, parent: Path | None) -> tuple[nn.Module | None, Inputs | None]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok import AnomalyScorer
 from fintok.calibration import adaptive_levels
 
 if TYPE_CHECKING:
     from fintok.score_result import Scores
 
-WINDOW_DAYS = 750  # dates of the trailing calibration window, as AnomalyScorer has it
+Made = TypeVar("Made")
+
+WINDOW_DAYS = AnomalyScorer().days  # dates of the trailing calibration window
 _STEP = 0.01  # of the score, in the thresholds drawn
 _TOP = 15.0
-_KEPT = 8  # alarm rates whose alerts are kept
+_KEPT = 24  # of levels, alerts and thresholds, each of an alarm rate
 UNEXPLAINED = "unusual behaviour"  # where a score came from a file that did not alert at its own rate
 
 
@@ -36,34 +42,40 @@ class Alerts(NamedTuple):
 
 
 class AlarmBook:
-    """The alerts of one set of scores, at the alarm rates that somebody asked for."""
+    """The alerts of one set of scores, at the alarm rates that somebody asked for; any thread may ask."""
 
     def __init__(self, scores: Scores, left_out: NDArray[np.bool_]) -> None:
         self.scores = scores
         self.left_out = left_out  # (T, A) known data errors: scored, but not calibrated with
-        self._levels: dict[float, NDArray[np.float64]] = {}
-        self._alerts: dict[float, Alerts] = {}
-        self._thresholds: dict[float, NDArray[np.float64]] = {}
-        self._counts: NDArray[np.int32] | None = None
+        self._made: dict[tuple[str, float], Any] = {}
+        self._lock = threading.RLock()  # thresholds and alerts ask for levels
 
     def levels(self, alarms_per_1000: float) -> NDArray[np.float64]:
         """(T,) the adaptive level that p-values are held against."""
-        if alarms_per_1000 not in self._levels:
-            _make_room(self._levels)
-            p_values = np.where(self.left_out, np.nan, self.scores.p_value)
-            self._levels[alarms_per_1000] = adaptive_levels(p_values, alarms_per_1000 / 1000.0)
-        return self._levels[alarms_per_1000]
+        return self._once(self._find_levels, alarms_per_1000)
 
     def at(self, alarms_per_1000: float) -> Alerts:
         """Alarms of the score at a rate, and the named checks, which have no rate."""
-        if alarms_per_1000 not in self._alerts:
-            _make_room(self._alerts)
-            self._alerts[alarms_per_1000] = self._find(self.levels(alarms_per_1000))
-        return self._alerts[alarms_per_1000]
+        return self._once(self._find_alerts, alarms_per_1000)
 
-    def _find(self, levels: NDArray[np.float64]) -> Alerts:
+    def _once(self, make: Callable[[float], Made], alarms_per_1000: float) -> Made:
+        """What is made of an alarm rate, kept for the next who asks."""
+        asked = (make.__name__, alarms_per_1000)
+        with self._lock:
+            if asked not in self._made:
+                made = make(alarms_per_1000)
+                if len(self._made) >= _KEPT:
+                    del self._made[next(iter(self._made))]
+                self._made[asked] = made
+            return self._made[asked]
+
+    def _find_levels(self, alarms_per_1000: float) -> NDArray[np.float64]:
+        p_values = np.where(self.left_out, np.nan, self.scores.p_value)
+        return adaptive_levels(p_values, alarms_per_1000 / 1000.0)
+
+    def _find_alerts(self, alarms_per_1000: float) -> Alerts:
         scores = self.scores
-        is_alarm = scores.p_value <= levels[:, None]  # NaN compares as False
+        is_alarm = scores.p_value <= self.levels(alarms_per_1000)[:, None]  # NaN compares as False
         is_check = scores.reason_codes > len(scores.statistics)
         row, asset = np.nonzero(is_alarm | is_check)
         own = is_alarm[row, asset]
@@ -88,13 +100,10 @@ class AlarmBook:
         The p-value of a score is its rank among those of the trailing window, so this is the quantile of that
         window at the level of the date, read from running histograms.
         """
-        if alarms_per_1000 not in self._thresholds:
-            _make_room(self._thresholds)
-            self._thresholds[alarms_per_1000] = self._quantiles(self.levels(alarms_per_1000))
-        return self._thresholds[alarms_per_1000]
+        return self._once(self._find_thresholds, alarms_per_1000)
 
-    def _quantiles(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        counts = self._running_counts()
+    def _find_thresholds(self, alarms_per_1000: float) -> NDArray[np.float64]:
+        levels, counts = self.levels(alarms_per_1000), self._running_counts
         num_days, num_bins = len(self.scores.dates), counts.shape[1]
         start = np.maximum(np.arange(num_days) - WINDOW_DAYS, 0)
         calibrated = np.isfinite(self.scores.p_value).any(axis=1)
@@ -106,20 +115,14 @@ class AlarmBook:
             thresholds[block] = np.where(num_above > 0, (num_bins - num_above) * _STEP, np.nan)
         return thresholds
 
+    @cached_property
     def _running_counts(self) -> NDArray[np.int32]:
         """(T + 1, bins) how many scores fell into each bin before each date."""
-        if self._counts is None:
-            score = self.scores.score
-            row, asset = np.nonzero(np.isfinite(score) & ~self.left_out)
-            bins = np.clip(score[row, asset] / _STEP, 0, _TOP / _STEP - 1).astype(np.int64)
-            num_bins = round(_TOP / _STEP)
-            daily = np.bincount(row * num_bins + bins, minlength=len(score) * num_bins)
-            counts = np.zeros((len(score) + 1, num_bins), dtype=np.int32)
-            np.cumsum(daily.reshape(len(score), num_bins), axis=0, out=counts[1:])
-            self._counts = counts
-        return self._counts
-
-
-def _make_room(kept: dict) -> None:
-    while len(kept) >= _KEPT:
-        kept.pop(next(iter(kept)))
+        score = self.scores.score
+        row, asset = np.nonzero(np.isfinite(score) & ~self.left_out)
+        bins = np.clip(score[row, asset] / _STEP, 0, _TOP / _STEP - 1).astype(np.int64)
+        num_bins = round(_TOP / _STEP)
+        daily = np.bincount(row * num_bins + bins, minlength=len(score) * num_bins)
+        counts = np.zeros((len(score) + 1, num_bins), dtype=np.int32)
+        np.cumsum(daily.reshape(len(score), num_bins), axis=0, out=counts[1:])
+        return counts

@@ -33,7 +33,7 @@ _LEFT_OUT = ("panel", "groups")  # what is at hand when a reading is opened
 
 
 def model_fingerprint(model: Path) -> str:
-    """Of a model's files."""
+    """Hash of a model's files."""
     digest = hashlib.sha256(f"{FORMAT} {__version__}".encode())
     files = [model / name for name in ("bundle.json", "arrays.safetensors")]
     for path in [*files, *(model / part / "model.safetensors" for part in ("tokenizer", "predictor"))]:
@@ -42,7 +42,7 @@ def model_fingerprint(model: Path) -> str:
 
 
 def fingerprint(panel: Panel, model: str, errors: Sequence[tuple[str, str]], *tables: Path | None) -> str:
-    """Of all that a reading depends on: panel, model, known errors, and tables taken as they are."""
+    """Hash of all that a reading depends on: panel, model, known errors, and tables taken as they are."""
     digest = hashlib.sha256(f"{model} {list(errors)}".encode())
     arrays = [panel.returns, panel.dates, panel.prices, *(panel.fields[name] for name in sorted(panel.fields))]
     for array in arrays:

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from fintok.plots.counterfactual import patch_traces
 from fintok_dashboard.figures import (
     BLUE,
     GREEN,
@@ -106,36 +107,8 @@ def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
     """The patch seen beside the one the model expected from the other assets and the past."""
     figure = blank("The patch seen, and the one expected", ink, height=SMALL)
     days = [moment(day)[5:] for day in found.dates]  # the year stands above
-    form = ":.2%" if found.values == "prices" else ":.4g"
-    far = np.nan_to_num(np.abs(found.distance)) > 2.0
-    low, expected, high = (found.as_moves(found.expected + size * found.deviation) for size in (-2.0, 0.0, 2.0))
-    figure.add_trace(
-        go.Bar(
-            x=days,
-            y=found.as_moves(found.seen).astype(np.float32),
-            width=0.5,
-            marker={"color": [VERMILION if is_far else ink.main for is_far in far]},
-            name="seen",
-            customdata=found.distance.astype(np.float32),
-            hovertemplate=f"%{{x}}: %{{y{form}}} seen, %{{customdata:+.1f}} deviations off<extra></extra>",
-        )
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=days,
-            y=expected.astype(np.float32),
-            mode="markers",
-            marker={"color": ink.text, "size": 7, "symbol": "diamond"},
-            error_y={
-                "array": (high - expected).astype(np.float32),
-                "arrayminus": (expected - low).astype(np.float32),
-                "color": ink.soft,
-                "thickness": 1,
-            },
-            name="expected ± 2 sd",
-            hovertemplate=f"%{{x}}: %{{y{form}}} expected<extra></extra>",
-        )
-    )
+    seen, expected = patch_traces(found, days, ink.main, ink.text, ink.soft)
+    figure.add_traces([seen, expected.update(name="expected ± 2 sd")])  # short: the legend is one line
     _mark_days(figure, days)
     figure.update_yaxes(tickformat=".1~%" if found.values == "prices" else "~g", nticks=6)
     _legend_below(figure, f"surprise {number(found.surprise)} nats, usually {number(found.usual)}")

@@ -63,6 +63,7 @@ class Desk:
         self.version = 0  # grows when a reading comes or fails
         self._stamp: object = None
         self._bundle: Bundle | None = None
+        self._bundle_of = ""  # fingerprint of the model that `bundle` gives
         self._busy, self._bundle_lock = threading.Lock(), threading.Lock()
 
     @property
@@ -89,7 +90,7 @@ class Desk:
             self.lost_marks = self._count_lost(reading.panel)
             self.reading, self.problem = reading, ""
         except Exception as error:  # of any library, on any file: the page says what is wrong
-            is_ours = isinstance(error, fintok.InputError | OSError) or type(error).__module__.startswith("vision.")
+            is_ours = isinstance(error, fintok.InputError | OSError)
             self.problem = " ".join(str(error).split()) if is_ours else f"{type(error).__name__}: {error}"
             print(f"fintok: {self.problem}", file=sys.stderr, flush=True)
         finally:
@@ -121,12 +122,14 @@ class Desk:
         panel = sources.read_panel()
         groups = read_groups(sources.groups, panel) if sources.groups else {}
         model, errors = model_fingerprint(sources.model), self.store.data_errors()
+        with self._bundle_lock:
+            if model != self._bundle_of:
+                self._bundle, self._bundle_of = None, model
         name = fingerprint(panel, model, errors.rows(), sources.scores, sources.regimes)
         known = open_reading(sources.cache, name, panel, groups) if sources.cache else None
         if known is not None:
             return known
         self._say("loading the model")
-        self._bundle = None
         bundle = self.bundle()
         reading = read_market(
             bundle,

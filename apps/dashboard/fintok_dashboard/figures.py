@@ -24,7 +24,6 @@ from fintok.plots.theme import (
     new_figure,
     plain,
     regime_colours,
-    stepped_scale,
 )
 from fintok_dashboard.resample import STEPS_PER_UNIT, TOP_SCORE
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION", "Ink", "awaited", "blank", "graph_config",
     "ink_of", "legend_of", "mark_train_end", "market_line", "message", "moments", "plain", "price_axis",
-    "regime_colours", "score_bar", "spell_strip", "tell",
+    "regime_colours", "score_bar", "tell",
 ]  # fmt: skip
 
 
@@ -217,22 +216,3 @@ def market_line(reading: Reading, rows: slice, *, ticks: int = 6) -> tuple[NDArr
         return path, {"title": {"text": "sum of moves"}, "tickmode": "auto", "nticks": ticks}
     index = 100.0 * np.exp(path - path[:1])
     return index, {"title": {"text": "market index"}, **price_axis(index, most=ticks)}
-
-
-def spell_strip(labels: NDArray[np.integer], at: NDArray, names: tuple[str, ...], **arguments: Any) -> go.Heatmap:
-    """The ribbon of regimes: a block a spell. `at` (T + 1,) are the edges of the rows on the horizontal axis."""
-    starts = np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))
-    spells = labels[starts]
-    shown = np.array([*(plain(name) for name in names), "no forecast"], dtype=object)[spells]
-    return go.Heatmap(
-        x=np.append(at[starts], at[-1:]),
-        y=np.array([0.0, 1.0]),
-        z=np.where(spells >= 0, spells, np.nan)[None, :].astype(np.float32),
-        text=shown[None, :],
-        hovertemplate="%{text}<extra></extra>",
-        colorscale=stepped_scale(regime_colours(len(names))),
-        zmin=-0.5,
-        zmax=len(names) - 0.5,
-        showscale=False,
-        **arguments,
-    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from fintok.plots.regimes import spell_strip
 from fintok_dashboard.figures import (
     Ink,
     blank,
@@ -19,7 +20,6 @@ from fintok_dashboard.figures import (
     plain,
     regime_colours,
     score_bar,
-    spell_strip,
 )
 from fintok_dashboard.formats import plural
 from fintok_dashboard.resample import Grid, pool, strangest, thin_line
@@ -84,7 +84,7 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     )
     regimes = reading.regimes_for(view.regimes)
     edges = np.arange(rows.start, rows.stop + 1) - 0.5
-    ribbon = spell_strip(regimes.labels[rows], edges, regimes.names, yaxis="y2")
+    ribbon = spell_strip(regimes.labels[rows], edges, regimes.names)
     line, market_axis = _market_line(reading, rows, plan.width, ink)
     marks, num_alerts = _marks(reading, view, plan, ink)
     places, texts = date_ticks(panel.dates, rows, max(plan.width // 90, 2))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from fintok.plots.regimes import spell_strip
 from fintok_dashboard.figures import (
     Ink,
     blank,
@@ -17,7 +18,6 @@ from fintok_dashboard.figures import (
     moments,
     plain,
     regime_colours,
-    spell_strip,
     tell,
 )
 from fintok_dashboard.resample import thin_line
@@ -40,7 +40,7 @@ def history(
     shown = blank(title, ink, height=height)
     dates = moments(reading.panel.dates)
     edges = np.append(dates[rows], dates[rows.stop - 1 : rows.stop])
-    shown.add_trace(spell_strip(regimes.labels[rows], edges, regimes.names, opacity=0.5, yaxis="y2"))
+    shown.add_trace(spell_strip(regimes.labels[rows], edges, regimes.names, opacity=0.5))
     path, axis = market_line(reading, rows)
     points = thin_line(path, _POINTS)
     shown.add_trace(
@@ -88,7 +88,7 @@ def history(
 
 def transitions(regimes: Regimes, rows: slice, ink: Ink) -> go.Figure:
     """Which regime followed which, when one ended."""
-    _, _, spell = spells_of(regimes.labels[rows])
+    spell = spells_of(regimes.labels[rows]).regime
     count = np.zeros((regimes.num_regimes, regimes.num_regimes), dtype=int)
     here, there = spell[:-1], spell[1:]
     both = (here >= 0) & (there >= 0)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.plots.theme import MAX_CELLS
+
 MISSING = 0  # where there is no score
 STEPS_PER_UNIT = 40  # of the score
 TOP_SCORE = 6.3  # one in two million: stranger than that needs no further shade
-MAX_CELLS = 250_000  # that a browser draws at once
 
 
 class Grid(NamedTuple):

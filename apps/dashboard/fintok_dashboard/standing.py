@@ -48,11 +48,19 @@ class Silence(NamedTuple):
     stale: NDArray[np.intp]  # flagged on the date
 
 
-def spells_of(labels: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.integer]]:
-    """First row, number of labelled rows and regime of each spell; rows without a label (-1) do not end one."""
+class Spells(NamedTuple):
+    """Spells of one regime each, in their order; all (S,)."""
+
+    start: NDArray[np.intp]  # first row
+    length: NDArray[np.intp]  # labelled rows
+    regime: NDArray[np.integer]
+
+
+def spells_of(labels: NDArray[np.integer]) -> Spells:
+    """The spells of labels (T,); rows without a label (-1) do not end one."""
     labelled = np.flatnonzero(labels >= 0)
-    spell, lengths = spell_lengths(labels)
-    return labelled[np.cumsum(lengths) - lengths], lengths, spell
+    regime, length = spell_lengths(labels)
+    return Spells(labelled[np.cumsum(length) - length], length, regime)
 
 
 def regime_on(regimes: Regimes, row: int) -> RegimeNow | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -123,14 +123,10 @@ class Store:
         """Columns date and symbol of what is marked as data error: what the next calibration leaves out."""
         import polars as pl
 
-        chosen = [mark for mark in self.marks() if mark.verdict == "data error"]
-        return _table(chosen).select("date", "symbol").cast(pl.String)
-
-
-def _table(marks: Iterable[Mark]) -> pl.DataFrame:
-    import polars as pl
-
-    return pl.DataFrame(list(marks), schema=dict.fromkeys(Mark._fields, pl.String), orient="row")
+        chosen = sa.select(MARKS.c.date, MARKS.c.symbol).where(MARKS.c.verdict == "data error")
+        with self.engine.connect() as connection:
+            rows = connection.execute(chosen.order_by(MARKS.c.date, MARKS.c.symbol)).all()
+        return pl.DataFrame([tuple(row) for row in rows], {"date": pl.String, "symbol": pl.String}, orient="row")
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from fintok.plots.vocabulary import strokes
 from fintok_dashboard.figures import (
     GREY,
     ORANGE,
@@ -86,10 +87,10 @@ def pictures(reading: Reading, noun: str, gallery: Gallery, token: int, ink: Ink
     x = column[:, None] + np.linspace(0.18, 0.82, paths.shape[1])[None, :]
     y = -row[:, None] - 0.06 + 0.33 * np.clip(paths / span, -1.0, 1.0)
     level = np.repeat((-row - 0.06)[:, None], 2, axis=1)
-    shown.add_trace(_strokes(x[:, [0, -1]], level, GREY, 0.8))
+    shown.add_trace(strokes(x[:, [0, -1]], level, GREY, 0.8))
     for rising, colour in ((True, ink.main), (False, ORANGE)):
         these = (paths[:, -1] >= 0) == rising
-        shown.add_trace(_strokes(x[these], y[these], colour, 2.2))
+        shown.add_trace(strokes(x[these], y[these], colour, 2.2))
     shown.add_trace(
         go.Scatter(
             x=column + 0.5,
@@ -215,15 +216,3 @@ def by_asset(
     shown.update_xaxes(tickformat=".2~%", rangemode="tozero", nticks=4)
     shown.update_yaxes(showgrid=False, tickfont={"size": 10}, type="category", ticks="")
     return shown
-
-
-def _strokes(x: NDArray[np.floating], y: NDArray[np.floating], colour: str, width: float) -> go.Scatter:
-    """Many short lines as one trace: each row of (N, points) is a stroke."""
-    lift = np.full((len(x), 1), np.nan)
-    return go.Scatter(
-        x=np.hstack([x, lift]).ravel().astype(np.float32),
-        y=np.hstack([y, lift]).ravel().astype(np.float32),
-        mode="lines",
-        line={"width": width, "color": colour},
-        hoverinfo="skip",
-    )

@@ -1,5 +1,7 @@
 """Alerts at any rate are those of the library at that rate."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +49,22 @@ def test_a_score_alarms_when_it_passes_the_threshold(reading):
     near = np.abs(scores.score - thresholds[:, None]) < 0.011  # the histogram's step
     assert np.isfinite(found[known.any(axis=1)]).mean() > 0.9
     np.testing.assert_array_equal(alarms[known & ~near], above[known & ~near])
+
+
+def test_many_threads_ask_at_once(reading, monkeypatch):
+    """The dashboard answers eight at a time, each at an alarm rate of its own; room is made all the time."""
+
+    class Rate(float):
+        def __hash__(self) -> int:
+            time.sleep(0)  # here another thread goes on
+            return super().__hash__()
+
+    monkeypatch.setattr("fintok_dashboard.alerts._KEPT", 1)
+    monkeypatch.setattr("fintok_dashboard.alerts.adaptive_levels", lambda p_values, rate: np.array([rate]))
+    book = AlarmBook(replace(reading.scores, p_value=np.zeros((1, 1))), np.zeros((1, 1), dtype=bool))
+    rates = [Rate(rate) for rate in range(1, 9)] * 100
+    with ThreadPoolExecutor(8) as pool:
+        assert [levels[0] for levels in pool.map(book.levels, rates)] == [rate / 1000 for rate in rates]
 
 
 def test_a_p_value_at_the_level_alarms_and_one_just_above_does_not(reading):

@@ -10,14 +10,16 @@ import pytest
 from fintok import InputError
 from fintok.panel import Panel
 from fintok_dashboard.app import _news
+from fintok_dashboard.desk import Desk
 from fintok_dashboard.ledger import alert_table
 from fintok_dashboard.likeness import peers_of
 from fintok_dashboard.selection import day_of, row_of, select
 from fintok_dashboard.standing import alert_counts, regime_on, silence_on
 from fintok_dashboard.tables import read_groups, read_regimes, read_scores
 from fintok_dashboard.view import View
-from tests.apps.dashboard.fake_desk import make_desk, market
+from tests.apps.dashboard.fake_desk import FakeModel, make_desk, market
 from tests.fintok.fake_bundle import make_panel
+from vision.train.checkpoint import CheckpointError
 
 
 def test_new_data_and_marked_errors_are_noticed_and_read(tmp_path):
@@ -84,13 +86,25 @@ def test_marks_that_match_no_row_are_counted_and_said(tmp_path):
     assert "3 marks without effect" in str(_news(desk))
 
 
-def test_a_file_that_breaks_leaves_the_reading_before(tmp_path):
+def test_the_model_is_the_one_of_the_reading_even_where_that_was_kept(tmp_path, monkeypatch):
+    panel = market(400, 4)
+    fake = make_desk(tmp_path, panel)
+    desk = Desk(fake.sources, fake.store)
+    monkeypatch.setattr("fintok.load", lambda folder: FakeModel(panel[:300], [(folder / "bundle.json").read_text()]))
+    for text in ("old", "new", "old", "old"):
+        (desk.sources.model / "bundle.json").write_text(text)
+        desk.read()
+        assert (desk.problem, desk.bundle().calls[0]) == ("", text)
+
+
+@pytest.mark.parametrize("kind", [InputError, CheckpointError])
+def test_a_file_that_breaks_leaves_the_reading_before(tmp_path, kind):
     desk = make_desk(tmp_path, market(400, 4))
     desk.read()
     known = desk.reading
 
     def broken() -> Panel:
-        raise InputError("prices.parquet: row 7 has no date")
+        raise kind("prices.parquet: row 7 has no date")
 
     desk.sources = replace(desk.sources, read_panel=broken)
     desk.read()

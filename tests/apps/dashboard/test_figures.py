@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from fintok_dashboard.alerts import Alerts
 from fintok_dashboard.asset_figures import around, day_shares, price_and_score
 from fintok_dashboard.figures import ink_of, market_line, price_axis
 from fintok_dashboard.formats import move, number
@@ -120,12 +121,12 @@ def test_the_figure_of_an_asset_names_what_it_draws(reading):
     assert (figure.layout.title.text, figure.data[0].name) == ("A00: sum of returns and score", "sum of returns")
 
 
-def test_one_alert_is_no_alerts(reading):
+def test_one_alert_is_no_alerts(reading, monkeypatch):
     table = pl.DataFrame({"alarm": [True, False], "verdict": ["open", "noise"]})
     assert _count(table, View()).startswith("2 alerts: 1 alarm at 1 per 1,000 scores and 1 named check; 1 marked.")
     assert _count(table[:1], View()).startswith("1 alert: 1 alarm at 1 per 1,000 scores and 0 named checks;")
-    alone = replace(reading)
-    alone.alarms._alerts[1.0] = type(alone.alarms.at(1.0))(*(part[:1] for part in reading.alarms.at(1.0)))
+    alone, first = replace(reading), Alerts(*(part[:1] for part in reading.alarms.at(1.0)))
+    monkeypatch.setattr(alone.alarms, "at", lambda rate: first)
     assert "'1 alert in all'" in str(_head(alone, View(), 1000, int(reading.alarms.at(1.0).asset[0])))
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fintok_dashboard.resample import MAX_CELLS, MISSING, STEPS_PER_UNIT, pool, quantise, strangest, thin_line
+from fintok.plots.theme import MAX_CELLS
+from fintok_dashboard.resample import MISSING, STEPS_PER_UNIT, pool, quantise, strangest, thin_line
 
 
 def test_quantised_scores_keep_missing_apart_from_nothing():

@@ -6,8 +6,8 @@ from fintok.evaluate import anomalies
 from fintok.evaluate.alarms import WILD, alarm_table, fixed_threshold_alarms, wild_months
 from fintok.evaluate.anomalies import NINE, evaluate_anomalies
 from fintok.evaluate.anomaly_rivals import RIVALS, Rival, ewma_z
-from fintok.evaluate.detection import OURS, SCORE_ALONE
-from fintok.evaluate.result import Findings
+from fintok.evaluate.detection import SCORE_ALONE
+from fintok.evaluate.result import OURS, Findings
 from fintok.fault_kinds import BAR_KINDS, KINDS, LADDERS
 from fintok.panel import Panel
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns

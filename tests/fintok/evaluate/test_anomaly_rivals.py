@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fintok.evaluate import anomaly_rivals
-from fintok.evaluate.anomaly_rivals import RIVALS, ecod, ewma_z, hampel, stale_run, volume_z
+from fintok.evaluate.anomaly_rivals import RIVALS, _correlation, ecod, ewma_z, hampel, stale_run, volume_z
 from tests.fintok.fake_bundle import make_panel, simulate_returns, with_noise_after
 
 CUT = 400
@@ -78,9 +78,20 @@ def test_ecod_sums_the_smaller_tails_of_the_training_rows(monkeypatch):
     np.testing.assert_allclose(ecod(features[:, None])(asked[:, None])[:, 0], expected)
 
 
+def test_days_that_assets_do_not_share_leave_their_correlations_as_they_are():
+    rng = np.random.default_rng(0)
+    returns = 0.01 * rng.standard_normal((5000, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    returns[rng.random(returns.shape) < 0.5] = np.nan
+    assert _correlation(make_panel(returns))[0, 1] == pytest.approx(0.9 * 0.8, abs=0.05)
+
+
 def test_runs_and_volumes_by_hand():
     returns = np.array([[0.01], [0.0], [0.0], [0.02], [0.0]])
     np.testing.assert_array_equal(stale_run(make_panel(returns))[:, 0], [0, 1, 2, 0, 1])
+    returns[2] = np.nan
+    np.testing.assert_array_equal(stale_run(make_panel(returns))[:, 0], [0, 1, np.nan, 0, 1])
+    gap = np.array([[0.01], [0.0], [np.nan], [0.0]])
+    np.testing.assert_array_equal(stale_run(make_panel(gap))[:, 0], [0, 1, np.nan, 2])
     returns = np.random.default_rng(0).normal(size=(60, 1))
     volume = np.full((60, 1), 1e6, dtype=np.float32)
     volume[::2] *= 1.1

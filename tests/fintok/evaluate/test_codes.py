@@ -1,16 +1,7 @@
 import numpy as np
 import pytest
 
-from fintok.evaluate.codes import agreement, shared_information, usage
-
-
-def test_use_by_hand():
-    found = usage(np.array([2, 2, 0, 0]))
-    assert found["tokens"] == 4
-    assert found["used"] == 0.5
-    assert found["perplexity"] == pytest.approx(2.0)
-    assert found["largest_share"] == 0.5
-    assert usage(np.zeros(3, dtype=int))["perplexity"] == 1.0
+from fintok.evaluate.codes import agreement, shared_information
 
 
 def test_codes_that_differ_in_number_only_agree():

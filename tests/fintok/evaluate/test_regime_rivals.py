@@ -83,6 +83,15 @@ def test_a_correlation_is_of_the_days_on_which_both_are_observed():
     assert correlation(np.where(observed, z, 0.0), observed)[0, 1] == pytest.approx(0.9 * 0.8, abs=0.05)
 
 
+def test_correlations_of_pairs_with_days_of_their_own_can_be_inverted():
+    common = np.random.default_rng(0).normal(size=(300, 1))
+    z = np.concatenate([common, common, -common], axis=1)
+    observed = np.repeat([[True, True, False], [True, False, True], [False, True, True]], 100, axis=0)
+    z[200:, 2] *= -1.0  # A with B, B with C, A against C
+    found = correlation(np.where(observed, z, 0.0), observed)
+    assert np.linalg.eigvalsh(found)[0] == pytest.approx(0.1)
+
+
 def test_targets_are_of_the_days_after(market):
     aims, move = targets(market), np.nan_to_num(market.move)
     ahead = move[101:121]

@@ -1,6 +1,7 @@
 """Agreement of refits: matched by signature, at the worst of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fintok.evaluate import stability
@@ -18,10 +19,10 @@ def market():
     return Market(make_panel(returns), 0, CUT), (states > 0).astype(np.int64)
 
 
-def table_of(label, market, monkeypatch):
+def table_of(label, market, monkeypatch, learn_on=None):
     monkeypatch.setattr(stability, "NUMBERS", (2,))
-    method = Method("fintok", None, lambda *arguments: {"usual": label(*arguments)}, "usual")
-    return stability.stability_table([method], market, 0, track).iloc[0]
+    method = Method("fintok", None, lambda *arguments: {"usual": label(*arguments)}, "usual", learn_on=learn_on)
+    return stability.stability_table([method], market, 0, track).iloc[-1]
 
 
 def test_a_refit_that_only_renumbers_its_regimes_agrees(market, monkeypatch):
@@ -48,3 +49,31 @@ def test_seeds_are_compared_on_the_judged_days(market, monkeypatch):
     assert row["refits_min"] == 1.0
     assert row["seeds_min"] == pytest.approx(0.9)
     assert row["seeds_mean"] == pytest.approx((1.0 + 0.9 + 0.9) / 3)
+
+
+def test_a_method_that_learns_on_has_a_row_for_that(market, monkeypatch):
+    panel, states = market
+    turned = states.copy()
+    turned[:50] = 1 - turned[:50]
+
+    def learn_on(market, k, ends, seed):
+        return [turned if end == NUM_DAYS else states for end in ends]
+
+    row = table_of(lambda _, k, rows, seed: states, panel, monkeypatch, learn_on)
+    before_last = np.linspace(CUT, NUM_DAYS, stability.NUM_REFITS + 1).astype(int)[-2]
+    assert (row["method"], row["seeds_min"]) == ("fintok, learning on", 1.0)
+    assert row["refits_min"] == pytest.approx(1.0 - 50 / before_last)
+
+
+def test_the_verdict_is_of_regimes_that_learn_on():
+    table = pd.DataFrame(
+        {
+            "method": ["fintok", "fintok, learning on", "HMM, filtered"],
+            "regimes": 2,
+            "refits_mean": [0.9, 0.99, 0.97],
+            "refits_min": [0.7, 0.98, 0.8],
+        }
+    )
+    (sentence,) = stability.stability_verdicts(table)
+    assert "learn on keep 0.990 of their days, 0.980 in the worst of 6 refits, ahead of" in sentence
+    assert "HMM, filtered, 0.970 and 0.800 (fitted anew: 0.900 and 0.700)" in sentence

@@ -3,9 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fintok.bundle import Bundle
 from fintok.errors import InputError
 from fintok.evaluate import tokens
 from fintok.evaluate.tokens import evaluate_tokens
+from fintok.inference import read_codes
+from fintok.spans import rows_until
+from fintok.yardstick import measure
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +28,17 @@ def test_each_mask_stands_beside_its_yardsticks(found):
     assert np.isfinite(table["factor_model"]).tolist() == [True, False, False]
 
 
+def test_every_window_after_train_end_is_judged(small_bundle, small_panel, monkeypatch):
+    judged = []
+    monkeypatch.setattr("fintok.yardstick.factor_model_nll", lambda *given: judged.append(given[3]) or 1.0)
+    cut, days = rows_until(small_panel.dates, small_bundle.train_end), small_bundle.config.imaging.window_days
+    measure(small_bundle, small_panel[: cut + days + 9])
+    np.testing.assert_array_equal(judged[0] - days + 1, np.arange(cut, cut + 10))
+    assert np.isnan(measure(small_bundle, small_panel[: cut + days + 8]).asset)
+
+
 def test_use_of_the_codes_is_counted_on_rows_after_train_end(found, small_bundle, small_panel):
-    cut = int((small_panel.dates <= small_bundle.train_end).sum())
+    cut = rows_until(small_panel.dates, small_bundle.train_end)
     table = found.tables["codebook"].set_index("rows")
     assert table.loc["after train end", "tokens"] == (small_bundle.codes(small_panel)[cut:] >= 0).sum()
     assert table.loc["in training", "tokens"] == small_bundle.vocabulary.counts.sum()
@@ -38,12 +51,12 @@ def test_the_own_panel_compares_days_another_one_panels(found, small_bundle, sma
     assert own["unseen"].startswith("days after train end")
     assert own["perplexity_ratio"] == pytest.approx(np.exp(own["nll_unseen"] - own["nll_seen"]))
     fewer = small_panel.select(small_panel.assets[:8])
-    (other,) = evaluate_tokens(small_bundle, fewer).tables["transfer"].to_dict("records")
-    assert other["nll_seen"] == small_bundle.figures["masked NLL asset"]
+    assert evaluate_tokens(small_bundle, fewer).tables["transfer"].empty  # all of its assets were in training
     (trained_on,) = small_bundle.training_panels
     named = replace(small_bundle, training_panels=[trained_on | {"assets": list(fewer.assets[:6])}])
     rows = evaluate_tokens(named, fewer).tables["transfer"].to_dict("records")
     assert [row["unseen"].split()[0] for row in rows] == ["this", "assets"]
+    assert rows[0]["nll_seen"] == small_bundle.figures["masked NLL asset"]
 
 
 def test_assets_are_told_apart(found, small_panel):
@@ -57,6 +70,44 @@ def test_a_model_agrees_with_itself(found):
     for column in ("codes_agreement", "words_agreement", "codes_shared_information"):
         assert row[column] == pytest.approx(1.0)
     assert any("are the same once matched" in sentence for sentence in found.verdicts)
+
+
+def test_models_that_cannot_be_matched_are_refused(small_bundle, small_panel):
+    config = small_bundle.config
+    coarser = replace(small_bundle, config=replace(config, imaging=replace(config.imaging, patch_days=4)))
+    with pytest.raises(InputError, match=r"24 codes of 4 rows of return.*is judged 24 codes of 5 rows"):
+        evaluate_tokens(small_bundle, small_panel, others=[coarser])
+    later = replace(small_bundle, train_end=small_panel.dates[-1])
+    with pytest.raises(InputError, match="no row lies after the train_end of the other model"):
+        evaluate_tokens(small_bundle, small_panel, others=[later])
+
+
+def test_the_panel_is_read_once(small_bundle, small_panel, monkeypatch):
+    calls = []
+
+    class Counting(Bundle):
+        def images(self, panel):
+            calls.append("images")
+            return super().images(panel)
+
+    def counting(*given):
+        calls.append("codes")
+        return read_codes(*given)
+
+    monkeypatch.setattr("fintok.yardstick.MAX_TOKENS", 120)
+    monkeypatch.setattr("fintok.factor_model.MOST_DRAWS", 200)
+    monkeypatch.setattr("fintok.inference.read_codes", counting)
+    monkeypatch.setattr("fintok.yardstick.read_codes", counting)
+    evaluate_tokens(Counting(**vars(small_bundle)), small_panel)
+    assert calls == ["images", "codes"]
+
+
+def test_what_was_read_gives_the_figures_of_a_reading_of_its_own(small_bundle, small_panel, monkeypatch):
+    monkeypatch.setattr("fintok.yardstick.MAX_TOKENS", 120)
+    monkeypatch.setattr("fintok.factor_model.MOST_DRAWS", 200)
+    cut = rows_until(small_panel.dates, small_bundle.train_end)
+    read = small_bundle.read(small_panel, since=cut)
+    assert measure(small_bundle, small_panel, 0, read) == measure(small_bundle, small_panel)
 
 
 def test_rows_after_train_end_are_needed(small_bundle, small_panel):

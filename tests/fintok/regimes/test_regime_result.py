@@ -4,7 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fintok import regime_result
 from fintok.errors import InputError
+from fintok.signature import signature_table
 from tests.fintok.fake_bundle import HISTORY
 from tests.fintok.regimes.conftest import TRAIN
 
@@ -30,6 +32,16 @@ def test_polars_table_has_the_same_rows_with_nulls(labeler, panel):
     missing = int((regimes.labels < 0).sum())
     assert table.null_count().select("regime", "name", "p_0").row(0) == (missing, missing, missing)
     assert table["regime"].drop_nulls().to_list() == regimes.labels[regimes.labels >= 0].tolist()
+
+
+def test_the_table_is_worked_out_once_and_is_yours_to_change(labeler, panel, monkeypatch):
+    regimes, tables = labeler.label(panel), []
+    monkeypatch.setattr(regime_result, "signature_table", lambda *parts: tables.append(1) or signature_table(*parts))
+    table = regimes.summary()
+    table["days"] = 0
+    regimes.remarks(), regimes.outlook()
+    assert regimes.summary()["days"].sum() == (regimes.labels >= 0).sum()
+    assert tables == [1]
 
 
 def test_a_panel_of_returns_is_described_in_deviations_of_each_asset(bundle, labeler, panel):

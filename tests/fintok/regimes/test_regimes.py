@@ -182,6 +182,47 @@ def test_until_learns_from_the_rows_up_to_it_and_needs_enough(bundle, labeler, p
         RegimeLabeler(bundle, n_regimes=3).fit(panel, until=panel.dates[300])
 
 
+def test_regimes_that_learn_on_keep_their_names_and_nearly_all_days(bundle, panel):
+    labeler = RegimeLabeler(bundle, n_regimes=3).fit(panel)
+    before, centres = labeler.predict(panel[:TRAIN]).to_numpy(float), labeler.model_.centres
+    names = labeler.names_
+    assert labeler.update(panel, until=panel.dates[1999]) is labeler
+    after = labeler.predict(panel[:TRAIN]).to_numpy(float)
+    assert not np.array_equal(labeler.model_.centres, centres)
+    assert (before == after)[np.isfinite(before)].mean() > 0.95
+    assert labeler.names_ == names == tuple(labeler.signature_["name"])
+    assert labeler.learned_until_ == panel.dates[1999]
+    assert labeler.label(panel).is_in_sample.sum() == 2000
+
+
+def test_an_update_looks_at_no_row_after_until_and_at_none_twice(bundle, panel):
+    one = RegimeLabeler(bundle, n_regimes=3).fit(panel).update(panel, until=panel.dates[1799])
+    other = RegimeLabeler(bundle, n_regimes=3).fit(panel).update(with_noise_after(panel, 1800)[:1800])
+    np.testing.assert_array_equal(one.model_.centres, other.model_.centres)
+    assert one.model_.penalty == other.model_.penalty
+    model = one.model_
+    assert one.update(panel, until=panel.dates[1799]).model_ is model
+    assert one.update(panel, until=panel.dates[TRAIN]).model_ is model
+    assert one.update(panel).model_.counts.sum() == np.isfinite(bundle.forecast(panel)[:, 0]).sum()
+
+
+def test_regimes_of_the_bundle_learn_on_from_another_panel(bundle, panel):
+    other = make_panel(simulate_returns(2400, 5, seed=7)[0])
+    labeler = RegimeLabeler(bundle, n_regimes=3).fit().update(other)
+    assert labeler.learned_until_ == other.dates[-1]
+    assert np.isfinite(labeler.signature_["correlation"]).all()
+    assert labeler.label(other).is_in_sample.all()
+
+
+def test_an_update_needs_a_fit_and_a_panel_with_a_past(bundle, labeler, panel):
+    with pytest.raises(InputError, match="not fitted yet"):
+        RegimeLabeler(bundle).update(panel)
+    with pytest.raises(InputError, match="fewer than 500 labelled rows"):
+        labeler.update(panel[:300])
+    with pytest.raises(InputError, match="read_panel"):
+        labeler.update(np.zeros((600, 3)))
+
+
 def test_a_labeler_without_a_bundle_reads_no_panel(panel):
     with pytest.raises(InputError, match="takes features"):
         RegimeLabeler().fit(panel)

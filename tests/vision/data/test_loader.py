@@ -1,9 +1,13 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 from tests.vision.view_makers import SingleView
-from vision.data.loader import SampleStream, StreamSampler, collate, make_loader
+from vision.config import ConfigError
+from vision.data.loader import SampleStream, StreamSampler, collate, make_loader, unwrapped
+from vision.errors import InputError
 from vision.masks import RandomMask
 
 SIZE, PATCH = (4, 6), (2, 3)
@@ -61,6 +65,18 @@ def test_two_processes_read_together_what_one_reads_with_the_doubled_batch():
         assert torch.equal(batch.views[0], torch.cat([first.views[0], second.views[0]]))
 
 
+@pytest.mark.parametrize("kind", [InputError, ConfigError])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_in_a_worker_comes_out_as_it_was_raised(kind, num_workers):
+    def broken(image, observed, rng):
+        raise kind("row 7: no image")
+
+    with pytest.raises(kind) as caught:
+        list(make_loader(Numbers(), broken, 4, 0, 8, seed=3, num_workers=num_workers))
+    error = unwrapped(caught.value)
+    assert (type(error), str(error)) == (kind, "row 7: no image")
+
+
 def test_positions_must_be_whole_batches():
     with pytest.raises(ValueError, match="whole number"):
         StreamSampler(0, 10, 4)
@@ -106,6 +122,13 @@ def test_one_view_without_validity_is_observed_where_another_has_gaps():
     image = torch.zeros(1, *SIZE)
     batch = collate([[[(image, seen, None)]], [[(image, None, None)]]])
     assert batch.valid[0].flatten(1).any(1).tolist() == [False, True]
+
+
+def test_spawned_workers_can_receive_how_batches_are_put_together():
+    views = SingleView(SIZE, PATCH, RandomMask(0.5))
+    sent = pickle.loads(pickle.dumps(make_loader(Numbers(), views, 4, 0, 4, seed=0).collate_fn))
+    samples = [views(*Numbers()[index], np.random.default_rng(index)) for index in range(4)]
+    assert sent(samples).masks[0].index.shape == (8,)
 
 
 def test_masks_have_one_length_in_every_batch():

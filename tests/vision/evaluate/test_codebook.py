@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from vision.config import CodebookConfig, ViTConfig
 from vision.evaluate.codebook import CodebookHealth, codebook_health, codes_and_closeness, observed_codes
 from vision.evaluate.gallery import FRAME, code_gallery, nearest_of_each
+from vision.nn.block import DropPath
 from vision.nn.tokenizer import Tokenizer
 
 ENCODER = ViTConfig(patch_size=(2, 3), dim=16, depth=1, heads=2, scope="patch", has_cls=False)
@@ -61,6 +62,17 @@ def test_patches_that_were_not_observed_have_no_code(tokenizer, images, gappy):
     assert all(np.array_equal(whole.rows[code], in_parts.rows[code]) for code in whole.rows)
     widths = {code: (row.shape[1] + 3) // 75 for code, row in whole.rows.items()}  # thumbnails of 72 pixels, gaps of 3
     assert widths == {code: int(counts[code]) for code in whole.rows}
+
+
+def test_a_tokenizer_in_training_reads_as_one_that_is_not(tokenizer, images):
+    for module in tokenizer.modules():
+        if isinstance(module, DropPath):
+            module.rate = 0.9
+    expected, gallery = codebook_health(tokenizer, images).counts, code_gallery(tokenizer, images)
+    tokenizer.train()
+    assert torch.equal(codebook_health(tokenizer, images).counts, expected)
+    assert torch.equal(code_gallery(tokenizer, images).health.counts, gallery.health.counts)
+    assert tokenizer.training
 
 
 def test_closeness_is_the_cosine_to_the_code(tokenizer, images):

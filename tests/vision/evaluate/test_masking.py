@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from vision.config import CodebookConfig, ViTConfig
 from vision.errors import InputError
 from vision.evaluate.copula import log_score_gain, normal_scores, shrunk_correlation
 from vision.evaluate.masking import MaskingStudy, code_information, fit_decay, linear_information
 from vision.masks import BlockMask, RandomMask
+from vision.methods.codes import MaskedCodeModel
 from vision.nn.grid import PatchGrid
-from vision.nn.tokenizer import VisualTokenizer
+from vision.nn.tokenizer import Tokenizer, VisualTokenizer
 
 
 def _autoregressive(count, length, correlation, seed=0):
@@ -150,6 +152,39 @@ def test_a_model_that_knows_gains_the_entropy_of_the_codes_and_a_blind_one_nothi
     assert all(value == pytest.approx(entropy, abs=1e-5) for value in knowing.information)
     with pytest.raises(InputError, match="no decay to fit"):
         fit_decay(blind.ratios, (0.0, 0.0))
+
+
+def test_of_codes_what_was_not_observed_is_not_counted_and_networks_are_in_eval_mode():
+    config = ViTConfig(patch_size=(1, 2), in_channels=2, dim=16, depth=2, heads=2, drop_path=0.9)
+    torch.manual_seed(0)
+    tokenizer, model = Tokenizer(config, CodebookConfig(num_codes=6, dim=4)), MaskedCodeModel(config, 6)
+    for parameter in (*tokenizer.parameters(), *model.parameters()):
+        torch.nn.init.normal_(parameter, std=0.5)
+    images = torch.randn(9, 2, 3, 8)
+    images[0], images[1, :, 1, 4:6] = torch.nan, torch.nan
+    options = {"ratios": (0.25,), "batch_size": 4}
+    study = code_information(model.train(), tokenizer.train(), images, **options)
+    assert model.training
+    assert study == code_information(model.eval(), tokenizer.eval(), images, **options)
+    assert study.num_images == 8
+    assert study.information[0] == pytest.approx(_information(model, tokenizer, images[1:]), abs=1e-5)
+
+
+def _information(model, tokenizer, images):
+    """The gain by a loop over hidden patches, with the masks of seed 0 for one image more, which comes first."""
+    rng, grid = np.random.default_rng(0), PatchGrid(3, 4, 1, 2)
+    hidden = torch.from_numpy(np.stack([RandomMask(0.25)(grid, rng) for _ in range(9)])[1:]).flatten(1)
+    seen = ~images.isnan().any(dim=1)
+    values, patches = images.nan_to_num(0.0), grid.pool_any(seen)
+    with torch.no_grad():
+        codes, said = tokenizer.codes(values, seen), model.logits(values, seen, hidden).log_softmax(dim=-1)
+    share = torch.bincount(codes[patches], minlength=6) / patches.sum()
+    gains = []
+    for image in range(len(images)):
+        asked = [n for n in range(12) if hidden[image, n] and patches[image, n]]
+        told = [said[image, n, codes[image, n]] - share[codes[image, n]].log() for n in asked]
+        gains.append(float(sum(told)) / len(told))
+    return sum(gains) / len(gains)
 
 
 def test_normal_scores_are_ranks_among_the_first_half():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vision.methods import METHODS
-from vision.methods.base import Frozen, MaskToken, Method, observed_patches, take
+from vision.methods.base import MaskToken, Method, observed_patches, take
 from vision.nn.grid import PatchGrid
 
 
@@ -19,17 +19,6 @@ def test_methods_are_found_by_name():
 def test_naming_the_methods_imports_no_torch():
     code = "import sys; from vision.methods import METHODS; list(METHODS); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_frozen_copy_stays_in_eval_mode_without_gradient():
-    module = torch.nn.Linear(2, 2)
-    frozen = Frozen(module)
-    torch.nn.Sequential(frozen).train()
-    assert not frozen.module.training
-    assert not any(parameter.requires_grad for parameter in frozen.parameters())
-    assert all(parameter.requires_grad for parameter in module.parameters())  # the original is left alone
-    module.weight.data.zero_()
-    assert frozen.module.weight.abs().sum() > 0
 
 
 def test_mask_token_stands_where_patches_are_hidden():

@@ -1,4 +1,4 @@
-"""EMATeacher: an exact copy that never trains and follows by the formula."""
+"""Frozen copies never train; the momentum teacher follows by the formula."""
 
 import copy
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vision.nn.teacher import EMATeacher
+from vision.nn.teacher import EMATeacher, Frozen
 
 
 @pytest.fixture
@@ -19,6 +19,17 @@ def _shift(student):
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(torch.randn_like(parameter))
+
+
+def test_frozen_copy_stays_in_eval_mode_without_gradient():
+    module = nn.Linear(2, 2)
+    frozen = Frozen(module)
+    nn.Sequential(frozen).train()
+    assert not frozen.module.training
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert all(parameter.requires_grad for parameter in module.parameters())  # the original is left alone
+    module.weight.data.zero_()
+    assert frozen.module.weight.abs().sum() > 0
 
 
 def test_teacher_starts_as_an_exact_copy_of_its_own(student):

@@ -88,7 +88,7 @@ def test_the_decoder_is_of_the_encoders_entry(official, tmp_path):
         torch.save(content, path)
         out = tmp_path / name
         save_converted(out, read_encoder(path, entry="net", heads=4), INPUTS, {})
-        mask_token = load_method(out)[0].state_dict()["decoder.mask_token.weight"]
+        mask_token = load_method(out).method.state_dict()["decoder.mask_token.weight"]
         assert torch.equal(mask_token, tensors["mask_token"][0])
 
 

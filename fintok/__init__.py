@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from fintok.anomaly import AnomalyScorer
     from fintok.audit import audit
     from fintok.bundle import Bundle, load
+    from fintok.demo import report
     from fintok.errors import InputError
+    from fintok.evaluate.runner import evaluate
     from fintok.health import check_panel
     from fintok.moves import moves_of
     from fintok.panel import Panel
@@ -42,6 +44,8 @@ __all__ = [
     "walk_forward",
     "AnomalyScorer",
     "audit",
+    "evaluate",
+    "report",
     "InputError",
     "__version__",
 ]
@@ -61,6 +65,8 @@ _HOME = {
     "walk_forward": "fintok.refits",
     "AnomalyScorer": "fintok.anomaly",
     "audit": "fintok.audit",
+    "evaluate": "fintok.evaluate.runner",
+    "report": "fintok.demo",
     "InputError": "fintok.errors",
 }
 
@@ -74,7 +80,10 @@ def __getattr__(name: str) -> Any:
 
 
 class _Face(ModuleType):
-    """Keeps ``fintok.pretrain`` the function, where importing the submodule would put the module."""
+    """Keeps ``fintok.pretrain`` the function, where importing the submodule would put the module.
+
+    ``import fintok.evaluate.runner`` and ``from fintok.evaluate import runner`` are what they are elsewhere.
+    """
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOME and isinstance(value, ModuleType)):

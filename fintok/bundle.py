@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -96,6 +97,13 @@ class Bundle:
         """Columns of bars that its channels are made of, beside returns."""
         channels = self.config.imaging.channels
         return tuple(dict.fromkeys(column for name in channels for column in BAR_CHANNELS.get(name, ())))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this model from others, by what it learned: the same before saving and after loading."""
+        digest = hashlib.sha256(self.training_forecast.tobytes())
+        digest.update(self.vocabulary.patch_mean.tobytes())
+        return digest.hexdigest()[:16]
 
     def images(self, panel: Panel) -> ReturnImages:
         """The panel as the models see it. Raises InputError for what is no Panel."""
@@ -207,11 +215,16 @@ class Bundle:
         np.add.at(weighted, vocabulary.word_of_code, np.sinh(vocabulary.patch_mean) * vocabulary.counts[:, None])
         return (weighted / np.maximum(counts, 1)[:, None]).astype(np.float32), counts.astype(np.int64)
 
-    def save(self, folder: str | Path) -> None:
-        """Write the bundle into a folder; the header comes last, so that a folder with one is complete."""
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the bundle into a folder; the header comes last, so that a folder with one is complete.
+
+        Raises InputError where a model is there and `overwrite` is False.
+        """
         from safetensors.numpy import save as to_bytes
 
         folder = Path(folder)
+        if (folder / HEADER).exists() and not overwrite:
+            raise InputError(f"{folder} holds a model: name another folder, or allow it with overwrite=True")
         save_tokenizer(folder / "tokenizer", self.tokenizer)
         save_masked_model(folder / "predictor", self.predictor)
         arrays = {

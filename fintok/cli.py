@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -143,9 +144,15 @@ def _input_error(error: Exception, tokens: Sequence[str]) -> Exception | None:
     if isinstance(error, OSError):
         from vision.files import explain_write_error
 
-        outputs = [value for option, value in pairwise(tokens) if option == "--out"]
-        return explain_write_error(error, error.filename or next(iter(outputs), None))
+        return explain_write_error(error, error.filename or _output(tokens))
     return None
+
+
+def _output(tokens: Sequence[str]) -> Path | None:
+    """What --out names, if it is there."""
+    apart = [value for option, value in pairwise(tokens) if option == "--out"]
+    joined = [token.removeprefix("--out=") for token in tokens if token.startswith("--out=")]
+    return next((Path(value) for value in (*apart, *joined)), None)
 
 
 def _is_one_of(error: BaseException, names: Sequence[tuple[str, str]]) -> bool:
@@ -155,7 +162,10 @@ def _is_one_of(error: BaseException, names: Sequence[tuple[str, str]]) -> bool:
 
 def _interrupted(error: KeyboardInterrupt, tokens: Sequence[str]) -> str:
     if any(" ".join(tokens).startswith(command) for command in _BY_PARTS):
-        return "interrupted; the parts that had ended are in the folder of --out"
+        out = _output(tokens)
+        if out is not None and out.is_dir() and any(out.iterdir()):
+            return f"interrupted; the parts that had ended are in {out}"
+        return "interrupted before a part had ended; nothing was written"
     if not any(" ".join(tokens).startswith(command) for command in _RESUMABLE):
         return "interrupted; nothing was written"
     if "--overwrite" in tokens and not _is_one_of(error, _SAVED):  # --resume could find the run of before

@@ -1,12 +1,11 @@
 """Which column of a table is the date, the symbol, the price."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 import polars as pl
 
-from fintok.errors import InputError
+from fintok.errors import InputError, did_you_mean
 from fintok.panel import FIELDS
 from fintok.spellings import (
     COUNTERS,
@@ -21,7 +20,7 @@ from fintok.spellings import (
 )
 from fintok.tables import FILE, MISSING, Table
 
-_LEAST_DATE = 17_000_101.0  # a date as a whole number is no less
+_LEAST_DATE = 170_001.0  # a date as a whole number is no less: a month
 
 
 class Columns(NamedTuple):
@@ -46,13 +45,12 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     names = [name for name in schema.names() if name != FILE]
     for given, option in ((date, "date"), (symbol, "symbol"), (price, "price")):
         if given is not None and given not in names:
-            near = get_close_matches(given, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {listed(names)}"
-            raise InputError(f"{source}: there is no column {given!r} to take as the {option}; {hint}")
+            hint = did_you_mean(given, names) or f"; there are {listed(names)}"
+            raise InputError(f"{source}: there is no column {given!r} to take as the {option}{hint}")
     date = date or _find_date(table.frame, schema, names, source)
     rest = [name for name in names if name != date]
     prices = RETURNS if values == "returns" else PRICES
-    found_price = price or _first_of(prices, rest)
+    found_price = price or first_of(prices, rest)
     symbol = symbol or _find_symbol(table.frame, rest, date, has_price=found_price is not None)
     counters = {name for name in rest if plain(name) in INDEXES and _is_counter(table.frame, name, names[0])}
     inside = [name for name in rest if name not in table.partitions and name not in counters]
@@ -101,17 +99,25 @@ def _is_of_one_asset(names: set[str]) -> bool:
     return bool(names) and (names <= OF_ONE_ASSET or len(names & set(FIELDS)) >= 3)
 
 
-def _first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:
+def first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:
     """The column whose plain name comes first in `wanted`."""
     by_plain = {plain(name): name for name in reversed(names)}
     return next((by_plain[name] for name in wanted if name in by_plain), None)
+
+
+def require_column(wanted: Sequence[str], names: Sequence[str], source: str, hint: str) -> str:
+    """The column whose plain name comes first in `wanted`. Raises InputError where there is none."""
+    found = first_of(wanted, names)
+    if found is None:
+        raise InputError(f"{source}: there is no column {wanted[0]!r} among {listed(names)}; {hint}")
+    return found
 
 
 def _find_date(frame: pl.LazyFrame, schema: pl.Schema, names: Sequence[str], source: str) -> str:
     """A column named as dates are, and not an asset of that name (DAY is Dayforce): it holds no decimals."""
     temporal = [name for name in names if isinstance(schema[name], pl.Datetime | pl.Date)]
     named = [name for name in names if plain(name) in DATES and _may_be_dates(_sample(frame, name))]
-    found = _first_of(DATES, named) or (temporal[0] if temporal else None) or _first_of(INDEXES, names[:1])
+    found = first_of(DATES, named) or (temporal[0] if temporal else None) or first_of(INDEXES, names[:1])
     if found is None:
         raise InputError(f"{source}: no date column among {listed(names)}; name it with --date")
     return found
@@ -122,7 +128,7 @@ def _find_symbol(frame: pl.LazyFrame, names: Sequence[str], date: str, *, has_pr
 
     Without a price beside it, whole numbers must be written without a decimal point, and dates must repeat.
     """
-    found = _first_of(SYMBOLS, names)
+    found = first_of(SYMBOLS, names)
     if found is None:
         return None
     first = _sample(frame, found)

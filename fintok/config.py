@@ -198,6 +198,7 @@ class PretrainConfig:
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
 
     def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**62, self, "seed", "a number from 0 to 2 ** 62 - 1")  # stages multiply it
         require(self.max_assets >= 4, self, "max_assets", "at least 4")
         require(self.level_jitter >= 0, self, "level_jitter", "0 or more")
         unknown = [name for name in self.tokenizer.channels if name not in self.imaging.channels]

@@ -1,4 +1,6 @@
-"""How dates are written: timestamps with and without a zone, text of many styles, 20200131, epochs."""
+"""How dates are written: timestamps with and without a zone, text of many styles, 20200131, months, epochs."""
+
+import datetime as dt
 
 import numpy as np
 import polars as pl
@@ -10,8 +12,13 @@ from fintok.tables import Table
 _STYLES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
            "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%b-%Y", "%Y/%m/%d %H:%M:%S%.f", "%Y/%m/%d %H:%M",
            "%d.%m.%Y %H:%M:%S%.f", "%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.f%z",
-           "%Y-%m-%dT%H:%M:%S%.fZ")  # fmt: skip
-_MONTH_OR_DAY_FIRST = tuple((f"%m/%d/%Y{time}", f"%d/%m/%Y{time}") for time in ("", " %H:%M", " %H:%M:%S%.f"))
+           "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%B %d, %Y", "%d-%b-%y")  # fmt: skip
+_MONTH_OR_DAY_FIRST = tuple(
+    (f"%m{mark}%d{mark}%Y{time}", f"%d{mark}%m{mark}%Y{time}")
+    for mark in "/-"
+    for time in ("", " %H:%M", " %H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
+)
+_PERIOD = r"^(\d{4})(?:-(\d\d)|[ -]?[Qq]([1-4]))$"  # a month, or a quarter
 _ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?)?$"
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 
@@ -19,8 +26,9 @@ _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 def parse_dates(column: pl.Series, table: Table) -> NDArray[np.datetime64]:
     """Dates of a column of a table as datetime64[ns].
 
-    Times with a zone become UTC, unless all are local midnights: those are days. Raises InputError for a row
-    without a date, or with something else, and for dates whose month and day may be exchanged.
+    Times with a zone become UTC, unless all are local midnights: those are days. Months and quarters become their last
+    days. Raises InputError for a row without a date, or with something else, and for dates whose month and day may be
+    exchanged.
     """
     name, source = column.name, table.name
     if column.dtype == pl.Float64:
@@ -60,6 +68,8 @@ def _from_integers(column: pl.Series, table: Table) -> pl.Series:
     least, most = int(column.min() or 0), int(column.max() or 0)  # pyright: ignore[reportArgumentType]
     if least >= 17000101 and most <= 21001231:
         return _from_text(column.cast(pl.String), table)
+    if least >= 170001 and most <= 210012 and (column % 100).is_between(1, 12).all():  # months
+        return _from_text(column.cast(pl.String).str.replace(r"(..)$", "-$1"), table)
     for power in (0, 3, 6, 9):  # epochs in s, ms, us, ns, from 1973 on
         if least >= 10 ** (8 + power) and most < 10 ** (10 + power):
             return (column.cast(pl.Int64) * 10 ** (9 - power)).cast(pl.Datetime("ns"))
@@ -72,13 +82,16 @@ def _from_integers(column: pl.Series, table: Table) -> pl.Series:
 def _from_text(column: pl.Series, table: Table) -> pl.Series:
     """Every different text is parsed once, in the one style that reads all of them."""
     texts = column.unique()
-    if texts.str.contains(r"^\d{8,19}\.0+$").all():
+    if texts.str.contains(r"^\d{6,19}\.0+$").all():
         return _from_text(column.str.replace(r"\.0+$", ""), table)
     if texts.str.contains(r"^\d{1,19}$").all() and not (texts.str.len_chars() == 8).all():
         return _from_integers(column.cast(pl.Int64), table)
     bare = texts.str.replace(_MIDNIGHT, "") if texts.str.contains(_MIDNIGHT).all() else _in_full(texts)
-    best = None
-    for style in (*_unambiguous(bare, column.name, table.name), *_STYLES):
+    if bare.str.contains(_PERIOD).all():
+        best, styles = _month_ends(bare), []
+    else:
+        best, styles = None, [*_unambiguous(bare, column.name, table.name), *_STYLES]
+    for style in styles:
         dates = _parse(bare, style)
         if best is None or dates.null_count() < best.null_count():
             best = dates
@@ -94,6 +107,13 @@ def _from_text(column: pl.Series, table: Table) -> pl.Series:
     return column.replace_strict(texts, best, return_dtype=best.dtype)
 
 
+def _month_ends(texts: pl.Series) -> pl.Series:
+    """Last days of months and quarters: what such a period holds is known then."""
+    parts = texts.str.extract_groups(_PERIOD).struct.unnest()
+    month = parts["2"].fill_null((parts["3"].cast(pl.Int64) * 3).cast(pl.String))
+    return _parse(parts["1"] + "-" + month + "-01", "%Y-%m-%d").dt.month_end()
+
+
 def _in_full(texts: pl.Series) -> pl.Series:
     """ISO texts of several lengths (days beside minutes and seconds) in the longest; others as they are."""
     parts = texts.str.extract_groups(_ISO).struct.unnest()
@@ -103,8 +123,8 @@ def _in_full(texts: pl.Series) -> pl.Series:
 
 
 def _unambiguous(texts: pl.Series, name: str, source: str) -> list[str]:
-    """Month first or day first, whichever alone can read all texts; none where there are no slashes."""
-    if not texts.str.contains("/", literal=True).all():
+    """Month first or day first, whichever alone can read all texts; none where neither comes first."""
+    if not texts.str.contains(r"^\d\d?[/-]\d\d?[/-]").all():
         return []
     for styles in _MONTH_OR_DAY_FIRST:
         readable = [style for style in styles if not _parse(texts, style).null_count()]
@@ -119,7 +139,9 @@ def _unambiguous(texts: pl.Series, name: str, source: str) -> list[str]:
 
 
 def _parse(texts: pl.Series, style: str) -> pl.Series:
-    if "%H" in style:
+    if "%H" in style or "%I" in style:
         return texts.str.to_datetime(style, strict=False, time_unit="ns", ambiguous="null")
-    days = texts.str.to_date(style, strict=False)  # a year of two digits lies before 1677: no date
-    return days.cast(pl.Datetime("ns"), strict=False)
+    days = texts.str.to_date(style, strict=False)
+    if "%y" in style:  # 68 is read as 2068: whoever means 1968 has to say so
+        days = days.set(days > dt.date.today(), None)
+    return days.cast(pl.Datetime("ns"), strict=False)  # with %Y, a year of two digits lies before 1677: no date

@@ -71,6 +71,27 @@ def run_demo(
     return files, reading
 
 
+def report(
+    bundle: Bundle,
+    panel: Panel,
+    out: str | Path,
+    *,
+    n_regimes: int = 4,
+    switches_per_year: float = 4.0,
+    alarms_per_1000: float = 1.0,
+    overwrite: bool = False,
+) -> Path:
+    """Read a panel with a bundle and write what it says as one self-contained page of HTML; return its path.
+
+    Raises InputError for a number out of range, and where `out` exists and `overwrite` is False.
+    """
+    path = check_output(out, overwrite=overwrite)
+    reading = read_market(
+        bundle, panel, n_regimes=n_regimes, switches_per_year=switches_per_year, alarms_per_1000=alarms_per_1000
+    )
+    return write_report(path, bundle, panel, *reading, overwrite=overwrite)
+
+
 def read_market(
     bundle: Bundle,
     panel: Panel,

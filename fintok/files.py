@@ -29,10 +29,20 @@ def write_table(table: pl.DataFrame, path: str | Path, *, overwrite: bool = Fals
     path = check_table_output(path, overwrite=overwrite)
     buffer = io.BytesIO()
     if path.suffix.lower() == ".csv":
-        table.write_csv(buffer)
+        _as_written(table).write_csv(buffer)
     else:
         table.write_parquet(buffer, compression="zstd")
     return write_bytes(buffer.getbuffer(), path)
+
+
+def _as_written(table: pl.DataFrame) -> pl.DataFrame:
+    """Dates of days without their midnight, and NaN as the empty field that it is in a file of text."""
+    import polars as pl
+    import polars.selectors as cs
+
+    moments = table.select(cs.datetime())
+    days = [column.name for column in moments if (column.dt.truncate("1d") == column).all()]
+    return table.with_columns(cs.float().fill_nan(None), pl.col(days).cast(pl.Date))
 
 
 def as_polars(table: pd.DataFrame) -> pl.DataFrame:

@@ -15,21 +15,25 @@ OTHER = "other"  # the class of symbols without one
 def read_groups(source: object) -> dict[str, str]:
     """Class of each symbol, from a table (path, pandas, polars or pyarrow) with columns symbol and group.
 
-    Raises InputError for a table without these columns, and for a symbol in two classes.
+    The symbol may be called as in a panel (Ticker), the group a class, sector or industry. Raises InputError for a
+    table without these columns, for one with several such groups and none called group, and for a symbol in two.
     """
     import polars as pl
 
-    from fintok.columns import listed
+    from fintok.columns import listed, require_column
+    from fintok.spellings import GROUPS, SYMBOLS, plain
     from fintok.tables import open_table
 
     opened = open_table(source)
-    names = opened.frame.collect_schema().names()
-    for name in ("symbol", "group"):
-        if name not in names:
-            raise InputError(f"{opened.name}: there is no column {name!r} among {listed(names)}; give symbol and group")
-    texts = opened.frame.select(pl.col("symbol", "group").cast(pl.String).str.strip_chars())
-    table = texts.drop_nulls().unique(maintain_order=True).collect()
-    twice = table.filter(pl.col("symbol").is_duplicated())["symbol"].sort()
+    table = opened.read()
+    what = "give symbol and group"
+    symbol, group = (require_column(names, table.columns, opened.name, what) for names in (SYMBOLS, GROUPS))
+    kinds = [name for name in table.columns if plain(name) in GROUPS]
+    if len(kinds) > 1 and plain(group) != "group":
+        raise InputError(f"{opened.name}: {listed(kinds)} may each be the group; call the one to take 'group'")
+    table = table.select(pl.col(symbol, group).cast(pl.String).str.strip_chars())
+    table = table.drop_nulls().unique(maintain_order=True)
+    twice = table.filter(pl.col(symbol).is_duplicated())[symbol].sort()
     if len(twice):
         raise InputError(f"{opened.name}: {twice[0]!r} is in more than one group; give every symbol one")
     return dict(table.iter_rows())

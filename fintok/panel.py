@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fintok.errors import InputError
+from fintok.errors import InputError, did_you_mean
 from fintok.signature import row_noun, rows_per_year
-from fintok.spans import DateLike, date_unit, rows_until
+from fintok.spans import DateLike, date_unit, rows_until, span_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,9 +131,18 @@ class Panel:
         return self.num_days
 
     def __getitem__(self, rows: slice) -> "Panel":
-        """Consecutive rows; the first row keeps its return from the row before the slice."""
+        """Consecutive rows; the first row keeps its return from the row before the slice.
+
+        Numbers count rows; dates (`DateLike`) are both included, as in pandas: panel["2020":"2021-06"] ends with June.
+        """
         if not isinstance(rows, slice) or rows.step not in (None, 1):
-            raise TypeError(f"a panel takes a slice of consecutive rows, got {rows!r}")
+            raise TypeError(f"a panel takes a slice of consecutive rows or dates, got {rows!r}")
+        start, stop = rows.start, rows.stop
+        if not isinstance(start, int | np.integer | None):
+            start = int(np.searchsorted(self.dates, span_of(self.dates, start)[0]))
+        if not isinstance(stop, int | np.integer | None):
+            stop = rows_until(self.dates, stop)
+        rows = slice(start, stop)
         return replace(
             self,
             returns=self.returns[rows],
@@ -156,8 +164,7 @@ class Panel:
         place = {name: column for column, name in enumerate(self.assets)}
         for name in assets:
             if name not in place:
-                near = get_close_matches(name, self.assets, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(name, self.assets)
                 raise InputError(f"{self.source}: there is no asset {name!r} among {self.num_assets}{hint}")
         columns = [place[name] for name in assets]
         return replace(

@@ -122,7 +122,7 @@ class _Run:
         predictor, figures = self._predict(tokenizer, resume)
         bundle = self._bundle(tokenizer, predictor, {**figures, "seconds": round(time.monotonic() - began, 1)})
         save_encoder(self.out / "teacher", teacher)
-        bundle.save(self.out)
+        bundle.save(self.out, overwrite=True)
         for stage in STAGES:  # what a resume needs; the metrics stay
             (self.out / "stages" / f"{stage}.ckpt").unlink(missing_ok=True)
         return bundle

@@ -30,13 +30,15 @@ _TYPES = {
     "expected_move": np.float64,
     "swapped": np.float32,
 }
-_COLUMNS = ["date", "symbol", *_TYPES]
-_AGREEMENT = 0.9  # of a day's cells: a return restated in its sixth digit may still change a code
+_COLUMNS = ["date", "symbol", *_TYPES, "model"]
 RESTATED = 1e-3  # of an asset's mean move: adjusted prices are restated with every dividend, returns but for rounding
 
 
 class SurpriseSource(Protocol):
     """What reads panels: a bundle."""
+
+    @property
+    def fingerprint(self) -> str: ...  # tells it from others
 
     @property
     def train_end(self) -> np.datetime64: ...
@@ -58,6 +60,8 @@ class Readings:
     distance: NDArray[np.floating]
     bars: NDArray[np.uint32]
     """What the bars that the bundle reads were up to each row (`bar_marks`); means nothing where there is no return."""
+    model: str = ""
+    """Fingerprint of the bundle."""
     peers: PeerRows | None = None
     """What the other assets say of the first rows, where that has been worked out (`fintok.evidence.gather`)."""
 
@@ -66,28 +70,22 @@ class Readings:
         """A pass over the whole panel."""
         found = bundle.surprise(panel)
         fields: dict[str, Any] = {name: np.asarray(getattr(found, name)) for name in _FIELDS}
-        return cls(panel, **fields, bars=bar_marks(panel, bundle.bar_fields))
+        return cls(panel, **fields, bars=bar_marks(panel, bundle.bar_fields), model=bundle.fingerprint)
 
     def extended(self, bundle: SurpriseSource, panel: Panel, tolerance: float = 0.0) -> Readings:
         """Readings of a panel that goes on where this one ends: rows that are the same are not read again.
 
         The same are the leading rows with the same date, assets and bars, as far as the bundle reads these, and
-        returns within `tolerance` mean moves of the asset. One of them is read again: where the bundle now says
-        something else, it is another one, and all rows are read.
+        returns within `tolerance` mean moves of the asset. Another bundle reads all rows.
         """
         bars = bar_marks(panel, bundle.bar_fields)
         same = self._rows_in_common(panel, bars, tolerance)
-        known = np.flatnonzero(np.isfinite(self.surprise[:same]).any(axis=1))
-        if len(known) == 0:
+        if same == 0 or self.model != bundle.fingerprint:
             return Readings.of(bundle, panel)
-        last = int(known[-1])
-        found = bundle.surprise(panel, since=last)
-        agrees = np.isclose(found.surprise[last], self.surprise[last], rtol=1e-2, atol=1e-2, equal_nan=True)
-        if agrees.mean() < _AGREEMENT:
-            return Readings.of(bundle, panel)
+        found = bundle.surprise(panel, since=same)
         peers = None if self.peers is None else PeerRows(*(rows[:same] for rows in self.peers))
         fields = {name: np.concatenate([getattr(self, name)[:same], getattr(found, name)[same:]]) for name in _FIELDS}
-        return Readings(panel, **fields, bars=bars, peers=peers)
+        return Readings(panel, **fields, bars=bars, model=self.model, peers=peers)
 
     def _rows_in_common(self, panel: Panel, bars: NDArray[np.uint32], tolerance: float) -> int:
         mine = self.panel
@@ -103,8 +101,8 @@ class Readings:
         return int(differs.argmax()) if differs.any() else count
 
     def to_polars(self) -> pl.DataFrame:
-        """Columns date, symbol, return, surprise, expected, deviation, distance, bars, and of the peers expected_move
-        and swapped: a row for every cell of the panel with a return, by date and symbol; null: there is no token."""
+        """Columns date, symbol, return, surprise, expected, deviation, distance, bars, of the peers expected_move and
+        swapped, and model: a row for every cell of the panel with a return, by date and symbol; null: no token."""
         import polars as pl
 
         rows, columns = np.nonzero(np.isfinite(self.panel.returns))
@@ -119,6 +117,7 @@ class Readings:
                     name: pl.Series(values[rows, columns].astype(dtype), nan_to_null=True)
                     for (name, dtype), values in numbers
                 },
+                "model": pl.repeat(self.model, len(rows), dtype=pl.String, eager=True),
             }
         )
 
@@ -141,7 +140,8 @@ def bar_marks(panel: Panel, names: tuple[str, ...]) -> NDArray[np.uint32]:
 def open_readings(path: Path, panel: Panel) -> Readings:
     """Readings from a file of `to_polars`, laid out on the assets of a panel, on the panel's dates up to its last.
 
-    Assets and dates of which the file knows nothing have none. Raises InputError for a file of something else.
+    Assets and dates of which the file knows nothing have none. Where the file has an asset that the panel lacks, which
+    the others were read beside, its dates end before. Raises InputError for a file of something else.
     """
     import polars as pl
 
@@ -151,18 +151,19 @@ def open_readings(path: Path, panel: Panel) -> Readings:
     if table.columns != _COLUMNS:
         raise InputError(f"{path} holds {table.columns}, readings are {_COLUMNS}; remove it, and it is made again")
     dates = table["date"].cast(pl.Datetime("ns")).to_numpy()
-    days = panel.dates[panel.dates <= dates.max()] if len(dates) else panel.dates[:0]
-    known = np.isin(dates, days)
-    table, dates = table.filter(pl.Series(known)), dates[known]
     place = {name: column for column, name in enumerate(panel.assets)}
     column = np.array([place.get(name, -1) for name in table["symbol"]], dtype=np.intp)
-    row = np.searchsorted(days, dates)
-    is_there = column >= 0
+    days = panel.dates[panel.dates <= dates.max()] if len(dates) else panel.dates[:0]
+    if (column < 0).any():
+        days = days[days < dates[column < 0].min()]
+    known = np.isin(dates, days)
+    table, row, column = table.filter(pl.Series(known)), np.searchsorted(days, dates[known]), column[known]
     arrays = []
     for name, dtype in _TYPES.items():
         values = np.full((len(days), panel.num_assets), 0 if dtype is np.uint32 else np.nan, dtype)
-        values[row[is_there], column[is_there]] = table[name].to_numpy()[is_there]
+        values[row, column] = table[name].to_numpy()
         arrays.append(values)
     read = Panel(returns=arrays[0].astype(np.float64), dates=days, assets=panel.assets, source=str(path))
     peers = PeerRows(*arrays[-2:]) if table["expected_move"].is_not_null().any() else None
-    return Readings(read, *arrays[1:-2], peers=peers)
+    model = table["model"][0] if len(table) else ""
+    return Readings(read, *arrays[1:-2], model=model, peers=peers)

@@ -67,23 +67,23 @@ def write_report(
     panel: "Panel",
     regimes: "Regimes",
     scores: "Scores",
-    run: Path,
+    run: Path | None = None,
     *,
     title: str = "fintok report",
     overwrite: bool = False,
 ) -> Path:
     """Write one self-contained HTML page of what a bundle says of a panel, and return its path.
 
-    The page opens offline in any browser, in light or dark. `run` is the folder of the bundle: training curves are
-    shown where it has them. Raises InputError when the file exists and `overwrite` is False, or cannot be written;
-    nothing half-written is left.
+    The page opens offline in any browser, in light or dark. `run` is the folder of the bundle, if it has one: training
+    curves are shown where they are there. Raises InputError when the file exists and `overwrite` is False, or cannot
+    be written; nothing half-written is left.
     """
     path = check_output(path, overwrite=overwrite)
     page = Page(title, _subtitle(panel))
     _tell_regimes(page, regimes)
     _tell_scores(page, scores)
     _tell_vocabulary(page, panel, bundle)
-    _tell_quality(page, _yardstick(bundle), _curves(run))
+    _tell_quality(page, _yardstick(bundle), {} if run is None else _curves(run))
     page.section("What was run", "The model behind this page and the panel it was given.")
     facts = {str(name): value for name, value in bundle.summary()["value"].items()}
     page.table(facts_table({"panel": panel_facts(panel), **facts, "configuration": to_dict(bundle.config)}))

@@ -45,6 +45,16 @@ class Attribution(NamedTuple):
             f"{day['return']:+.4g}, {day['expected']:+.4g} expected)"
         )
 
+    def summary(self) -> "pd.DataFrame":
+        """A row per statistic, by its meaning, the one that carries most first: value, p_value, share."""
+        return self.statistics.drop(columns="statistic").set_index("meaning")
+
+    def plot(self) -> "go.Figure":
+        """Share of the evidence that each statistic carries."""
+        from fintok.plots.scores import evidence_shares
+
+        return evidence_shares(self)
+
 
 def uncalibrated(scores: "Scores", days: NDArray[np.bool_]) -> str:
     """Why these days (T,) have no p-value."""

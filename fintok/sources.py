@@ -30,19 +30,22 @@ def read_panel(
     Parameters
     ----------
     source : a Parquet, CSV or Arrow file, a folder of them (partitioned by key=value folders, in any number
-        of parts, or one file per symbol), or a pandas, polars or pyarrow table. Wide: a date column or index
-        and one column per asset. Long: a row per date and symbol, with a price and where present open, high,
-        low, close and volume.
+        of parts, or one file per symbol), or a pandas, polars or pyarrow table; a Panel is one already. Wide: a
+        date column or index and one column per asset. Long: a row per date and symbol, with a price and where
+        present open, high, low, close and volume.
     date, symbol, price : names of columns, where they are not recognised. An adjusted close is preferred to
         a close; the bar's own columns stay as they are in ``Panel.fields``.
     values : "prices" (positive), or "returns": log returns, or differences of prices that may be negative.
 
-    Rows may come in any order. A missing number is left missing. Raises InputError, one sentence, for anything
+    Rows may come in any order. A month (1990-01, 199001) or a quarter (1990Q1) counts at its last day, when what it
+    holds is known. A missing number is left missing. Raises InputError, one sentence, for anything
     that cannot be read as a panel: no date or price column, text where numbers should be, a date that is
     repeated for a symbol, prices that are not positive, fewer than two assets, no values at all.
     """
     if values not in ("prices", "returns"):
         raise InputError(f"values is {values!r}, expected 'prices' or 'returns'")
+    if isinstance(source, Panel):
+        return source
     table = open_table(source)
     try:
         columns = find_columns(table, values, date, symbol, price)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     DateLike: TypeAlias = str | dt.date | np.datetime64 | NaTType  # what pandas types its Timestamps as; NaT is refused
 else:
     DateLike = str | dt.date | np.datetime64
-"""A span of time, or a moment. "2015", "2015-12", "2015-12-31", a `datetime.date` and numpy dates as coarse are all of
-that year, month or day; so is midnight as a `datetime.datetime` or pandas Timestamp without a zone: pandas has no
-other way to say a day. Text with a time, and what numpy holds in seconds or finer (as `panel.dates` does), is that
-moment. A time with a zone is converted to UTC, as the reader does; where the dates are days, it is its own day."""
+"""A span of time, or a moment. "2015", "2015-12", "2015-12-31", "20151231", a `datetime.date` and numpy dates as coarse
+are all of that year, month or day; so is midnight as a `datetime.datetime` or pandas Timestamp without a zone: pandas
+has no other way to say a day. Text with a time, and what numpy holds in seconds or finer (as `panel.dates` does), is
+that moment. A time with a zone is converted to UTC, as the reader does; where the dates are days, it is its own day."""
 
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261  # that nanoseconds can count
 _ZONE = re.compile(r"[T ]\d\d.*([Zz]|[+-]\d\d(:?\d\d)?)$")
@@ -55,10 +55,17 @@ def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
     return "s"
 
 
+def date_text(dates: NDArray[np.datetime64], row: int) -> str:
+    """One of the dates for a message, to the unit that tells them apart."""
+    return str(np.datetime_as_string(dates[row], unit=date_unit(dates)))
+
+
 def _moment(dates: NDArray[np.datetime64], date: object) -> np.datetime64:
     """In the unit that says how much of the time is meant."""
     if isinstance(date, str) and not date[:1].isdigit():  # numpy knows "today" and "now": other rows every day
         raise ValueError(date)
+    if isinstance(date, str) and re.fullmatch(r"\d{8}", date):  # to numpy a year
+        date = f"{date[:4]}-{date[4:6]}-{date[6:]}"
     if isinstance(date, str) and _ZONE.search(date):
         date = dt.datetime.fromisoformat(date.upper())  # it knows Z, not z
     if isinstance(date, str | np.datetime64) or (isinstance(date, dt.date) and not isinstance(date, dt.datetime)):

@@ -4,15 +4,19 @@ import re
 
 from fintok.panel import FIELDS
 
-DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date")
+DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date", "datadate")
 INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an index without a name is called
 COUNTERS = ("", "unnamed_0")  # of the first column beside a date: the numbers of rows that pandas writes
-SYMBOLS = ("symbol", "ticker", "asset", "instrument", "security", "stock", "coin", "pair", "permno", "isin",
-            "ric", "cusip", "sedol", "figi", "sid", "code", "asset_id", "secid", "name", "id")  # fmt: skip
+SYMBOLS = ("symbol", "ticker", "asset", "instrument", "security", "stock", "coin", "pair", "permno", "gvkey",
+            "contract", "isin", "ric", "cusip", "sedol", "figi", "sid", "code", "asset_id", "secid", "name",
+            "id")  # fmt: skip
+GROUPS = ("group", "class", "asset_class", "sector", "industry")
 PRICES = ("adj_close", "adjusted_close", "adjclose", "close_adj", "close_adjusted", "adjusted", "close",
-           "price", "px_last", "last", "settle", "settlement", "nav")  # fmt: skip
+           "close_price", "price", "prc", "px_last", "last", "last_price", "settle", "settlement", "nav", "mid",
+           "vwap")  # fmt: skip
 RETURNS = ("return", "returns", "ret", "log_return", "log_returns", "logret", "difference", "diff")
-FIELD_NAMES = {**{name: name for name in FIELDS}, "vol": "volume"}
+FIELD_NAMES = {**{name: name for name in FIELDS}, "vol": "volume", "px_open": "open", "px_high": "high",
+               "px_low": "low", "px_volume": "volume"}  # fmt: skip
 OF_ONE_ASSET = {*FIELD_NAMES, *PRICES, *RETURNS}
 USUAL = {*DATES, *SYMBOLS, *OF_ONE_ASSET}
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from fintok.errors import InputError
-from fintok.spellings import USUAL, plain
+from fintok.spellings import OF_ONE_ASSET, USUAL, plain
 
 FILE = "__file__"  # column with the file's name, where a folder holds one file per symbol
 _FORMATS = {
@@ -52,6 +52,13 @@ class Table(NamedTuple):
             row -= count
         return self.name, row + 1
 
+    def read(self) -> pl.DataFrame:
+        """The whole of it. Raises InputError where it cannot be read."""
+        try:
+            return self.frame.collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise InputError(f"{self.name}: cannot be read: {first_line(error)}") from error
+
     def both(self, rows: Sequence[int]) -> str:
         """Which rows two are, for a message."""
         (file, row), (other, last) = (self.where(int(row)) for row in rows[:2])
@@ -67,6 +74,8 @@ def open_table(source: object) -> Table:
     """
     if isinstance(source, str | PathLike):
         path = Path(source).expanduser()  # pyright: ignore[reportArgumentType]
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(source)) and not path.exists():  # a Path has lost a slash
+            raise InputError(f"{source}: fintok reads no URLs: download it first")
         if path.is_dir():
             return _scan_folder(path, str(source))
         return Table(_scan_file(path), str(source))
@@ -239,9 +248,9 @@ def _from_pandas(frame: Any) -> pl.LazyFrame:
         usual = ["date" if level.dtype.kind == "M" else "symbol" for level in frame.index.levels]
         frame = frame.rename_axis([name or other for name, other in zip(frame.index.names, usual, strict=True)])
     if frame.columns.nlevels == 2:
-        fields = {"open", "high", "low", "close", "adj close", "adj_close", "volume"}
-        levels = [{str(name).lower() for name in frame.columns.levels[level]} for level in (0, 1)]
-        level = 0 if levels[1] & fields else 1  # the level that names symbols
+        levels = [{plain(str(name)) for name in frame.columns.get_level_values(level)} for level in (0, 1)]
+        usual = [len(names & OF_ONE_ASSET) / max(len(names), 1) for names in levels]
+        level = 0 if usual[1] > usual[0] else 1  # the level that names symbols
         frame = frame.copy(deep=False)
         frame.columns = frame.columns.set_names("symbol", level=level).set_names("field", level=1 - level)
         frame.index = frame.index.set_names("date")

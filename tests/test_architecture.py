@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import grimp
 import pytest
@@ -83,10 +84,17 @@ def test_training_needs_no_command_line_no_polars_no_plotly(root):
     assert result.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_function_pretrain_is_not_hidden_by_its_module():
+def test_functions_are_not_hidden_by_their_modules():
+    import fintok.audit
+    import fintok.evaluate.runner
     import fintok.pretrain
+    import fintok.report
+    from fintok.evaluate import runner
+    from fintok.report import write_report
 
-    assert callable(fintok.pretrain)
+    for function in (fintok.pretrain, fintok.audit, fintok.evaluate, fintok.report, write_report, runner.evaluate):
+        assert isinstance(function, FunctionType)
+    assert fintok.evaluate is runner.evaluate
 
 
 def test_every_public_name_is_there():

@@ -36,7 +36,7 @@ def explain_write_error(error: OSError, path: str | Path | None = None) -> Input
 def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     """Refuse before any long work what :func:`write_bytes` would refuse after it.
 
-    Creates the folder of ``path``. Raises :class:`InputError` where ``path`` exists and ``overwrite`` is
+    Leaves nothing behind, no folder either. Raises :class:`InputError` where ``path`` exists and ``overwrite`` is
     False, is a folder, or lies in a folder that cannot be made or written to.
     """
     path = Path(path)
@@ -45,8 +45,7 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists: choose another name, or allow it with --overwrite")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=next(folder for folder in path.absolute().parents if folder.exists())):
             pass
     except OSError as error:
         raise explain_write_error(error, path) or error from error

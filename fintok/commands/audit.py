@@ -12,6 +12,8 @@ from fintok.commands.options import (
     PanelPath,
     PanelReader,
     ReaderOptions,
+    Seed,
+    require_window,
     say_next,
     say_table,
 )
@@ -23,7 +25,7 @@ def audit(
     panel: PanelPath,
     cuts: Annotated[int, Parameter(help="Dates after which the panel is changed.")] = 5,
     regimes: NumRegimes = 4,
-    seed: Annotated[int, Parameter(help="Draws the dates and the noise.")] = 0,
+    seed: Annotated[Seed, Parameter(help="Draws the dates and the noise.")] = 0,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Does any token, label or score change when the future does? None may.
@@ -37,6 +39,7 @@ def audit(
     from fintok.regimes import RegimeLabeler
 
     bundle = load(model)
+    require_window(bundle, prices)
     found = look_for_changes(bundle, prices, cuts=cuts, seed=seed, labeler=RegimeLabeler(bundle, n_regimes=regimes))
     print(found)
     say_table(found.summary())

@@ -16,7 +16,6 @@ from fintok.commands.options import (
     TablePath,
     model_words,
     open_model,
-    say_frequency,
     say_next,
     say_table,
     say_wrote,
@@ -48,8 +47,7 @@ def label(
     prices = reader.read(panel)
     from fintok.regimes import RegimeLabeler
 
-    bundle = open_model(model)
-    say_frequency(bundle, prices)
+    bundle = open_model(model, prices)
     labeler = RegimeLabeler(bundle, switches_per_year=switches)
     if regimes == "auto":
         from fintok.regime_choice import choose_regimes

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, validators
 
 from fintok.config import PretrainConfig
+from fintok.errors import InputError
 from vision.commands.options import CONFIGURATION, Overwrite, PrintConfig, Resume, as_yaml, say_next, say_wrote
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ __all__ = [
     "PrintConfig",
     "ReaderOptions",
     "Resume",
+    "Seed",
     "Switches",
     "TablePath",
     "config_as_yaml",
     "model_words",
     "open_model",
-    "say_frequency",
+    "require_window",
     "say_next",
     "say_table",
     "say_wrote",
@@ -85,6 +87,7 @@ AnyModel = Annotated[
 ]
 TablePath = Annotated[Path, Parameter(help="Where to write the table: a name that ends in .parquet or .csv.")]
 NumRegimes = Annotated[int, Parameter(help="How many regimes; 0 is the calmest.")]
+Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**32))]
 Switches = Annotated[float, Parameter(help="Switches of regime in a calendar year: on average, at most.")]
 Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
 ConfigFiles = Annotated[
@@ -101,20 +104,32 @@ def config_as_yaml(config: PretrainConfig) -> str:
     return as_yaml(to_dict(config))
 
 
-def open_model(model: Path | None) -> Bundle:
-    """The model in a folder, or the one that comes with fintok, which is then told on stderr. Raises InputError."""
+def open_model(model: Path | None, panel: Panel) -> Bundle:
+    """The model in a folder, or the one that comes with fintok, which is then told on stderr, to read a panel.
+
+    Raises InputError, also for a panel that is shorter than one window.
+    """
     from fintok.bundle import load
 
     bundle = load(model)
+    require_window(bundle, panel)
     if model is None:
         print(
             f"read by the model that comes with fintok, {bundle}; fintok pretrain --panel P learns one of your own",
             file=sys.stderr,
         )
+    _say_frequency(bundle, panel)
     return bundle
 
 
-def say_frequency(bundle: Bundle, panel: Panel) -> None:
+def require_window(bundle: Bundle, panel: Panel) -> None:
+    """Raise InputError for a panel of fewer rows than the model sees at once: it says nothing of any of them."""
+    rows = bundle.config.imaging.window_days
+    if panel.num_days < rows:
+        raise InputError(f"{panel.source}: {panel.num_days} rows, and the model reads {rows} at once: give more rows")
+
+
+def _say_frequency(bundle: Bundle, panel: Panel) -> None:
     """Say on stderr where the panel's rows are more than twice as often as the model's, or less than half."""
     from fintok.signature import row_noun, rows_per_year
 

@@ -18,7 +18,6 @@ from fintok.commands.options import (
     Switches,
     model_words,
     open_model,
-    say_frequency,
     say_next,
     say_wrote,
 )
@@ -44,14 +43,12 @@ def report(
         )
     check_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    from fintok.bundle import SHIPPED
     from fintok.demo import read_market
     from fintok.report import write_report
 
-    bundle = open_model(model)
-    say_frequency(bundle, prices)
+    bundle = open_model(model, prices)
     reading = read_market(bundle, prices, n_regimes=regimes, switches_per_year=switches, alarms_per_1000=alarms)
     print(reading.regimes)
     print(reading.scores)
-    say_wrote(write_report(out, bundle, prices, *reading, model or SHIPPED, overwrite=overwrite))
+    say_wrote(write_report(out, bundle, prices, *reading, model, overwrite=overwrite))
     say_next("inspect", *model_words(model)[1:])

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from fintok.commands.options import Overwrite, TablePath, say_next, say_wrote
+from fintok.commands.options import Overwrite, Seed, TablePath, say_next, say_wrote
 from fintok.files import check_table_output, write_table
 
 
@@ -14,7 +14,7 @@ def sample(
     *,
     out: TablePath,
     kind: Annotated[Literal["us20", "synthetic"], Parameter(help="Which panel.")] = "us20",
-    seed: Annotated[int, Parameter(help="Of the simulated panel.")] = 0,
+    seed: Annotated[Seed, Parameter(help="Of the simulated panel.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the bundled panel, or a simulated one with its truth beside it.

@@ -18,18 +18,22 @@ from fintok.commands.options import (
     TablePath,
     model_words,
     open_model,
-    say_frequency,
     say_next,
     say_table,
     say_wrote,
 )
 from fintok.errors import InputError
 from fintok.files import check_table_output, read_table, write_table
+from fintok.spans import date_text
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from fintok.bundle import Bundle
     from fintok.panel import Panel
+    from fintok.readings import Readings
+
+_WAY_OUT = "name another --out, or score all dates anew with --overwrite in place of --append"
 
 
 def score(
@@ -64,18 +68,21 @@ def score(
     check_table_output(out, overwrite=overwrite or append)
     earlier = _earlier(out) if append and out.exists() else None
     prices = reader.read(panel)
+    if earlier is not None and not _goes_on(prices, earlier, out):
+        return
     from fintok.anomaly import AnomalyScorer
     from fintok.readings import open_readings
 
     classes = None if groups is None else _read_groups(groups, prices)
     if errors is not None:
         _check_errors(errors, prices)
-    bundle = open_model(model)
-    say_frequency(bundle, prices)
+    bundle = open_model(model, prices)
     scorer = AnomalyScorer(bundle, alarms_per_1000=alarms, groups=classes)
     kept = out.with_name(f"{out.stem}.readings.parquet")
     if append and kept.exists():
         scorer.go_on_from(open_readings(kept, prices))
+    if earlier is not None:
+        _require_same_model(earlier, scorer.readings, bundle, out)
     scores = scorer.fit(prices, errors=errors).score(prices, errors=errors)
     print(scores)
     table = scores.to_polars()
@@ -83,7 +90,7 @@ def score(
         say_table(scores.summary())
     else:
         table = _after(table, earlier)
-        since = f"after {earlier['date'].max()} " if len(earlier) else ""
+        since = f"after {_last_date(earlier)} " if len(earlier) else ""
         print(f"{len(table) - len(earlier):,} rows {since}added to {len(earlier):,}")
     say_wrote(write_table(table, out, overwrite=overwrite or append))
     if append and scorer.readings is not None:
@@ -103,12 +110,17 @@ def _read_groups(groups: Path, prices: Panel) -> dict[str, str]:
 def _check_errors(errors: Path, prices: Panel) -> None:
     """Count on stderr the rows that name no cell of the panel. Raises InputError where none does."""
     from fintok.cells import read_marks
+    from fintok.columns import listed
 
     marks = read_marks(errors, prices)
     if marks.num_rows and not marks.num_known:
         raise InputError(
             f"{errors}: none of its {marks.num_rows:,} rows is a date and symbol of the panel; the first is "
             f"{marks.first}: write both as the panel does, or leave --errors out"
+        )
+    if marks.verdicts and not marks.num_rows:
+        print(
+            f"{errors}: no verdict is 'data error', only {listed(marks.verdicts)}: nothing is left out", file=sys.stderr
         )
     _say_known(errors, marks.num_known, marks.num_rows, "rows")
 
@@ -120,12 +132,42 @@ def _say_known(path: Path, known: int, total: int, what: str) -> None:
 
 def _earlier(out: Path) -> pl.DataFrame:
     """The scores in a file. Raises InputError for a table of something else."""
+    import polars as pl
+
     from fintok.score_result import COLUMNS
 
     table = read_table(out, text=("symbol", "reason"))
     if table.columns != list(COLUMNS):
         raise InputError(f"{out} cannot be appended to: it holds {table.columns}, scores are {list(COLUMNS)}")
-    return table
+    return table.with_columns(pl.col("date").cast(pl.Datetime("us")))
+
+
+def _goes_on(prices: Panel, earlier: pl.DataFrame, out: Path) -> bool:
+    """Whether the panel ends no earlier than the scores in a file; else stdout says so. Raises InputError for a panel
+    of other symbols."""
+    from fintok.columns import listed
+
+    symbols = earlier["symbol"].unique(maintain_order=True).to_list()
+    if symbols and not set(symbols) & set(prices.assets):
+        raise InputError(f"{out} holds scores of {listed(symbols)}, none of which is in {prices.source}: {_WAY_OUT}")
+    if not symbols or prices.dates[-1] >= earlier["date"].to_numpy().max():
+        return True
+    ends = date_text(prices.dates, -1)
+    print(f"{prices.source} ends {ends}, before the last date of {out}, {_last_date(earlier)}: nothing to add")
+    return False
+
+
+def _require_same_model(earlier: pl.DataFrame, readings: Readings | None, bundle: Bundle, out: Path) -> None:
+    """Raise InputError where the scores in a file are another model's: so its readings say, or its training rows."""
+    is_other = readings is not None and readings.model not in ("", bundle.fingerprint)
+    seen = earlier["date"].to_numpy() <= bundle.train_end
+    if is_other or (seen != earlier["in_sample"].to_numpy()).any():
+        raise InputError(f"{out} holds scores of another model: {_WAY_OUT}")
+
+
+def _last_date(earlier: pl.DataFrame) -> str:
+    dates = earlier["date"].to_numpy()
+    return date_text(dates, int(dates.argmax()))
 
 
 def _after(table: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,6 @@ from fintok.commands.options import (
     TablePath,
     model_words,
     open_model,
-    say_frequency,
     say_next,
     say_wrote,
 )
@@ -33,8 +32,7 @@ def tokenize(
     """
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    bundle = open_model(model)
-    say_frequency(bundle, prices)
+    bundle = open_model(model, prices)
     tokens = bundle.tokenize(prices)
     print(tokens)
     say_wrote(write_table(tokens.to_polars(), out, overwrite=overwrite))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +12,8 @@ import numpy as np
 from fintok.errors import InputError
 from fintok.evaluate.page import render, table_name
 from fintok.evaluate.result import Findings, Progress
-from fintok.files import write_table, write_text
+from fintok.files import check_output, write_table, write_text
 from fintok.progress import track
-from vision.files import explain_write_error
 
 if TYPE_CHECKING:
     from fintok.bundle import Bundle
@@ -58,8 +56,9 @@ def evaluate(
     ``out`` is a folder: ``evaluation.html``, and a Parquet file a table. They are written as each part ends, and
     then ``tell`` is given its name and findings. A part that has too little to judge by says so in its verdict.
     ``others`` are bundles of other seeds or train_ends: the part tokens says whether they read the panel alike.
-    Raises InputError where no row of the panel lies after train_end, for an unknown part, for ``others`` that cannot
-    be compared, and where ``out`` holds something and ``overwrite`` is False.
+    Raises InputError where no row of the panel lies after train_end, where no part can be judged (nothing is written
+    then), for an unknown part, for ``others`` that cannot be compared, and where ``out`` holds something and
+    ``overwrite`` is False.
     """
     folder = check_request(out, parts, overwrite=overwrite, has_others=bool(others))
     if not (panel.dates > bundle.train_end).any():
@@ -81,10 +80,17 @@ def evaluate(
         except InputError as error:
             findings[part] = Findings({}, {}, [f"{part.capitalize()} were not judged: {error}."])
         tables += _write_tables(part, findings[part], folder)
-        write_text(render(findings, bundle, panel), folder / PAGE, overwrite=True)
+        if tables:
+            write_text(render(findings, bundle, panel), folder / PAGE, overwrite=True)
         if tell is not None:
             tell(part, findings[part])
-    return Evaluation(findings, folder / PAGE, tables)
+    evaluation = Evaluation(findings, folder / PAGE, tables)
+    if not tables:
+        raise InputError(
+            f"nothing could be judged on {panel.source}: {' '.join(evaluation.verdicts)} Give a panel with more rows "
+            "before and after the model's train_end"
+        )
+    return evaluation
 
 
 def _write_tables(part: str, found: Findings, folder: Path) -> list[Path]:
@@ -95,8 +101,8 @@ def _write_tables(part: str, found: Findings, folder: Path) -> list[Path]:
 
 
 def check_request(out: str | Path, parts: Sequence[str], *, overwrite: bool, has_others: bool = False) -> Path:
-    """The folder, made where it is missing. Raises InputError where it cannot be, for a part that is not one, and where
-    no part asks for other models."""
+    """The folder, which may have to be made. Raises InputError where it cannot be, for a part that is not one, and
+    where no part asks for other models."""
     folder = Path(out)
     unknown = [part for part in parts if part not in PARTS]
     if unknown or not parts:
@@ -107,12 +113,7 @@ def check_request(out: str | Path, parts: Sequence[str], *, overwrite: bool, has
         raise InputError(f"{folder} is a file; name a folder for the evaluation")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise InputError(f"{folder} exists; name another --out, or allow it with --overwrite")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise explain_write_error(error, folder) or error from error
+    check_output(folder / PAGE, overwrite=True)
     return folder
 
 

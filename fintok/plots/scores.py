@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from fintok.score_result import Scores
+    from fintok.score_result import Attribution, Scores
 
 _MAX_ROWS = 60  # assets a heat map can show with readable names
 _MAX_MARKS = 1500
@@ -167,6 +167,28 @@ def event_windows(scores: "Scores", *, num_events: int = 6) -> "go.Figure":
     figure.update_annotations(font={"size": 12})
     figure.update_yaxes(tickformat=".0%" if is_priced else ".0f")
     figure.update_xaxes(nticks=5)
+    return figure
+
+
+def evidence_shares(found: "Attribution") -> "go.Figure":
+    """Share of the combined evidence by statistic, the largest on top; no bars where there is no score."""
+    import plotly.graph_objects as go
+
+    table = found.statistics.iloc[::-1]
+    date = moments(found.days["date"].to_numpy())[-1]
+    figure = new_figure(f"What speaks against {str(date).replace('T', ' ')}", height=110 + 28 * len(table))
+    figure.add_trace(
+        go.Bar(
+            x=table["share"].to_numpy(dtype=np.float32),
+            y=list(table["meaning"]),
+            orientation="h",
+            marker={"color": BLUE},
+            customdata=np.stack([table["value"], table["p_value"]], axis=1),
+            hovertemplate="%{y}: %{x:.0%}<br>value %{customdata[0]:.3g}, p %{customdata[1]:.2g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title={"text": "share of the evidence"}, tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(showgrid=False, automargin=True)
     return figure
 
 

@@ -38,6 +38,7 @@ class FakeBundle:
     training: Panel
     calls: list[str] = field(default_factory=list)
     bar_fields: tuple[str, ...] = ("volume",)
+    fingerprint: str = "fake"
 
     @property
     def train_end(self) -> np.datetime64:

@@ -24,6 +24,16 @@ def test_what_is_loaded_reads_like_what_was_saved(small_bundle, small_panel, tmp
     assert copy.config == small_bundle.config
     assert copy.train_end == small_bundle.train_end
     assert copy.figures == small_bundle.figures
+    assert copy.fingerprint == small_bundle.fingerprint != load().fingerprint
+
+
+def test_a_model_that_is_there_is_replaced_only_where_that_is_allowed(small_bundle, tmp_path):
+    small_bundle.save(tmp_path)
+    before = (tmp_path / "arrays.safetensors").stat().st_mtime_ns
+    with pytest.raises(InputError, match="holds a model: name another folder, or allow it with overwrite=True"):
+        small_bundle.save(tmp_path)
+    assert (tmp_path / "arrays.safetensors").stat().st_mtime_ns == before
+    small_bundle.save(tmp_path, overwrite=True)
 
 
 def test_the_stored_training_forecast_is_that_of_the_training_rows(small_bundle, small_panel):

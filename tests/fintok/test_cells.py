@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from fintok.cells import locate, marked_cells
+from fintok.cells import locate, marked_cells, read_marks
 from fintok.errors import InputError
 from tests.fintok.fake_bundle import make_panel
 
@@ -20,7 +20,9 @@ def test_a_cell_is_found_by_date_and_symbol(date):
 @pytest.mark.parametrize(
     ("date", "symbol", "sentence"),
     [
-        ("2000-01-05", "ZZZ", "no asset 'ZZZ'"),
+        ("2000-01-05", "ZZZ", "no asset 'ZZZ' among these 3; the first ones are"),
+        ("2000-01-05", "a01", r"no asset 'a01' among these 3; did you mean 'A01'\?"),
+        ("2000-01", "A01", "2000-01 has 6 rows here; give the day as well, as in 2000-01-03$"),
         ("2000-01-20", "A01", "no date 2000-01-20"),
         ("1999-01-01", "A01", "no date"),
         ("soon", "A01", "'soon' is not a date"),
@@ -62,6 +64,21 @@ def test_of_verdicts_only_data_errors_count():
     verdicts = pl.DataFrame({**MARKS, "verdict": ["news", "Data error", "noise", None]})
     assert np.argwhere(marked_cells(verdicts, PANEL)).tolist() == [[3, 0]]
     assert not marked_cells(verdicts.clear(), PANEL).any()
+    spelled = verdicts.with_columns(verdict=pl.Series(["data_error", "Data-Errors", "wrong", "data error?"]))
+    marks = read_marks(spelled, PANEL)
+    assert np.argwhere(marks.cells).tolist() == [[1, 2], [3, 0]]
+    assert marks.verdicts == ("wrong", "data error?")
+
+
+def test_columns_of_marks_may_be_called_as_a_panels():
+    marks = pl.DataFrame({"Date": MARKS["date"], "Ticker": MARKS["symbol"], "Verdict": "Data error"})
+    assert np.argwhere(marked_cells(marks, PANEL)).tolist() == [[1, 2], [3, 0]]
+
+
+def test_a_file_of_marks_with_too_many_cells_in_a_row_is_one_sentence(tmp_path):
+    (tmp_path / "marks.csv").write_text("date,symbol\n2000-01-04,A00,why\n")
+    with pytest.raises(InputError, match=r"marks.csv: cannot be read: a row has more fields than the first one.*$"):
+        marked_cells(tmp_path / "marks.csv", PANEL)
 
 
 def test_a_table_of_something_else_is_refused():

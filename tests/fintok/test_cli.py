@@ -38,6 +38,34 @@ def test_an_interruption_says_how_to_go_on(is_saved, monkeypatch, capsys):
     assert "nothing was written" in capsys.readouterr().err
 
 
+def test_an_interrupted_evaluation_says_what_is_in_its_folder(monkeypatch, capsys, tmp_path):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupt)
+    for words in (["evaluate", "--out", str(tmp_path)], ["evaluate", f"--out={tmp_path}"], ["vision", "evaluate"]):
+        assert run(words) == 130
+        assert capsys.readouterr().err == "fintok: interrupted before a part had ended; nothing was written\n"
+    (tmp_path / "evaluation.html").write_text("")
+    for words in (["evaluate", "--out", str(tmp_path)], ["vision", "evaluate", f"--out={tmp_path}"]):
+        assert run(words) == 130
+        assert capsys.readouterr().err == f"fintok: interrupted; the parts that had ended are in {tmp_path}\n"
+
+
+def test_an_interruption_while_the_command_line_is_imported_shows_no_traceback(root):
+    code = (
+        "import runpy, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "runpy.run_module('fintok', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "fintok: interrupted; nothing was written\n")
+    assert 'fintok = "fintok.__main__:main"' in (root / "pyproject.toml").read_text()
+
+
 def test_help_on_a_command_is_its_docstring_and_the_listing_a_line(capsys):
     for words, sentence in ((["score"], "With --append, a file"), (["vision", "pretrain"], "Values come from")):
         assert run([*words, "--help"]) == 0

@@ -21,7 +21,8 @@ def parsed(values: list[object], **kwargs: object) -> list[str]:
     "text",
     ["2020-03-31", "2020/03/31", "20200331", "31.03.2020", "03/31/2020", "31/03/2020", "31-Mar-2020",
      " 2020-03-31 ", "2020-03-31 00:00:00", "2020-03-31T00:00:00.000000", "2020-03-31T00:00:00Z",
-     "2020-03-31 00:00:00+00:00", "2020-03-31 00:00:00-04:00", "3/31/2020 00:00"],
+     "2020-03-31 00:00:00+00:00", "2020-03-31 00:00:00-04:00", "3/31/2020 00:00", "03-31-2020", "31-3-2020",
+     "Mar 31, 2020", "March 31, 2020", "31-Mar-20", "3/31/2020 12:00 AM", "2020-03-31 12:00:00 AM"],
 )  # fmt: skip
 def test_text_of_many_styles_is_read(text):
     assert parsed([text]) == ["2020-03-31T00:00"]
@@ -31,6 +32,10 @@ def test_hours_are_kept():
     expected = ["2020-03-31T14:30", "2020-03-31T15:30"]
     assert parsed(["2020-03-31 14:30", "2020-03-31 15:30"]) == expected
     assert parsed(["3/31/2020 14:30", "3/31/2020 15:30"]) == expected
+    for texts in (["3/31/2020 2:30 PM", "3/31/2020 3:30 PM"], ["31/3/2020 2:30:00 pm", "31/3/2020 3:30:00 pm"],
+                  ["2020-03-31 02:30 PM", "2020-03-31 03:30 PM"],
+                  ["31-03-2020 14:30", "31-03-2020 15:30"]):  # fmt: skip
+        assert parsed(texts) == expected
     assert parsed(["2020-03-31 10:30:00-04:00", "2020-03-31 16:30:00+01:00"]) == expected
 
 
@@ -55,9 +60,31 @@ def test_whole_numbers_are_days_or_epochs(number, expected):
         assert parsed([str(float(number))]) == [expected]
 
 
+@pytest.mark.parametrize("months", [["2020-02", "2020-12"], ["202002", "202012"], [202002, 202012],
+                                    [202002.0, 202012.0], ["202002.0", "202012.0"]])  # fmt: skip
+def test_a_month_counts_at_its_last_day(months):
+    assert parsed(months) == ["2020-02-29T00:00", "2020-12-31T00:00"]
+
+
+@pytest.mark.parametrize("quarters", [["2020Q1", "2020Q4"], ["2020-Q1", "2020-Q4"], ["2020 q1", "2020 q4"]])
+def test_a_quarter_counts_at_its_last_day(quarters):
+    assert parsed(quarters) == ["2020-03-31T00:00", "2020-12-31T00:00"]
+
+
+@pytest.mark.parametrize("texts", [["2020-01", "2020-13"], ["2020-01", "2020-02-03"], ["04-Oct-20", "04-Oct-65"],
+                                   ["04-10-20"]])  # fmt: skip
+def test_what_could_only_be_guessed_is_no_date(texts):
+    with pytest.raises(InputError, match="is not a date"):
+        parsed(texts)
+    with pytest.raises(InputError, match="which are not dates"):
+        parsed([202012, 202013])
+
+
 def test_month_and_day_that_may_be_exchanged_are_refused():
     with pytest.raises(InputError, match="may be month or day first; write them as 2020-12-31"):
         parsed(["03/04/2020", "05/06/2020"])
+    with pytest.raises(InputError, match="dates like '04-10-2022' in column 'date' may be month or day first"):
+        parsed(["04-10-2022"])
     assert parsed(["03/04/2020", "25/06/2020"]) == ["2020-04-03T00:00", "2020-06-25T00:00"]
 
 

@@ -1,5 +1,6 @@
 """Results on disk: whole or not at all."""
 
+import datetime as dt
 import errno
 import os
 import tempfile
@@ -45,6 +46,14 @@ def test_a_table_comes_back_as_it_was(tmp_path, name, read):
     assert [file.name for file in path.parent.iterdir()] == [name]
 
 
+def test_days_and_missing_numbers_are_plain_in_a_file_of_text(tmp_path):
+    midnight = dt.datetime(2014, 1, 1)
+    table = pl.DataFrame({"date": [midnight], "at": [midnight.replace(hour=9)], "price": [float("nan")]})
+    path = write_table(table, tmp_path / "t.csv")
+    assert path.read_text() == "date,at,price\n2014-01-01,2014-01-01T09:00:00.000000,\n"
+    assert pl.read_parquet(write_table(table, tmp_path / "t.parquet")).equals(table)
+
+
 def test_a_table_of_another_ending_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"t\.xlsx: a table is written as \.parquet or \.csv"):
         check_table_output(tmp_path / "t.xlsx")
@@ -62,6 +71,11 @@ def test_a_file_that_exists_is_kept_unless_overwriting_is_allowed(tmp_path):
 def test_a_folder_is_no_output_file(tmp_path):
     with pytest.raises(InputError, match="it is a folder"):
         check_output(tmp_path, overwrite=True)
+
+
+def test_to_ask_whether_a_file_can_be_written_leaves_nothing(tmp_path):
+    check_output(tmp_path / "new" / "folder" / "page.html")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_path_through_a_file_is_refused(tmp_path):

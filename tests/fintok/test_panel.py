@@ -1,6 +1,7 @@
 """Panel: its guarantees, the meaning of missing prices, and slicing."""
 
 import copy
+import datetime as dt
 import pickle
 import subprocess
 import sys
@@ -104,6 +105,24 @@ def test_a_slice_equals_the_panel_of_the_rows_before_it(rng):
     assert whole[-5:].num_days == 5
     with pytest.raises(TypeError):
         whole[::2]
+    with pytest.raises(TypeError, match="slice of consecutive rows or dates, got '2020-01'"):
+        whole["2020-01"]
+
+
+def test_a_slice_of_dates_includes_both():
+    panel = Panel.from_arrays(np.ones((800, 2)), days(800), "AB")
+    for bounds, first, last in [
+        (slice("2020-02", "2020-03"), "2020-02-01", "2020-03-31"),
+        (slice("2021", None), "2021-01-01", "2022-03-10"),
+        (slice(None, dt.date(2020, 1, 5)), "2020-01-01", "2020-01-05"),
+        (slice(3, "20200105"), "2020-01-04", "2020-01-05"),
+        (slice(panel.dates[2], np.int64(9)), "2020-01-03", "2020-01-09"),
+    ]:
+        part = panel[bounds]
+        assert [str(day) for day in part.dates[[0, -1]].astype("datetime64[D]")] == [first, last]
+    assert panel["2019":"2019"].num_days == 0
+    with pytest.raises(InputError, match="'soon' is not a date"):
+        panel["soon":]
 
 
 def test_until_takes_all_of_a_day_a_month_or_a_year():

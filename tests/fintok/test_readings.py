@@ -1,6 +1,6 @@
 """Readings kept from day to day: reused where the panel is the same, made anew where it or the bundle is not."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,7 +9,7 @@ import pytest
 from fintok.errors import InputError
 from fintok.files import write_table
 from fintok.readings import RESTATED, Readings, bar_marks, open_readings
-from tests.fintok.fake_bundle import FakeBundle, FakeSurprise, make_panel, simulate_returns
+from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,18 @@ def changed(panel, row, by, asset=1):
 def test_only_what_comes_after_is_read(bundle, panel):
     earlier = Readings.of(bundle, panel[:150])
     same(earlier.extended(bundle, panel), Readings.of(bundle, panel))
-    assert bundle.calls == ["surprise", "surprise since 149", "surprise"]
+    assert bundle.calls == ["surprise", "surprise since 150", "surprise"]
 
 
 @pytest.mark.parametrize(
     ("spoil", "call"),
     [
-        (lambda panel: changed(panel, 120, 0.02), "surprise since 119"),
-        (lambda panel: changed(panel, 120, np.nan), "surprise since 119"),
-        (lambda panel: panel[:110], "surprise since 109"),
+        (lambda panel: changed(panel, 120, 0.02), "surprise since 120"),
+        (lambda panel: changed(panel, 120, np.nan), "surprise since 120"),
+        (lambda panel: panel[:110], "surprise since 110"),
         (lambda panel: panel.select(panel.assets[::-1]), "surprise"),
         (lambda panel: panel[3:], "surprise"),
-        (lambda panel: replace(panel, fields={"volume": np.arange(640.0).reshape(160, 4) % 480}), "surprise since 119"),
+        (lambda panel: replace(panel, fields={"volume": np.arange(640.0).reshape(160, 4) % 480}), "surprise since 120"),
     ],
     ids=["restated", "no longer there", "shorter", "other assets", "other dates", "other bars"],
 )
@@ -61,17 +61,16 @@ def test_a_panel_is_read_from_its_first_change_on(bundle, panel, spoil, call):
     assert bundle.calls == ["surprise", call, "surprise"]
 
 
-@dataclass
-class OtherBundle(FakeBundle):
-    def surprise(self, panel, since=0):
-        found = super().surprise(panel, since)
-        return FakeSurprise(found.surprise + 1.0, *found[1:])
-
-
-def test_another_bundle_reads_everything_anew(panel):
-    other = OtherBundle(panel[:80])
-    earlier = Readings.of(FakeBundle(panel[:80]), panel[:150])
-    same(earlier.extended(other, panel), Readings.of(other, panel))
+def test_another_bundle_reads_everything_anew(bundle, panel, tmp_path):
+    other = FakeBundle(panel[:80], fingerprint="another")
+    path = write_table(Readings.of(bundle, panel[:150]).to_polars(), tmp_path / "readings.parquet")
+    for earlier in (Readings.of(bundle, panel[:150]), open_readings(path, panel)):
+        assert earlier.model == "fake"
+        now = earlier.extended(other, panel)
+        same(now, Readings.of(other, panel))
+        assert now.model == "another"
+        assert other.calls == ["surprise", "surprise"]
+        other.calls.clear()
 
 
 def test_a_file_gives_back_what_was_read(bundle, panel, tmp_path):
@@ -81,12 +80,12 @@ def test_a_file_gives_back_what_was_read(bundle, panel, tmp_path):
     assert later.panel.num_days == 150
     bundle.calls.clear()
     same(later.extended(bundle, panel, RESTATED), whole)
-    assert bundle.calls == ["surprise since 149"]
+    assert bundle.calls == ["surprise since 150"]
     restated = replace(panel, returns=panel.returns * (1.0 + 1e-5))
     later.extended(bundle, restated, RESTATED)
-    assert bundle.calls[-1] == "surprise since 149"
+    assert bundle.calls[-1] == "surprise since 150"
     later.extended(bundle, changed(panel, 100, 1e-3), RESTATED)
-    assert bundle.calls[-1] == "surprise since 99"
+    assert bundle.calls[-1] == "surprise since 100"
 
 
 def with_bars(panel, row=None):
@@ -99,11 +98,11 @@ def with_bars(panel, row=None):
     return replace(panel, fields=fields)
 
 
-@pytest.mark.parametrize(("fields", "since"), [(("volume",), 119), (("close", "volume"), 119), ((), 149)])
+@pytest.mark.parametrize(("fields", "since"), [(("volume",), 120), (("close", "volume"), 120), ((), 150)])
 def test_a_file_knows_whether_the_bars_that_the_bundle_reads_are_restated(panel, tmp_path, fields, since):
     bundle = FakeBundle(panel[:80], bar_fields=fields)
     path = write_table(Readings.of(bundle, with_bars(panel[:150])).to_polars(), tmp_path / "readings.parquet")
-    for now, start in ((with_bars(panel), 149), (with_bars(panel, 120), since)):
+    for now, start in ((with_bars(panel), 150), (with_bars(panel, 120), since)):
         same(open_readings(path, now).extended(bundle, now, RESTATED), Readings.of(bundle, now))
         assert bundle.calls[-2] == f"surprise since {start}"
 
@@ -115,7 +114,7 @@ def test_bars_restated_where_there_is_no_return_show_at_the_next_one(panel, tmp_
     path = write_table(Readings.of(bundle, with_bars(holed[:150])).to_polars(), tmp_path / "readings.parquet")
     now = with_bars(holed, 120)
     same(open_readings(path, now).extended(bundle, now, RESTATED), Readings.of(bundle, now))
-    assert bundle.calls[-2] == "surprise since 122"
+    assert bundle.calls[-2] == "surprise since 123"
 
 
 def test_a_mark_changes_with_any_number_up_to_its_row_and_with_none_after(panel):
@@ -137,6 +136,13 @@ def test_a_file_of_another_panel_or_of_nothing_is_of_no_use_and_does_no_harm(bun
     wrong = write_table(pl.DataFrame({"date": [1]}), tmp_path / "wrong.parquet")
     with pytest.raises(InputError, match=r"wrong.parquet holds \['date'\].*remove it"):
         open_readings(wrong, panel)
+
+
+def test_rows_that_were_read_beside_an_asset_that_is_gone_are_read_again(bundle, panel, tmp_path):
+    path = write_table(Readings.of(bundle, panel).to_polars(), tmp_path / "readings.parquet")
+    without = panel.select(["A00", "A01", "A03"])  # A02 is there from row 70 on
+    same(open_readings(path, without).extended(bundle, without, RESTATED), Readings.of(bundle, without))
+    assert bundle.calls == ["surprise", "surprise since 70", "surprise"]
 
 
 @pytest.mark.parametrize(("error", "rows"), [(5e-6, 60), (5e-5, 33)])

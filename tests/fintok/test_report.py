@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import fintok
 from fintok.anomaly import AnomalyScorer
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
@@ -148,3 +149,10 @@ def test_tables_set_numbers_flush_right_and_escape_text():
     assert '<td class="number">−3</td>' in html
     assert '<td class="number">0.00013</td>' in html
     assert "<td>b</td>" in html
+
+
+def test_the_face_has_the_report_as_a_function(small_bundle, small_panel, tmp_path):
+    path = fintok.report(small_bundle, small_panel, tmp_path / "report.html", n_regimes=2)
+    assert path.read_text().startswith("<!DOCTYPE html>")
+    with pytest.raises(InputError, match=r"report\.html exists"):
+        fintok.report(small_bundle, small_panel, path)

@@ -22,6 +22,7 @@ EAST, WEST = dt.timezone(dt.timedelta(hours=9)), dt.timezone(dt.timedelta(hours=
     ("date", "hours"),
     [
         ("2020-01-03", 48),
+        ("20200103", 48),
         (dt.date(2020, 1, 3), 48),
         (dt.datetime(2020, 1, 3), 48),
         (pd.Timestamp("2020-01-03"), 48),
@@ -59,7 +60,7 @@ def test_what_is_no_date_of_the_calendar_is_refused(date):
             ask()
 
 
-@pytest.mark.parametrize("date", ["20200103", "0200-01-03", "2400"])
+@pytest.mark.parametrize("date", ["24000103", "0200-01-03", "2400"])
 def test_a_year_that_nanoseconds_cannot_count_is_refused(date):
     with pytest.raises(InputError, match="is not a date between 1678 and 2261"):
         rows_until(DAYS, date)

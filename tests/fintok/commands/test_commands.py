@@ -6,7 +6,8 @@ import pytest
 from fintok.bundle import load
 from fintok.cli import run
 from fintok.commands.pretrain import worse_than_marginal
-from fintok.files import write_table
+from fintok.files import read_table, write_table
+from fintok.score_result import COLUMNS
 
 
 def test_a_run_leaves_its_merged_configuration(trained, capsys):
@@ -90,14 +91,56 @@ def test_symbols_that_look_like_numbers_stay_as_they_are(trained, tmp_path, pric
     assert set(symbols) == {f"{i:06}" for i in range(6)}
 
 
-def test_rows_are_added_to_a_table_without_any(trained, tmp_path, prices, capsys):
-    words = ["score", "--model", trained / "model", "--out", tmp_path / "daily.parquet", "--append", "--panel"]
-    for num_days in (1, 480):
-        source = tmp_path / f"{num_days}.parquet"
-        prices().head(num_days).write_parquet(source)
-        assert run([str(word) for word in [*words, source]]) == 0
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_rows_are_added_to_a_table_without_any(trained, tmp_path, capsys, ending):
+    out = write_table(pl.DataFrame(schema=COLUMNS), tmp_path / f"daily.{ending}")
+    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet", "--append", "--out", out]
+    assert run([str(word) for word in words]) == 0
     assert "rows added to 0" in capsys.readouterr().out
-    assert len(pl.read_parquet(tmp_path / "daily.parquet")) > 2000
+    assert len(read_table(out)) > 2000
+
+
+def test_scores_are_appended_to_a_csv_as_to_parquet(trained, tmp_path, prices, capsys):
+    prices().head(450).write_parquet(early := tmp_path / "early.parquet")
+    for source in (early, trained / "prices.parquet"):
+        words = ["score", "--model", trained / "model", "--append", "--out", tmp_path / "daily.csv", "--panel", source]
+        assert run([str(word) for word in words]) == 0
+    assert "rows after 2019-09-20 added to" in capsys.readouterr().out
+    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", tmp_path / "at.csv"]
+    assert run([str(word) for word in words]) == 0
+    content = (tmp_path / "daily.csv").read_text()
+    assert content == (tmp_path / "at.csv").read_text()
+    assert content.splitlines()[1] == '2018-01-02,S0,,,false,"",true'
+
+
+def test_a_panel_that_ends_before_the_scores_adds_nothing_and_keeps_what_was_read(trained, tmp_path, prices, capsys):
+    prices().head(300).write_parquet(old := tmp_path / "old.parquet")
+    words = ["score", "--model", trained / "model", "--append", "--out", tmp_path / "daily.parquet", "--panel"]
+    assert run([str(word) for word in [*words, trained / "prices.parquet"]]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("daily*")}
+    assert len(before) == 2
+    assert run([str(word) for word in [*words, old]]) == 0
+    assert "old.parquet ends 2019-02-22, before the last date of" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.glob("daily*")} == before
+
+
+def test_scores_of_other_symbols_or_of_another_model_are_not_mixed(trained, tmp_path, prices, refuse, capsys):
+    out, foreign = tmp_path / "daily.parquet", tmp_path / "foreign.parquet"
+    prices().rename({f"S{i}": f"Z{i}" for i in range(6)}).write_parquet(foreign)
+    other, words = tmp_path / "other", ["score", "--append", "--out", out, "--panel", trained / "prices.parquet"]
+    assert run([str(word) for word in [*words, "--model", trained / "model"]]) == 0
+    capsys.readouterr()
+    before = out.read_bytes()
+    assert "holds scores of 'S0', 'S1'" in refuse(*words[:-1], foreign, "--model", trained / "model")
+    late = ["--train-end", "2019-09-30"]
+    pretrain = ["pretrain", "--panel", trained / "prices.parquet", "-c", trained / "fast.yaml", "--out", other]
+    for more in (["--train-end", "2019-06-30", "--seed", 1], late):
+        assert run([str(word) for word in [*pretrain, *more, "--overwrite"]]) == 0
+        capsys.readouterr()
+        assert "holds scores of another model: name another --out" in refuse(*words, "--model", other)
+    (tmp_path / "daily.readings.parquet").unlink()  # in_sample tells
+    assert "holds scores of another model" in refuse(*words, "--model", other)
+    assert out.read_bytes() == before
 
 
 def test_tokens_and_scores_are_joined_by_date_and_symbol(trained, tmp_path):
@@ -120,7 +163,7 @@ def test_an_added_day_is_all_that_the_model_reads(trained, tmp_path, prices, mon
         source = tmp_path / f"{num_days}.parquet"
         prices().head(num_days).write_parquet(source)
         assert run([*words, str(source)]) == 0
-    assert asked == [0, 479]
+    assert asked == [0, 480]
 
 
 def test_scores_leave_out_marked_errors_and_keep_groups_apart(trained, tmp_path, prices):
@@ -159,6 +202,10 @@ def test_marks_and_groups_of_another_panel_are_refused_and_of_a_larger_one_count
     assert "none of its 1 rows is a date and symbol of the panel; the first is 2019-01-05 S1" in (
         refuse(*words, "--errors", marks)
     )
+    pl.DataFrame({"date": ["2019-01-04"], "symbol": ["S1"], "verdict": ["wrong"]}).write_csv(marks)
+    assert run([str(word) for word in [*words, "--errors", marks]]) == 0
+    assert "no verdict is 'data error', only 'wrong': nothing is left out" in capsys.readouterr().err
+    (tmp_path / "s.csv").unlink()
     pl.DataFrame({"symbol": ["S0", "S1", "S2", "GONE"], "group": "metals"}).write_csv(groups)
     pl.DataFrame({"date": ["2019-01-04", "2031-01-01"], "symbol": ["S1", "S1"]}).write_csv(marks)
     assert run([str(word) for word in [*words, "--groups", groups, "--errors", marks]]) == 0
@@ -172,6 +219,22 @@ def test_scores_are_not_appended_to_another_table(trained, tmp_path, prices, ref
     words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet"]
     assert "cannot be appended to" in refuse(*words, "--out", out, "--append")
     assert pl.read_parquet(out).columns[1] == "S0"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_check_writes_every_suspected_fault(tmp_path, prices, refuse, capsys, ending):
+    jump = pl.when(pl.int_range(pl.len()).is_in([100, 200])).then(1.4).otherwise(1.0)
+    prices().with_columns(pl.col("S1") * jump).write_parquet(panel := tmp_path / "prices.parquet")
+    out = tmp_path / f"faults.{ending}"
+    assert run(["check", str(panel), "--out", str(out)]) == 0
+    assert f"wrote {out}" in capsys.readouterr().out
+    table = read_table(out)
+    assert table.columns == ["kind", "date", "symbol", "days"]
+    days = [prices()["date"][row] for row in (100, 200)]
+    spikes = table.filter(pl.col("kind") == "spike that reverts")
+    assert spikes["date"].cast(pl.Date).to_list() == days
+    assert "exists" in refuse("check", panel, "--out", out)
+    assert run(["check", str(panel), "--out", str(out), "--overwrite"]) == 0
 
 
 def test_the_report_is_one_page(trained, tmp_path):

@@ -64,6 +64,25 @@ def test_a_train_end_outside_the_data_is_refused(panel, tmp_path, refuse, date):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", ["pretrain", "evaluate", "audit", "sample"])
+def test_a_seed_below_zero_is_refused_before_anything_is_written(trained, tmp_path, refuse, command):
+    words = ["--kind", "synthetic"] if command == "sample" else ["--panel", trained / "prices.parquet"]
+    words += ["--model", trained / "model"] if command in ("evaluate", "audit") else []
+    words += ["--out", tmp_path / "out.csv"] if command != "audit" else []
+    assert "seed" in refuse(command, *words, "--seed", -1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["tokenize", "label", "score", "report", "audit"])
+def test_a_panel_shorter_than_a_window_is_refused(trained, tmp_path, prices, refuse, command):
+    path = tmp_path / "short.csv"
+    prices(num_days=14).write_csv(path)
+    out = [] if command == "audit" else ["--out", tmp_path / ("out.html" if command == "report" else "out.csv")]
+    line = refuse(command, "--model", trained / "model", "--panel", path, *out)
+    assert line == f"fintok: {path}: 14 rows, and the model reads 15 at once: give more rows"
+    assert [file.name for file in tmp_path.iterdir()] == ["short.csv"]
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path, panel, refuse):
     line = refuse("label", "--model", tmp_path, "--panel", panel, "--out", tmp_path / "r.parquet")
     assert "holds no model" in line

@@ -121,9 +121,9 @@ def test_rivals_without_their_package_are_named(monkeypatch):
 
 def test_a_part_that_cannot_be_judged_says_why(bundle, panel, tmp_path):
     short = make_panel(simulate_returns(1200, 6)[0], start=str(panel.dates[500]))  # 300 rows up to train_end
-    (sentence,) = runner.evaluate(bundle, short, tmp_path / "out", parts=("regimes",)).verdicts
-    assert "Regimes were not judged" in sentence
-    assert "need 500" in sentence
+    with pytest.raises(InputError, match=r"nothing could be judged on simulated: Regimes were not judged: .*need 500"):
+        runner.evaluate(bundle, short, tmp_path / "out", parts=("regimes",))
+    assert not (tmp_path / "out").exists()
 
 
 def test_parts_follow_one_another_on_the_page(bundle, panel, tmp_path, monkeypatch):
@@ -152,11 +152,15 @@ def test_a_part_that_has_ended_is_written_whatever_comes_next(bundle, panel, tmp
     assert told == ["anomalies"]
     assert "One." in (tmp_path / "out" / "evaluation.html").read_text()
     assert (tmp_path / "out" / "anomalies_recall.parquet").exists()
+    with pytest.raises(KeyboardInterrupt):
+        runner.evaluate(bundle, panel, tmp_path / "nothing", parts=("tokens",))
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_panel_that_ends_with_the_training_is_refused(bundle, panel, tmp_path):
     with pytest.raises(InputError, match="no row lies after the model's train_end"):
         runner.evaluate(bundle, panel[:800], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_holds_something_is_not_touched(bundle, panel, tmp_path):

@@ -155,7 +155,7 @@ def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(bun
         part = daily.score(panel[:length])
     for name in ("score", "p_value", "levels", "reason_codes"):
         np.testing.assert_array_equal(getattr(part, name), getattr(scores, name), err_msg=name)
-    assert daily.bundle.calls == ["surprise", "surprise since 2396", "surprise since 2397"]
+    assert daily.bundle.calls == ["surprise", "surprise since 2397", "surprise since 2398"]
 
 
 def test_features_and_panels_are_not_mixed(bundle, scorer, panel):

@@ -56,6 +56,12 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     assert len(scores.attribution(scores.dates[2], "A01").days) == 3
     first = statistics["meaning"][0]
     assert re.fullmatch(rf"Attribution\('{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
+    assert why.summary().index[0] == first
+    assert list(why.summary().columns) == ["value", "p_value", "share"]
+    (bars,) = why.plot().data
+    assert bars.y[-1] == first
+    assert bars.x[-1] == pytest.approx(statistics["share"].max())
+    assert len(scores.attribution(scores.dates[2], "A01").plot().data) == 1  # no score
 
 
 @pytest.mark.parametrize(("date", "symbol"), [("2000-01-05", "ZZZ"), ("1990-01-05", "A01"), ("2030-01-01", "A01")])

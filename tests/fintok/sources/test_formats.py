@@ -85,6 +85,51 @@ def test_two_level_columns_of_downloads_are_read_with_their_bars(wide, expected,
     assert set(panel.fields) == {"close", "volume"}
 
 
+@pytest.mark.parametrize("symbols_first", [False, True])
+def test_two_level_columns_may_have_the_names_of_terminals(wide, expected, symbols_first):
+    close = wide.to_pandas().set_index("date")
+    frame = pd.concat({"PX_LAST": close, "PX_VOLUME": close * 100, "PX_HIGH": close * 2}, axis=1)
+    panel = read_panel(frame.swaplevel(axis=1) if symbols_first else frame)
+    assert_is(panel, expected)
+    assert set(panel.fields) == {"high", "volume"}
+
+
+def test_an_asset_of_two_level_columns_may_be_called_as_a_field(wide, expected):
+    close = wide.to_pandas().set_index("date").rename(columns={"AAA": "LOW"})
+    frame = pd.concat({"Close": close}, axis=1)
+    for source in (frame, frame.swaplevel(axis=1)):
+        panel = read_panel(source)
+        assert panel.assets == ("BBB", "CCC", "LOW")
+        np.testing.assert_array_equal(panel.prices, expected[:, [1, 2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("date", "symbol", "price"),
+    [("date", "PERMNO", "PRC"), ("datadate", "gvkey", "close_price"), ("Date", "contract", "last_price"),
+     ("timestamp", "symbol", "mid"), ("timestamp", "symbol", "vwap")],
+)  # fmt: skip
+def test_columns_are_known_as_data_vendors_call_them(long, expected, tmp_path, date, symbol, price):
+    long.rename({"date": date, "symbol": symbol, "close": price}).write_csv(tmp_path / "p.csv")
+    assert_is(read_panel(tmp_path / "p.csv"), expected)
+
+
+def test_a_close_is_preferred_to_a_vwap_and_a_midpoint(long, expected):
+    assert_is(read_panel(long.with_columns(vwap=pl.lit(1.0), mid=pl.lit(2.0), prc=pl.lit(3.0))), expected)
+
+
+def test_months_are_read_as_their_last_days(tmp_path):
+    (tmp_path / "p.csv").write_text(",Mkt,SMB\n" + "".join(f"{1990 + m // 12}{m % 12 + 1:02},1,2\n" for m in range(40)))
+    panel = read_panel(tmp_path / "p.csv")
+    assert panel.assets == ("Mkt", "SMB")
+    assert [str(day) for day in panel.dates[:2].astype("datetime64[D]")] == ["1990-01-31", "1990-02-28"]
+    assert panel.periods_per_year == 12.0
+
+
+def test_a_panel_is_read_as_it_is(wide):
+    panel = read_panel(wide)
+    assert read_panel(panel) is panel
+
+
 def test_an_index_written_to_csv_without_a_name_is_the_date(wide, expected, tmp_path):
     wide.to_pandas().set_index("date").rename_axis(None).to_csv(tmp_path / "p.csv")
     assert_is(read_panel(tmp_path / "p.csv"), expected)

@@ -1,5 +1,7 @@
 """read_panel: every way a panel can be wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ FAULTY_FILES = {
     "parquet cut short": ("p.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
     "another kind": ("p.xlsx", b"PK\x03\x04....", "not a kind of file that fintok reads"),
     "not utf-8": ("p.csv", b"date,\xff\xfe\n1,2\n", "cannot be read as CSV: .*; save it as UTF-8"),
-    "years of two digits": ("p.csv", b"date,A,B\n02-Jan-90,1,2\n", "'02-Jan-90' in column 'date', row 1, is not a"),
+    "years of two digits": ("p.csv", b"date,A,B\n02-Jan-65,1,2\n", "'02-Jan-65' in column 'date', row 1, is not a"),
     "thousands": (
         "p.csv",
         b"date;A;B\n2020-01-01;987;2,5\n2020-01-02;1.012;2,5\n",
@@ -98,6 +100,13 @@ def test_a_faulty_file_gets_one_sentence_that_names_it(fault, tmp_path):
         read_panel(tmp_path / name)
     assert str(caught.value).startswith(str(tmp_path / name))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://example.com/p.csv", "s3://bucket/p.parquet"])
+def test_a_url_is_refused_with_what_to_do(url):
+    for source in (url, Path(url)):
+        with pytest.raises(InputError, match="fintok reads no URLs: download it first"):
+            read_panel(source)
 
 
 def test_a_path_that_leads_nowhere_or_to_no_data_is_named(tmp_path, wide):

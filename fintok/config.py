@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from vision.config import BEiT2Config, CodebookConfig, ConfigError, IBOTConfig, OptimConfig, ViTConfig, VQKDConfig
 from vision.config.model import require
 
+STAGES = ("teacher", "tokenizer", "predictor")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImagingConfig:

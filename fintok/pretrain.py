@@ -25,7 +25,7 @@ from torch.utils.data import ConcatDataset
 from fintok import inference
 from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDataset
 from fintok.bundle import ARRAYS, HEADER, Bundle, load
-from fintok.config import EncoderConfig, PretrainConfig
+from fintok.config import STAGES, EncoderConfig, PretrainConfig
 from fintok.errors import InputError
 from fintok.hints import HIDDEN_COLUMNS, HINTS, draw_hints
 from fintok.imaging import CROSS_SECTIONAL
@@ -51,7 +51,6 @@ from vision.nn.vit import VisionTransformer
 from vision.train.checkpoint import save_encoder
 from vision.train.fit import fit
 
-STAGES = ("teacher", "tokenizer", "predictor")
 CONFIG_FILE = "config.yaml"
 
 M = TypeVar("M", bound=Method)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.config import STAGES
 from fintok.files import check_output, write_text
 from fintok.page import Page
-from fintok.pretrain import STAGES
 from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
 from vision.config import to_dict
 from vision.train.metrics import read_metrics

@@ -11,7 +11,6 @@ from fintok.files import check_output, write_text
 from fintok.page import Page
 from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
 from vision.config import to_dict
-from vision.train.metrics import read_metrics
 
 if TYPE_CHECKING:
     from fintok.bundle import Bundle
@@ -225,6 +224,8 @@ def _yardstick(bundle: "Bundle") -> dict[str, dict[str, float]]:
 
 def _curves(run: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Loss by step of each stage that left its metrics."""
+    from vision.train.metrics import read_metrics
+
     curves = {}
     for stage in STAGES:
         rows = read_metrics(run / "stages" / f"{stage}.csv")

@@ -208,7 +208,7 @@ def _trailing_mean(values: Array, rows: int) -> Array:
     """Mean of each row and the ``rows`` - 1 before it, of fewer at the start; NaN takes no weight."""
     import pandas as pd
 
-    return pd.Series(values).rolling(rows, min_periods=1).mean().to_numpy()
+    return np.asarray(pd.Series(values).rolling(rows, min_periods=1).mean())
 
 
 def _whole(labels: NDArray[np.integer], first: int) -> Labels:

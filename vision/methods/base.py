@@ -65,7 +65,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def metrics(self) -> dict[str, Tensor]:
-        """Health figures as scalar tensors, of the last batch; asked for every some steps only.
+        """Health figures as scalar tensors, of the last batch; asked for every some steps only, of every process.
 
         The same names at every call. A name that ends in ``usage`` is a share in [0, 1] and is shown beside
         the loss while the run goes on.
@@ -73,9 +73,10 @@ class Method(nn.Module):
         return {}
 
     def warning(self, figures: Mapping[str, float]) -> str | None:
-        """What is wrong with ``figures`` of :meth:`metrics`, its cause and remedy, in a sentence; None = nothing.
+        """What is wrong, its cause and remedy, in a sentence; None = nothing.
 
-        The trainer tells it once, when it has been so for some time.
+        ``figures``: those of :meth:`metrics` and each term of the loss, ``name_loss``. The trainer tells it once, when
+        it has been so for some time.
         """
         return None
 

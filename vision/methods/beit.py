@@ -15,10 +15,13 @@ dVAE or VQ-KD, and it reads the same view as the encoder (the paper's reads a sm
 keys have a bias, which changes nothing; a patch that was not observed is neither seen nor asked for.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from vision.batch import Batch
+from vision.collapse import code_warning
 from vision.config import BEiTConfig, ViTConfig
 from vision.losses import masked_cross_entropy
 from vision.methods.base import Method, check_global_tokens, mask_of, take
@@ -89,3 +92,7 @@ class BEiT(Method):
     def metrics(self) -> dict[str, Tensor]:
         """Entropy (nats) of the tokens asked for in the last batch: the loss of a model that sees nothing."""
         return {} if self._last is None else {"code_entropy": code_entropy(*self._last, self.model.num_codes)}
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        places = 0 if self._last is None else len(self._last[0])
+        return code_warning(figures, "code", self.model.num_codes, places)

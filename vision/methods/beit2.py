@@ -18,12 +18,14 @@ size, if there is one, images that this model has drawn, from which p(code | hin
 """
 
 import copy
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch
+from vision.collapse import code_warning
 from vision.config import BEiT2Config, ViTConfig
 from vision.losses import masked_cross_entropy
 from vision.methods.base import Method, check_global_tokens, mask_of, observed_patches, take
@@ -182,3 +184,7 @@ class BEiT2(Method):
         if self._last is None:
             return {}
         return {"code_entropy": code_entropy(*self._last, self.model.num_codes)}
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        places = 0 if self._last is None else len(self._last[0])
+        return code_warning(figures, "code", self.model.num_codes, places)

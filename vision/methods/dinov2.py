@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch
-from vision.collapse import Distillation
+from vision.collapse import Branch, Distillation, PatchDistillation
 from vision.config import DINOv2Config, ViTConfig
 from vision.losses import koleo, patch_cross_entropy, view_cross_entropy
 from vision.methods.base import MaskToken, cls_of, encode_views, mask_of, take
@@ -90,7 +90,10 @@ class DINOv2(SelfDistillation[DINOv2Network]):
         super().__init__(DINOv2Network(encoder, config), config)
         self.config, self.assignment = config, config.assignment
         self.mask_token = MaskToken(encoder.dim, std=0.0)
-        num_patch = config.num_prototypes if config.shared_head else config.patch_prototypes
+        patch_setting = "num_prototypes" if config.shared_head else "patch_prototypes"
+        num_patch: int = getattr(config, patch_setting)
+        if config.patch_weight:
+            self.branches += (Branch.of_patches(num_patch, patch_setting),)
         self.cls_assignment = _assignment(config, config.num_prototypes)
         self.patch_assignment = _assignment(config, num_patch)
 
@@ -120,7 +123,9 @@ class DINOv2(SelfDistillation[DINOv2Network]):
         cls = view_cross_entropy(predictions.cls, targets.cls, temperature)
         patch = patch_cross_entropy(predictions.patches, targets.patches, share, temperature)
         spread = torch.stack([koleo(view) for view in predictions.features]).sum()
-        self._last = Distillation(targets.cls, targets.features, cls.detach())
+        self._last = Distillation(
+            targets.cls, targets.features, cls.detach(), PatchDistillation(targets.patches, share, patch.detach())
+        )
         return {
             "cls": config.cls_weight * cls,
             "patch": config.patch_weight * patch,

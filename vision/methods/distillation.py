@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vision.collapse import Distillation, distillation_figures, distillation_warning
+from vision.collapse import Branch, Distillation, distillation_figures, distillation_warning
+from vision.collectives import world_size
 from vision.config import DINOConfig, DINOv2Config, IBOTConfig
 from vision.methods.base import Method
 from vision.nn.teacher import EMATeacher
@@ -53,13 +54,15 @@ class SelfDistillation(Method, Generic[Network]):
             warmed_up(config.teacher_temperature, config.final_teacher_temperature, config.temperature_warmup)
         )
         self.momentum = CosineSchedule(start=config.momentum, end=config.final_momentum)
-        self.freeze_last_layer, self.num_prototypes = config.freeze_last_layer, config.num_prototypes
+        self.freeze_last_layer = config.freeze_last_layer
+        self.branches: tuple[Branch, ...] = (Branch(config.num_prototypes),)
         self._progress = 0.0
         self._last: Distillation | None = None
 
     def begin_step(self, progress: float) -> None:
         self._progress = progress
         self.temperature.update(progress)
+        self._last = None  # of patches it is large
 
     def before_update(self) -> None:
         """Hold the last layers still at first, by dropping their gradients after clipping
@@ -82,5 +85,5 @@ class SelfDistillation(Method, Generic[Network]):
         return distillation_figures(self._last)
 
     def warning(self, figures: Mapping[str, float]) -> str | None:
-        images = 0 if self._last is None else self._last.teacher.shape[1]
-        return distillation_warning(figures, self.num_prototypes, images, self.assignment)
+        images = 0 if self._last is None else self._last.teacher.shape[1] * world_size()
+        return distillation_warning(figures, self.branches, images, self.assignment)

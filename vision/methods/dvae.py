@@ -17,6 +17,7 @@ over which τ falls and β rises is larger, for runs shorter than DALL-E's 3,000
 observed is not seen, costs no KL, and its pixels are not rebuilt.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision.batch import Batch
+from vision.collapse import codebook_warning
 from vision.config import DVAEConfig, ViTConfig
 from vision.losses import weighted_mean
 from vision.methods.base import Method, check_global_tokens, count_places, observed_patches
@@ -124,6 +126,10 @@ class DVAE(Method):
     def metrics(self) -> dict[str, Tensor]:
         """Share of codes that were some patch's most likely one, and the perplexity of their frequencies."""
         return {"codebook_usage": self.usage.share_used(), "codebook_perplexity": self.usage.perplexity()}
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        remedy = "Set learning_rate lower, kl_weight higher (it spreads the codes) or num_codes lower"
+        return codebook_warning(figures, self.config.num_codes, remedy)
 
 
 def _eased(start: float, end: float, share: float, progress: float) -> float:

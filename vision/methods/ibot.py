@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.batch import Batch
-from vision.collapse import Distillation
+from vision.collapse import Branch, Distillation, PatchDistillation
 from vision.config import IBOTConfig, ViTConfig
 from vision.losses import patch_cross_entropy, view_cross_entropy
 from vision.methods.base import MaskToken, cls_of, encode_views, mask_of, observed_patches, take
@@ -91,6 +91,8 @@ class IBOT(SelfDistillation[IBOTNetwork]):
     def __init__(self, encoder: ViTConfig, config: IBOTConfig) -> None:
         super().__init__(IBOTNetwork(encoder, config), config)
         self.config = config
+        if config.patch_weight:
+            self.branches += (Branch.of_patches(config.num_prototypes),)
         self.mask_token = MaskToken(encoder.dim, std=0.0)
         self.cls_centering = Centering(config.num_prototypes, config.center_momentum)
         self.patch_centering = Centering(config.num_prototypes, config.center_momentum)
@@ -126,5 +128,7 @@ class IBOT(SelfDistillation[IBOTNetwork]):
         temperature = config.student_temperature
         cls = view_cross_entropy(predictions.cls, targets.cls, temperature)
         patch = patch_cross_entropy(predictions.patches, targets.patches, share, temperature)
-        self._last = Distillation(targets.cls, targets.features, cls.detach())
+        self._last = Distillation(
+            targets.cls, targets.features, cls.detach(), PatchDistillation(targets.patches, share, patch.detach())
+        )
         return {"cls": config.cls_weight * cls, "patch": config.patch_weight * patch}

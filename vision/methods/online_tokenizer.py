@@ -30,6 +30,7 @@ features have unit length. A patch that was not observed is neither seen, asked 
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -37,6 +38,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision.batch import Batch, Mask
+from vision.collapse import code_warning, codebook_warning
 from vision.collectives import gather_over_ranks, split_like, sum_over_ranks, world_size
 from vision.config import OnlineTokenizerConfig, ViTConfig
 from vision.losses import masked_cross_entropy, weighted_mean
@@ -176,6 +178,13 @@ class OnlineTokenizer(Method):
             "codebook_perplexity": self.usage.perplexity(),
             "code_entropy": code_entropy(targets.codes, targets.valid, self.config.num_codes),
         }
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        config, places = self.config, 0 if self._last is None else self._last[1].codes.numel()
+        revive = "lower" if config.revive_after else "100"
+        remedy = f"Set usage_weight higher, num_codes lower, revive_after {revive} or learning_rate lower"
+        found = codebook_warning(figures, config.num_codes, remedy)
+        return found or code_warning(figures, "recon", config.num_codes, places)
 
 
 def validation_mask(mask: Mask) -> Mask:

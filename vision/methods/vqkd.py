@@ -16,12 +16,14 @@ encoder's attention, scope and positions, so that codes of scope "patch" are dec
 observed moves no code and has no loss.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vision.batch import Batch
+from vision.collapse import codebook_warning
 from vision.config import ViTConfig, VQKDConfig
 from vision.losses import cosine_distance, masked_mse
 from vision.methods.base import Method, check_global_tokens, count_places, observed_patches
@@ -148,3 +150,9 @@ class VQKD(Method):
         """Share of codes in use, and the perplexity of their frequencies."""
         codebook = self.tokenizer.codebook
         return {"codebook_usage": codebook.usage(), "codebook_perplexity": codebook.perplexity()}
+
+    def warning(self, figures: Mapping[str, float]) -> str | None:
+        config = self.config.codebook
+        revive = "lower" if config.revive_after else "100"
+        remedy = f"Set codebook.num_codes lower, codebook.revive_after {revive} or learning_rate lower"
+        return codebook_warning(figures, config.num_codes, remedy)

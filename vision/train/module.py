@@ -209,7 +209,7 @@ class Watcher(Callback):
             self._file = MetricsFile(self.path, keep_until=start)
             if self.progress:
                 self._reporter = make_reporter(self.name, pl_module.config.steps, start)
-        self._concern = Concern(pl_module.config.steps)
+        self._concern = Concern(pl_module.config.steps, self.every)
         self._mark = (time.monotonic(), pl_module.start_step)
 
     def on_train_batch_end(
@@ -246,14 +246,14 @@ class Watcher(Callback):
             self._reporter = None
 
     def _read(self, trainer: pl.Trainer, module: PretrainModule) -> dict[str, float]:
-        """One row. Waits for the device, for all figures at once; the loss is the mean over processes."""
+        """One row, means over processes. Waits for the device, for all figures at once."""
         module.guard.check()
         with torch.no_grad():
             figures = module.method.metrics()
-            terms = torch.stack([term.float() for term in module.terms.values()])
+            numbers = torch.stack([number.float() for number in (*module.terms.values(), *figures.values())])
             if trainer.world_size > 1:
-                terms = trainer.strategy.reduce(terms, reduce_op="mean")
-            numbers = torch.cat([terms, *(figure.float().reshape(1) for figure in figures.values())]).tolist()
+                numbers = trainer.strategy.reduce(numbers, reduce_op="mean")
+            numbers = numbers.tolist()
         losses = dict(zip(module.terms, numbers, strict=False))
         now, (then, before) = time.monotonic(), self._mark
         self._mark = (now, module.step)

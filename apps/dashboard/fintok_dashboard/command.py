@@ -77,4 +77,6 @@ def dashboard(
         regimes=regimes,
         groups=groups,
     )
-    serve(Desk(sources, Store.open(store) if store else Store.beside(beside)), access, port)
+    desk = Desk(sources, Store.open(store) if store else Store.beside(beside))
+    desk.check()
+    serve(desk, access, port)

@@ -13,7 +13,7 @@ import fintok
 from fintok_dashboard.archive import fingerprint, model_fingerprint, open_reading, save_reading
 from fintok_dashboard.reading import Reading, read_market
 from fintok_dashboard.selection import row_of
-from fintok_dashboard.tables import read_groups, read_regimes, read_scores
+from fintok_dashboard.tables import check_columns, read_groups, read_regimes, read_scores
 from fintok_dashboard.view import View
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Desk:
         self.lost_marks = 0  # of dates or assets that the panel of the reading lacks
         self.version = 0  # grows when a reading comes or fails
         self._stamp: object = None
+        self._checked: tuple[object, Panel] | None = None  # what `check` read, and the files' stamp before
         self._bundle: Bundle | None = None
         self._bundle_of = ""  # fingerprint of the model that `bundle` gives
         self._busy, self._bundle_lock = threading.Lock(), threading.Lock()
@@ -70,6 +71,15 @@ class Desk:
     def has_new_data(self) -> bool:
         """Whether a file, or what is marked as data error, has changed since the last reading began."""
         return not self.step and self._stamp is not None and self._now() != self._stamp
+
+    def check(self) -> None:
+        """Read the panel, for the first reading, and the columns of the tables. Raises InputError."""
+        sources = self.sources
+        check_columns(sources.scores, sources.regimes)
+        stamp, panel = sources.stamp(), sources.read_panel()
+        if sources.groups:
+            read_groups(sources.groups, panel)
+        self._checked = stamp, panel
 
     def start(self) -> threading.Thread:
         """Read in the background."""
@@ -119,7 +129,8 @@ class Desk:
 
     def _read(self) -> Reading:
         sources = self.sources
-        panel = sources.read_panel()
+        checked, self._checked = self._checked, None
+        panel = checked[1] if checked and checked[0] == sources.stamp() else sources.read_panel()
         groups = read_groups(sources.groups, panel) if sources.groups else {}
         model, errors = model_fingerprint(sources.model), self.store.data_errors()
         with self._bundle_lock:

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from fintok import Panel
 
 _SCORES = ("date", "symbol", "score", "p_value", "alert", "reason")
+_REGIMES = ("date", "regime", "name")
 _TEXTS = ("symbol", "reason", "name")  # no numbers, whatever they look like: 000001
+
+
+def check_columns(scores: Path | None, regimes: Path | None) -> None:
+    """Raises InputError where a table that was given is not one of fintok score, or of fintok label."""
+    for path, needed, writer in ((scores, _SCORES, "fintok score"), (regimes, _REGIMES, "fintok label")):
+        if path is not None:
+            _read(path, needed, writer)
 
 
 def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
@@ -61,7 +69,7 @@ def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
 
 def read_regimes(path: Path, panel: Panel, train_end: np.datetime64) -> Regimes:
     """The regimes of a file. Raises InputError."""
-    table = _read(path, ("date", "regime", "name"), "fintok label")
+    table = _read(path, _REGIMES, "fintok label")
     columns = [name for name in table.columns if name.startswith("p_")]
     row, is_known = _rows(table, panel, path)
     given = table["regime"].cast(pl.Int64).fill_null(-1).to_numpy()

@@ -41,6 +41,22 @@ def test_new_data_and_marked_errors_are_noticed_and_read(tmp_path):
     assert any(call.startswith("surprise since") for call in desk.fake.calls)  # history was not read again
 
 
+def test_the_panel_that_a_start_has_checked_is_read_again_only_where_it_changed(tmp_path):
+    panel, reads = market(400, 4), []
+    desk = make_desk(tmp_path, panel)
+    desk.sources = replace(desk.sources, read_panel=lambda: reads.append(1) or panel)
+    desk.fake = FakeModel(panel[:300])
+    desk.check()
+    desk.read()
+    assert (len(reads), desk.reading.panel.num_days) == (1, 400)
+    desk.read()
+    assert len(reads) == 2
+    desk.check()
+    os.utime(desk.sources.panel, (1, 1))
+    desk.read()
+    assert len(reads) == 4
+
+
 @pytest.mark.parametrize("minutes", [1440, 60, 7])
 @pytest.mark.parametrize("time", ["00:00", "15:59:59", "23:59:59.999", "00:00:00.000000001"])
 def test_every_date_is_found_again_by_its_text(minutes, time):

@@ -88,11 +88,20 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch, tmp_path):
         (["--scores", "missing.parquet"], "missing.parquet: there is no such file"),
         (["--port", "99999999"], "--port 99999999 is no port; choose one of 1 to 65,535, or 0 for a free one"),
         (["--port", "-1"], "--port -1 is no port"),
+        (["--scores", "regimes.csv"], "regimes.csv: there is no column 'symbol'; give a table with date, symbol"),
+        (["--regimes", "groups.csv"], "groups.csv: there is no column 'date'; give a table with date, regime"),
+        (["--groups", "regimes.csv"], "regimes.csv: there is no column 'symbol' among 'date', 'regime'"),
+        (["--groups", "groups.csv"], "groups.csv: none of its symbols is in the panel"),
+        (["--date", "day"], "prices.csv: there is no column 'day'"),
     ],
 )
-def test_wrong_use_ends_with_a_sentence(tmp_path, capsys, words, said):
+def test_wrong_use_ends_with_a_sentence_before_anything_is_served(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.setattr("fintok_dashboard.server.serve", lambda desk, access, port: pytest.fail("it serves"))
+    monkeypatch.chdir(tmp_path)
+    Path("regimes.csv").write_text("date,regime,name,p_0,p_1\n2020-01-01,0,calm,1,0\n")
+    Path("groups.csv").write_text("symbol,group\nC,banks\n")
     panel = tmp_path / "prices.csv"
-    panel.write_text("date,A\n2020-01-01,1\n")
+    panel.write_text("date,A,B\n2020-01-01,1,2\n2020-01-02,2,1\n")
     given = ["--model", str(tmp_path), "--panel", str(panel), *words]
     assert run(["dashboard", *given]) == 2
     assert said in capsys.readouterr().err
@@ -102,6 +111,7 @@ def test_without_a_model_a_folder_of_tables_has_its_cache_beside_it(tmp_path, mo
     desks = []
     monkeypatch.setattr("fintok_dashboard.server.serve", lambda desk, access, port: desks.append(desk))
     (tmp_path / "prices").mkdir()
+    (tmp_path / "prices" / "prices.csv").write_text("date,A,B\n2020-01-01,1,2\n2020-01-02,2,1\n")
     monkeypatch.chdir(tmp_path / "prices")
     dashboard(panel=Path("."))
     assert desks[0].sources.cache == tmp_path / "prices-dashboard"
@@ -111,7 +121,7 @@ def test_without_a_model_the_one_that_comes_with_fintok_reads_and_keeps_beside_t
     desks = []
     monkeypatch.setattr("fintok_dashboard.server.serve", lambda desk, access, port: desks.append(desk))
     panel = tmp_path / "prices.csv"
-    panel.write_text("date,A\n2020-01-01,1\n")
+    panel.write_text("date,A,B\n2020-01-01,1,2\n2020-01-02,2,1\n")
     dashboard(panel=panel)
     sources = desks[0].sources
     assert sources.cache == tmp_path / "prices-dashboard"

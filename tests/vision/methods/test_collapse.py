@@ -29,12 +29,17 @@ def _batch(generator):
     return Batch((views,), (Mask.from_hidden(hidden, 4),), (None,), IMAGES)
 
 
+@torch.no_grad()
+def spread_weights(method):
+    """Larger weights: std .02 is meant for widths of hundreds; of a small image nothing would reach CLS."""
+    for parameter in method.student.parameters():
+        if parameter.ndim == 2 and parameter.std() < 0.03:
+            parameter.mul_(17 / math.sqrt(parameter.shape[1]))
+    method.teacher.update(0.0)
+
+
 def _run(method, seed, steps=180):
-    with torch.no_grad():  # std .02 is meant for widths of hundreds; here nothing of the image would reach CLS
-        for parameter in method.student.parameters():
-            if parameter.ndim == 2 and parameter.std() < 0.03:
-                parameter.mul_(17 / math.sqrt(parameter.shape[1]))
-        method.teacher.update(0.0)
+    spread_weights(method)
     optimizer = torch.optim.AdamW([p for _, p in method.parameters_to_train()], lr=3e-4)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):

@@ -53,6 +53,33 @@ def test_first_loss_is_ln_k_on_cls_and_share_of_masked_images_times_ln_k_on_patc
     assert terms["patch"].item() == pytest.approx(masked * math.log(128), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("config", "head", "said", "setting"),
+    [
+        (CONFIG, "head", "the teacher is uniform (entropy 3.871 of ln 48", "num_prototypes"),
+        (CONFIG, "patch_head", "the teacher of masked patches is uniform (entropy 3.466 of ln 32", "patch_prototypes"),
+        (SHARED, "head", "uniform (entropy 3.871 of ln 48", "num_prototypes"),
+        (
+            CENTERING,
+            "patch_head",
+            "the teacher of masked patches is uniform (entropy 3.466 of ln 32",
+            "patch_prototypes",
+        ),
+    ],
+)
+def test_a_uniform_teacher_is_told_of_each_head_with_its_own_prototypes(
+    build, make_batch, loss_of, config, head, said, setting
+):
+    method, batch = build(config).eval(), make_batch(4, num_global=2, mask_ratio=0.4)  # the centre stays
+    loss_of(method, batch)
+    assert method.warning({name: value.item() for name, value in method.metrics().items()}) is None
+    getattr(method.teacher.module, head).last_layer.weight_g.data.zero_()
+    loss_of(method, batch)
+    warning = str(method.warning({name: value.item() for name, value in method.metrics().items()}))
+    assert said in warning
+    assert f"Set {setting}" in warning
+
+
 def test_loss_falls(method, make_batch, train):
     losses = train(method, make_batch(8, num_global=2, num_local=1, mask_ratio=0.4), steps=40)
     assert losses[-1] < losses[0] - 0.5

@@ -190,6 +190,32 @@ def test_figures_tell_one_hot_from_uniform(method, make_batch, loss_of):
     assert 1 <= figures["prototype_perplexity"] <= 64 + 1e-3
 
 
+@pytest.mark.parametrize("patch_weight", [1.0, 0.0])
+def test_patches_that_all_have_one_prototype_or_none_are_told_where_they_are_learned(
+    encoder, make_batch, loss_of, patch_weight
+):
+    sizes = {"num_prototypes": 64, "hidden_dim": 64, "bottleneck_dim": 32}
+    for bias, said in ((-50.0, "one prototype to every masked patch"), (0.0, "teacher of masked patches is uniform")):
+        method = IBOT(encoder, IBOTConfig(**sizes, shared_head=False, patch_weight=patch_weight))
+        method.patch_centering.center[3] = bias
+        for part in (method.teacher.module.patch_layer, method.teacher.module.head.last_layer):
+            part.weight_g.mul_(0.01 if bias == 0 and part is method.teacher.module.patch_layer else 1.0)
+        loss_of(method, make_batch(4, num_global=2, mask_ratio=0.4))
+        figures = {name: value.item() for name, value in method.metrics().items()}
+        assert figures["prototype_perplexity"] > 1.1
+        assert figures["teacher_entropy"] < 0.95 * math.log(64)
+        warning = method.warning(figures)
+        assert warning is None if patch_weight == 0 else said in str(warning)
+
+
+def test_images_of_all_processes_tell_whether_a_batch_may_be_all_alike(method, make_batch, loss_of, monkeypatch):
+    loss_of(method, make_batch(2, num_global=2, mask_ratio=0.4))
+    uniform = {**method.metrics(), "teacher_entropy": math.log(64)}
+    assert method.warning(uniform) is None
+    monkeypatch.setattr("vision.methods.distillation.world_size", lambda: 2)
+    assert "for 4 images a step" in str(method.warning(uniform))
+
+
 def test_encoder_without_cls_and_batch_without_mask_are_refused(method, make_batch):
     with pytest.raises(ValueError, match="has_cls"):
         IBOT(ViTConfig(has_cls=False), CONFIG)

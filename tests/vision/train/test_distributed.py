@@ -65,6 +65,11 @@ for name, (method, views) in runs.items():
 
 NAMES = ("mae", "simmim", "ibot", "vqkd", "beit2", "online_tokenizer")
 
+FIGURES = {  # of the batches of all processes
+    "ibot": ("teacher_entropy", "prototype_perplexity", "patch_teacher_entropy", "patch_perplexity"),
+    "vqkd": ("codebook_perplexity",),
+}
+
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory):
@@ -94,6 +99,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(train, strategy):
         losses = [[row["loss"] for row in rows] for rows in (two, one)]
         assert len(losses[0]) == 8
         assert losses[0] == pytest.approx(losses[1], rel=1e-3), name
+        for figure in FIGURES.get(name, ()):
+            assert [row[figure] for row in two] == pytest.approx([row[figure] for row in one], rel=1e-2), figure
         states = [load_training_state(folder / f"{name}.ckpt")["method"] for folder in folders]
         for key in states[0]:
             if states[0][key].is_floating_point():

@@ -90,7 +90,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch, tmp_path):
         (["--port", "-1"], "--port -1 is no port"),
         (["--scores", "regimes.csv"], "regimes.csv: there is no column 'symbol'; give a table with date, symbol"),
         (["--regimes", "groups.csv"], "groups.csv: there is no column 'date'; give a table with date, regime"),
-        (["--groups", "regimes.csv"], "regimes.csv: there is no column 'symbol' among 'date', 'regime'"),
+        (["--groups", "regimes.csv"], "regimes.csv: there is no column 'group' among 'date', 'regime'"),
         (["--groups", "groups.csv"], "groups.csv: none of its symbols is in the panel"),
         (["--date", "day"], "prices.csv: there is no column 'day'"),
     ],

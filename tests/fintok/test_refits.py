@@ -38,6 +38,17 @@ def test_each_stretch_has_the_labels_of_the_fit_before_it(walk, labeler, panel):
     assert walk.regimes.names == RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel).names_
 
 
+def test_the_first_fit_is_the_only_one_and_regimes_learn_on_from_it(labeler, panel, monkeypatch):
+    done, honest = [], {name: getattr(RegimeLabeler, name) for name in ("fit", "update")}
+    for name, do in honest.items():
+        monkeypatch.setattr(
+            RegimeLabeler, name, lambda self, *a, do=do, name=name, **k: done.append(name) or do(self, *a, **k)
+        )
+    walk = fintok.walk_forward(labeler, panel, refit="1Y")
+    assert done == ["fit", *["update"] * (len(walk.refits) - 1)]
+    assert len(done) > 2
+
+
 def test_days_that_the_first_fit_learned_from_are_in_sample(walk, labeler, panel):
     assert walk.regimes.is_in_sample.sum() == TRAIN
     later = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel, until=panel.dates[TRAIN + 100])

@@ -206,6 +206,13 @@ def test_an_update_looks_at_no_row_after_until_and_at_none_twice(bundle, panel):
     assert one.update(panel).model_.counts.sum() == np.isfinite(bundle.forecast(panel)[:, 0]).sum()
 
 
+def test_regimes_may_learn_on_among_rows_that_the_network_has_seen(bundle, panel):
+    labeler = RegimeLabeler(bundle, n_regimes=3).fit(panel, until=panel.dates[799])
+    labeler.update(panel, until=panel.dates[1199])
+    assert labeler.model_.counts.sum() == np.isfinite(bundle.forecast(panel)[:1200, 0]).sum()
+    assert labeler.learned_until_ == bundle.train_end
+
+
 def test_regimes_of_the_bundle_learn_on_from_another_panel(bundle, panel):
     other = make_panel(simulate_returns(2400, 5, seed=7)[0])
     labeler = RegimeLabeler(bundle, n_regimes=3).fit().update(other)

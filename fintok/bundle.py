@@ -17,7 +17,7 @@ from fintok.cells import locate
 from fintok.config import PretrainConfig
 from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
-from fintok.imaging import BAR_CHANNELS, ReturnImager, ReturnImages
+from fintok.imaging import BAR_CHANNELS, ReturnImages, imager
 from fintok.inference import Surprise, Vocabulary
 from fintok.panel import Panel, require_panel
 from fintok.signature import row_noun
@@ -271,17 +271,6 @@ def load(folder: str | Path | None = None) -> Bundle:
         training_forecast=forecast,
         training_returns_market=market,
         figures=header["figures"],
-    )
-
-
-def imager(config: PretrainConfig) -> ReturnImager:
-    """The imager of a configuration."""
-    imaging = config.imaging
-    return ReturnImager(
-        imaging.channels,
-        fast_days=imaging.fast_days,
-        slow_days=imaging.slow_days,
-        min_observations=imaging.min_observations,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok import channels as features
+from fintok.config import PretrainConfig
 from fintok.errors import InputError
 from fintok.panel import Panel
 
@@ -164,3 +165,14 @@ class ReturnImager:
             raise InputError(f"{days}, expected 0 < fast < slow")
         if self.min_observations < 1:
             raise InputError(f"min_observations is {self.min_observations}, expected at least 1")
+
+
+def imager(config: PretrainConfig) -> ReturnImager:
+    """The imager of a configuration."""
+    imaging = config.imaging
+    return ReturnImager(
+        imaging.channels,
+        fast_days=imaging.fast_days,
+        slow_days=imaging.slow_days,
+        min_observations=imaging.min_observations,
+    )

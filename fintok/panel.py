@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fintok.errors import InputError, did_you_mean
 from fintok.signature import row_noun, rows_per_year
-from fintok.spans import DateLike, date_unit, rows_until, span_of
+from fintok.spans import DateLike, date_unit, rows_until, rows_within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,12 +137,7 @@ class Panel:
         """
         if not isinstance(rows, slice) or rows.step not in (None, 1):
             raise TypeError(f"a panel takes a slice of consecutive rows or dates, got {rows!r}")
-        start, stop = rows.start, rows.stop
-        if not isinstance(start, int | np.integer | None):
-            start = int(np.searchsorted(self.dates, span_of(self.dates, start)[0]))
-        if not isinstance(stop, int | np.integer | None):
-            stop = rows_until(self.dates, stop)
-        rows = slice(start, stop)
+        rows = rows_within(self.dates, rows)
         return replace(
             self,
             returns=self.returns[rows],

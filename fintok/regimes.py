@@ -145,9 +145,8 @@ class RegimeLabeler(Estimator):
         """Learn on from the panel's rows after those learned from, up to `until` (the last one): regimes keep their
         numbers, their names and nearly all their days.
 
-        `fit` may cut more days into other regimes. Here each new day joins the nearest one, whose centre follows;
-        penalty and signature are learned anew. Without new rows nothing changes. Raises InputError with fewer than
-        500 labelled rows of the panel up to `until`.
+        Each new day joins the nearest regime, whose centre follows; penalty and signature are learned anew. Without
+        new rows nothing changes. Raises InputError with fewer than 500 labelled rows of the panel up to `until`.
         """
         self._require_fit()
         require_panel(panel)

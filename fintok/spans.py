@@ -47,6 +47,16 @@ def rows_until(dates: NDArray[np.datetime64], date: DateLike) -> int:
     return int(np.searchsorted(dates, span_of(dates, date)[1], side="left"))
 
 
+def rows_within(dates: NDArray[np.datetime64], part: slice) -> slice:
+    """The slice of rows that a slice of rows or of dates means; of dates both ends are included."""
+    start, stop = part.start, part.stop
+    if not isinstance(start, int | np.integer | None):
+        start = int(np.searchsorted(dates, span_of(dates, start)[0]))
+    if not isinstance(stop, int | np.integer | None):
+        stop = rows_until(dates, stop)
+    return slice(start, stop)
+
+
 def date_unit(dates: NDArray[np.datetime64]) -> Literal["D", "m", "s"]:
     """The coarsest unit that still tells these dates apart from their neighbours in print."""
     for unit in ("D", "m"):

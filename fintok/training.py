@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.bundle import imager
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
-from fintok.imaging import ReturnImages
+from fintok.imaging import ReturnImages, imager
 from fintok.panel import Panel
 from fintok.spans import DateLike, rows_until
 from fintok.split import cutoff_split

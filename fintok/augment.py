@@ -73,14 +73,14 @@ class LevelJitter:
         self.sizes = [place for place, name in enumerate(channel_names) if name in _SIZES]
         self.logarithms = [place for place, name in enumerate(channel_names) if name in _LOGARITHMS]
 
-    def __call__(self, image: Tensor, observed: Tensor, rng: np.random.Generator) -> Tensor:
-        """Image (C, A, W), observed (A, W) -> a new image; what is not observed stays 0."""
-        if self.deviation == 0:
-            return image
-        shift = float(rng.normal(0.0, self.deviation))
-        image = image.clone()
-        image[self.sizes] = torch.asinh(np.exp(shift) * torch.sinh(image[self.sizes]))
-        image[self.logarithms] += shift * (image[self.logarithms] != 0.0)
+    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Image (C, A, W) -> the same array, changed in place; what is not observed stays 0."""
+        if self.deviation > 0:
+            shift = np.float32(rng.normal(0.0, self.deviation))
+            for place in self.sizes:
+                image[place] = np.arcsinh(np.exp(shift) * np.sinh(image[place]))
+            for place in self.logarithms:
+                image[place] += shift * (image[place] != 0.0)
         return image
 
 
@@ -112,66 +112,71 @@ class MaskedWindow:
 
     def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
         assert observed is not None
-        hidden, whole = None if self.mask is None else self.mask(self.grid, rng), image
+        pixels, is_there = image.numpy(), observed.numpy()
+        hidden = None if self.mask is None else self.mask(self.grid, rng)
         if hidden is None or not self.has_hints:
-            chosen = draw_assets(observed, self.num_assets, rng)
-            image = image[:, chosen]
+            chosen = draw_assets(is_there, self.num_assets, rng)
+            view = pixels[:, chosen]
         else:
-            image, chosen = self._choose_hidden(image, observed, hidden, rng)
-        seen = observed[chosen]
-        views = [[(self.jitter(image, seen, rng), seen, hidden)]]
-        return [*views, [self._draw(whole, observed, rng)]] if self.has_hints else views
+            view, chosen = self._choose_hidden(pixels, is_there, hidden, rng)
+        views = [[_as_view(self.jitter(view, rng), is_there[chosen], hidden)]]
+        return [*views, [self._draw(pixels, is_there, rng)]] if self.has_hints else views
 
-    def _draw(self, image: Tensor, observed: Tensor, rng: np.random.Generator) -> View:
+    def _draw(self, image: NDArray[np.float32], observed: NDArray[np.bool_], rng: np.random.Generator) -> View:
         """The last patch of some assets, with returns as the hints have them: expected ones, and Student t's noise.
 
         Image (C + 4 R, A, W), observed (A, W) -> a view (C + 3, num_assets, patch_days).
         """
         days = slice(-self.grid.patch_width, None)
-        own = len(image) - PARTITIONS * (len(HINTS) + 1)
-        told = image[own:, :, days].unflatten(0, (PARTITIONS, -1))[int(rng.integers(PARTITIONS))]
+        own, partition = self._hints_begin(image), int(rng.integers(PARTITIONS))
+        told = image[own:, :, days].reshape(PARTITIONS, -1, *image[0, :, days].shape)[partition]
         expected, market, left_open, group_of = told
         observed = observed[:, days]
-        noise = torch.from_numpy(rng.standard_t(TAIL, expected.shape).astype(np.float32)) * ((TAIL - 2.0) / TAIL) ** 0.5
-        noise = torch.where(observed, noise * left_open.exp(), 0.0)
-        members = torch.zeros_like(noise).index_add_(0, group_of[:, 0].long(), noise)  # of each group its noises' sum
-        of_market = members[group_of[:, 0].long()] / observed.sum(dim=0).clamp(min=1)
+        noise = rng.standard_t(TAIL, expected.shape).astype(np.float32) * np.float32(((TAIL - 2.0) / TAIL) ** 0.5)
+        noise = noise * np.exp(left_open) * observed
+        group, members = group_of[:, 0].astype(np.intp), np.zeros_like(noise)
+        np.add.at(members, group, noise)  # of each group the sum of its noises
+        of_market = members[group] / np.maximum(observed.sum(axis=0), 1, dtype=np.float32)
         chosen = draw_assets(observed, self.num_assets, rng)
-        view = torch.cat([image[:own, :, days], told[:-1]])[:, chosen]
-        view[self.channel_names.index("return")] = torch.asinh(torch.sinh(expected) + noise)[chosen]
+        view = np.concatenate([image[:own, chosen, days], told[:-1, chosen]])
+        view[self.channel_names.index("return")] = np.arcsinh(np.sinh(expected[chosen]) + noise[chosen])
         if "market" in self.channel_names:
-            view[self.channel_names.index("market")] = torch.asinh(torch.sinh(market) + of_market)[chosen]
-        return self.jitter(view * observed[chosen], observed[chosen], rng), observed[chosen], None
+            view[self.channel_names.index("market")] = np.arcsinh(np.sinh(market[chosen]) + of_market[chosen])
+        return _as_view(self.jitter(view * observed[chosen], rng), observed[chosen], None)
+
+    def _hints_begin(self, image: NDArray[np.float32]) -> int:
+        """The first channel of the hints of all partitions, which follow the image's own."""
+        return len(image) - PARTITIONS * (len(HINTS) + 1)
 
     def _choose_hidden(
         self,
-        image: Tensor,
-        observed: Tensor,
+        image: NDArray[np.float32],
+        observed: NDArray[np.bool_],
         hidden: NDArray[np.bool_],
         rng: np.random.Generator,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Image (C + 4 R, A, W) -> the view's (C + 3, num_assets, W), and the places of its assets.
 
         Where the same rows are hidden in every column that hides any, but not all rows are, they take assets of one
         group, and the hint that is told of an asset rests on assets outside the group. Elsewhere hints are 0.
         """
         order = draw_assets(observed, len(observed), rng)
-        partition = int(rng.integers(PARTITIONS))
-        own = len(image) - PARTITIONS * (len(HINTS) + 1)
+        own, partition = self._hints_begin(image), int(rng.integers(PARTITIONS))
         rows, columns = hidden.any(axis=1), hidden.any(axis=0)
-        if rows.all() or not hidden[np.ix_(rows, columns)].all():
-            chosen = order[: self.num_assets]
-            return torch.nn.functional.pad(image[:own, chosen], (0, 0, 0, 0, 0, len(HINTS))), chosen
-        *hints, group_of = image[own:].unflatten(0, (PARTITIONS, -1))[partition]
-        is_member = (group_of[order, 0] == group_of[order[0], 0]) & observed[order].any(dim=1)
-        count, is_hidden = int(rows.sum()), torch.from_numpy(rows)
-        ranked = torch.cat([order[is_member], order[~is_member]])  # members first
-        shown = torch.cat([order[~is_member], order[is_member]])
-        shown = shown[~torch.isin(shown, ranked[:count])]
-        chosen = torch.empty(self.num_assets, dtype=torch.long)
-        chosen[is_hidden], chosen[~is_hidden] = ranked[:count], shown[: self.num_assets - count]
-        told = torch.stack(hints)[:, chosen] * torch.isin(chosen, order[is_member])[:, None]
-        return torch.cat([image[:own, chosen], told]), chosen
+        view = np.zeros((own + len(HINTS), self.num_assets, image.shape[-1]), dtype=np.float32)
+        chosen = order[: self.num_assets]
+        if not rows.all() and hidden[np.ix_(rows, columns)].all():
+            *hints, group_of = image[own:].reshape(PARTITIONS, -1, *image.shape[1:])[partition]
+            is_member = (group_of[order, 0] == group_of[order[0], 0]) & observed[order].any(axis=1)
+            count = int(rows.sum())
+            ranked = np.concatenate([order[is_member], order[~is_member]])  # members first
+            shown = np.concatenate([order[~is_member], order[is_member]])
+            shown = shown[~np.isin(shown, ranked[:count])]
+            chosen = np.empty(self.num_assets, dtype=np.intp)
+            chosen[rows], chosen[~rows] = ranked[:count], shown[: self.num_assets - count]
+            view[own:] = [hint[chosen] for hint in hints] * np.isin(chosen, order[is_member])[:, None]
+        view[:own] = image[:own, chosen]
+        return view, chosen
 
 
 class ReturnMultiCrop:
@@ -206,25 +211,34 @@ class ReturnMultiCrop:
 
     def __call__(self, image: Tensor, observed: Tensor | None, rng: np.random.Generator) -> Sequence[Sequence[View]]:
         assert observed is not None
-        whole = [self._crop(image, observed, self.grid, self.mask, rng) for _ in range(2)]
-        local = [self._crop(image, observed, self.local_grid, None, rng) for _ in range(self.num_local)]
+        pixels, is_there = image.numpy(), observed.numpy()
+        whole = [self._crop(pixels, is_there, self.grid, self.mask, rng) for _ in range(2)]
+        local = [self._crop(pixels, is_there, self.local_grid, None, rng) for _ in range(self.num_local)]
         return [whole, local] if local else [whole]
 
     def _crop(
-        self, image: Tensor, observed: Tensor, grid: PatchGrid, mask: MaskGenerator | None, rng: np.random.Generator
+        self,
+        image: NDArray[np.float32],
+        observed: NDArray[np.bool_],
+        grid: PatchGrid,
+        mask: MaskGenerator | None,
+        rng: np.random.Generator,
     ) -> View:
         assets = draw_assets(observed, grid.height, rng)
         spare = (observed.shape[1] - grid.width) // self.patch_days
         first = int(rng.integers(spare + 1)) * self.patch_days
-        image, observed = image[:, assets, first : first + grid.width], observed[assets, first : first + grid.width]
+        days = slice(first, first + grid.width)
         hidden = None if mask is None else np.zeros((grid.rows, grid.columns), dtype=np.bool_)
         if mask is not None and rng.random() >= 0.5:  # iBOT: half of the crops
             hidden = mask(grid, rng)
-        return self.jitter(image, observed, rng), observed, hidden
+        return _as_view(self.jitter(image[:, assets, days], rng), observed[assets, days], hidden)
 
 
-def draw_assets(observed: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+def draw_assets(observed: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Places of ``count`` different assets of observed (A, W), those with any observed day before the others."""
-    is_there = observed.any(dim=1).numpy()
-    order = np.argsort(rng.random(len(is_there)) + ~is_there, kind="stable")
-    return torch.from_numpy(order[:count])
+    is_there = observed.any(axis=1)
+    return np.argsort(rng.random(len(is_there)) + ~is_there, kind="stable")[:count]
+
+
+def _as_view(image: NDArray[np.float32], observed: NDArray[np.bool_], hidden: NDArray[np.bool_] | None) -> View:
+    return torch.from_numpy(image), torch.from_numpy(observed), hidden

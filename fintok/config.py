@@ -126,7 +126,7 @@ class TokenizerConfig:
     )
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            steps=600, batch_size=32, learning_rate=2e-3, warmup_steps=50, weight_decay=1e-4, betas=(0.9, 0.99)
+            steps=1200, batch_size=32, learning_rate=2e-3, warmup_steps=50, weight_decay=1e-4, betas=(0.9, 0.99)
         )
     )
     num_words: int = 64

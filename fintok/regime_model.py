@@ -90,12 +90,12 @@ class RegimeModel:
             **decoder,
         )
 
-    def update(self, points: NDArray[np.float32], dates: NDArray[np.datetime64], num_known: int) -> Self:
-        """Learn on from points (N, C) on dates (N,), of which the first `num_known` are learned from already.
+    def update(self, points: NDArray[np.float32], num_known: int) -> Self:
+        """Learn on from points (N, C), of which the first `num_known` are learned from already.
 
         A new day joins the regime with the nearest centre, whose centre becomes the mean of its days, old and new
-        (MacQueen, 1967, until no new day changes its regime): the regimes and their numbers stay. The penalty is
-        learned anew, from all points.
+        (MacQueen, 1967, until no new day changes its regime): the regimes and their numbers stay, and so does the
+        decoder. A penalty learned anew can jump severalfold, and old days would change their regime with it.
         """
         features = _features(points, self.mean, self.axes, self.half_spell)
         new = features[num_known:].astype(np.float64)
@@ -108,8 +108,7 @@ class RegimeModel:
             members = labels == np.arange(self.num_regimes)[:, None]  # (K, new)
             counts = self.counts + members.sum(axis=1)
             centres = (self.counts[:, None] * self.centres + members @ new) / np.maximum(counts, 1)[:, None]
-        decoder, _ = _learn_decoder(squared_distances(features, centres), dates, self.switches_per_year)
-        return replace(self, centres=centres, counts=counts, **decoder)
+        return replace(self, centres=centres, counts=counts)
 
     @property
     def num_regimes(self) -> int:

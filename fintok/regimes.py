@@ -145,8 +145,8 @@ class RegimeLabeler(Estimator):
         """Learn on from the panel's rows after those learned from, up to `until` (the last one): regimes keep their
         numbers, their names and nearly all their days.
 
-        Each new day joins the nearest regime, whose centre follows; penalty and signature are learned anew. Without
-        new rows nothing changes. Raises InputError with fewer than 500 labelled rows of the panel up to `until`.
+        Each new day joins the nearest regime, whose centre follows; the signature is learned anew. Without new rows
+        nothing changes. Raises InputError with fewer than 500 labelled rows of the panel up to `until`.
         """
         self._require_fit()
         require_panel(panel)
@@ -154,7 +154,7 @@ class RegimeLabeler(Estimator):
         training, _ = self._training(panel, panel.dates[-1] if until is None else until)
         num_known = int((training.dates <= self._known_until).sum())
         if num_known < len(training.dates):
-            self.model_ = self.model_.update(training.roots, training.dates, num_known)
+            self.model_ = self.model_.update(training.roots, num_known)
             self._describe(self._read_path(training.roots, training.dates), training)
         return self
 

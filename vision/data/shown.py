@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vision.data.augment import canvas_side
 from vision.data.images import ImageSet
 from vision.data.views import resize
 
@@ -17,8 +16,8 @@ from vision.data.views import resize
 class ShownImages(Dataset[Tensor]):
     """Normalised images (B, C, H, W) by their places.
 
-    Files of another size are scaled until their shorter side has 8/7 of the network's, and their centre is taken
-    (256 and 224, as all papers evaluate); arrays of another size are scaled to it. What was not observed is NaN.
+    Files of another size are scaled until each side has 8/7 of the network's or more, and their centre is taken (256
+    and 224, as all papers evaluate); arrays of another size are scaled to it. What was not observed is NaN.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ class ShownImages(Dataset[Tensor]):
         if not self.images.is_encoded:
             return resize(values, observed, self.size)
         height, width = values.shape[-2:]
-        ratio = max(canvas_side(self.size) / min(height, width), self.size[0] / height, self.size[1] / width)
+        ratio = max(round(side * 8 / 7) / length for side, length in zip(self.size, (height, width), strict=True))
         scaled, _ = resize(values, None, (round(height * ratio), round(width * ratio)))
         top, left = (scaled.shape[-2] - self.size[0]) // 2, (scaled.shape[-1] - self.size[1]) // 2
         return scaled[:, top : top + self.size[0], left : left + self.size[1]].clamp(0, 1), None

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision.errors import InputError
-from vision.evaluate.tables import check_labels, table
+from vision.evaluate.tables import check_features, table
 
 KS = (10, 20, 100, 200)  # DINO's; 20 is usually the best
 TEMPERATURE = 0.07  # DINO
@@ -55,10 +55,11 @@ def knn(
     """Classify ``queries`` (m, F) by their neighbours in ``bank`` (n, F); labels are long, (m,) and (n,).
 
     A neighbour of cosine s votes for its class with exp(s / temperature). A k above n is left out; of equal
-    votes the lower class wins. Raises InputError on labels that do not fit, and when no k is left.
+    votes the lower class wins. Raises InputError on labels that do not fit, features that are NaN, and when no k
+    is left.
     """
-    check_labels(len(bank), bank_labels, "bank")
-    check_labels(len(queries), query_labels, "queries")
+    check_features(bank, bank_labels, "bank")
+    check_features(queries, query_labels, "queries")
     usable = sorted({k for k in ks if 1 <= k <= bank.shape[0]})
     if not usable:
         raise InputError(f"ks are {tuple(ks)}, expected one from 1 to {bank.shape[0]}, the images in the bank")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vision.errors import InputError
 from vision.evaluate.config import LinearConfig
-from vision.evaluate.tables import check_labels, share_right, table
+from vision.evaluate.tables import check_features, share_right, table
 from vision.schedule import CosineSchedule
 
 STD_OF_FIRST_WEIGHTS = 0.01  # DINO, MAE and DINOv2
@@ -55,11 +55,11 @@ def linear_probe(
     """Train a head for every learning rate on ``train`` (n, F), choose on held-out images, test on ``test``.
 
     Labels are long, (n,) and (m,). See :class:`LinearConfig` for the protocol. Raises InputError on labels that
-    do not fit, or too few images to hold any out.
+    do not fit, features that are NaN, or too few images to hold any out.
     """
     config = config or LinearConfig()
-    check_labels(len(train), train_labels, "the training set")
-    check_labels(len(test), test_labels, "the test set")
+    check_features(train, train_labels, "the training set")
+    check_features(test, test_labels, "the test set")
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(train.shape[0], generator=generator)
     num_heldout = round(config.holdout_ratio * train.shape[0])

@@ -1,4 +1,4 @@
-"""What the results share: tables of text, shares of right answers, and the check of labels."""
+"""What the results share: tables of text, shares of right answers, and the checks of labels and features."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def check_labels(num_images: int, labels: Tensor, name: str) -> None:
         raise InputError(f"{name} has {num_images} images and labels of shape {tuple(labels.shape)}")
     if labels.dtype != torch.long or int(labels.min()) < 0:
         raise InputError(f"labels of {name} are {labels.dtype}, expected long integers from 0 on")
+
+
+def check_features(features: Tensor, labels: Tensor, name: str) -> None:
+    """InputError unless ``labels`` fit as in :func:`check_labels` and no row of ``features`` (n, F) has a NaN."""
+    check_labels(len(features), labels, name)
+    count = int(features.isnan().any(dim=1).sum())
+    if count:
+        raise InputError(
+            f"{count} of the {len(features)} features of {name} are NaN: leave out images of which nothing was observed"
+        )
 
 
 def share_right(predicted: Tensor, labels: Tensor) -> float:

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from vision.errors import InputError
 from vision.evaluate.knn import knn
 
 
@@ -43,6 +44,16 @@ def test_a_k_beyond_the_bank_is_left_out(blobs):
     assert list(knn(bank, labels, bank, labels, ks=(10, 20)).accuracies) == [10]
     with pytest.raises(ValueError, match="expected one from 1 to 15"):
         knn(bank, labels, bank, labels, ks=(20,))
+
+
+def test_features_that_are_nan_are_refused_for_they_would_be_the_nearest_of_all(blobs):
+    whole, labels = blobs(30)
+    gappy = whole.clone()
+    gappy[3] = torch.nan
+    with pytest.raises(InputError, match="1 of the 30 features of bank are NaN: leave out images of which"):
+        knn(gappy, labels, whole, labels)
+    with pytest.raises(InputError, match="1 of the 30 features of queries are NaN"):
+        knn(whole, labels, gappy, labels)
 
 
 def test_labels_that_do_not_fit_are_refused(blobs):

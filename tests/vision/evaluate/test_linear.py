@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from vision.config import ConfigError
+from vision.errors import InputError
 from vision.evaluate.config import LinearConfig
 from vision.evaluate.linear import LinearHeads, linear_probe, standardisation
 
@@ -61,5 +62,12 @@ def test_faults_are_named(blobs):
     train, labels = blobs(4)
     with pytest.raises(ValueError, match="4 training images are too few"):
         linear_probe(train, labels, train, labels, QUICK)
+    train, labels = blobs(40)
+    gappy = train.clone()
+    gappy[:2, 0] = torch.nan
+    with pytest.raises(InputError, match="2 of the 40 features of the training set are NaN"):
+        linear_probe(gappy, labels, train, labels, QUICK)
+    with pytest.raises(InputError, match="2 of the 40 features of the test set are NaN"):
+        linear_probe(train, labels, gappy, labels, QUICK)
     with pytest.raises(ConfigError, match="learning_rates"):
         LinearConfig(learning_rates=())

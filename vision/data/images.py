@@ -61,7 +61,8 @@ def open_images(
     path : folder, ``.parquet``, ``.tar``, ``.npy`` or ``.npz``.
     shortest : encoded images whose shorter side has more pixels are scaled down to it, and all keep at most four
         times as many along the longer one, from the middle; None = they stay as they are.
-    label_column : of a Parquet table, or key of the ``.json`` of a tar or of the ``.npz``; None = ``label``.
+    label_column : of a Parquet table, or key of the ``.json`` of a tar or of the ``.npz``; None = ``label``, and of a
+        tar the ``.cls`` before it.
     max_unreadable : share of the images that may be unreadable and are left out.
     track : iterates over numbers and shows how far a long reading is; None = silent.
 
@@ -73,12 +74,12 @@ def open_images(
     if not path.exists():
         raise InputError(f"{path} does not exist; --data takes a folder of images, .parquet, .tar, .npy or .npz")
     ending = path.suffix.lower()
-    if ending in (".npy", ".npz"):
-        return ArrayImages(path, label_column)
-    if ending in (".parquet", ".tar"):
-        source = (ParquetSource if ending == ".parquet" else TarSource)([path], label_column)
-    elif path.is_dir():
+    if path.is_dir():
         source = _open_folder(path, label_column)
+    elif ending in (".npy", ".npz"):
+        return ArrayImages(path, label_column)
+    elif ending in (".parquet", ".tar"):
+        source = (ParquetSource if ending == ".parquet" else TarSource)([path], label_column)
     else:
         raise InputError(f"{path}: expected a folder of images, .parquet, .tar, .npy or .npz, not {ending!r}")
     return EncodedImages(source, str(path), shortest, max_unreadable, track)

@@ -13,9 +13,14 @@ from vision.errors import InputError
 
 
 class TarSource:
-    """WebDataset tars: of each sample an image, and its class in ``key.cls`` or ``key.json`` (``label``).
+    """WebDataset tars: of each sample an image, and its class in ``key.cls``, else in ``key.json`` (``label``).
 
     The tars must not be compressed, so that any image can be read without those before it.
+
+    Parameters
+    ----------
+    paths : tars, one after the other.
+    label_column : key of the ``.json`` that holds the class, whatever a ``.cls`` says; None = as above.
 
     Raises
     ------
@@ -26,7 +31,7 @@ class TarSource:
         self._places: list[tuple[Path, str, int, int]] = []  # tar, member, offset, bytes
         labels: list[Any] = []
         for path in paths:
-            for image, label in _tar_samples(path, label_column or "label"):
+            for image, label in _tar_samples(path, label_column):
                 self._places.append((path, image.name, image.offset_data, image.size))
                 labels.append(label)
         name = str(paths[0]) if len(paths) == 1 else str(paths[0].parent)
@@ -36,7 +41,7 @@ class TarSource:
         if any(is_known) and not all(is_known):
             raise InputError(f"{self.where(is_known.index(False))} has no label though others have")
         if label_column is not None and not all(is_known):
-            raise InputError(f"{name}: no sample has a .cls or a .json with {label_column!r}")
+            raise InputError(f"{name}: no sample has a .json with {label_column!r}")
         self.labels = name_labels(labels, name) if all(is_known) else None
 
     def __len__(self) -> int:
@@ -53,7 +58,7 @@ class TarSource:
         return f"{path}, {member}"
 
 
-def _tar_samples(path: Path, label_key: str) -> Iterable[tuple[tarfile.TarInfo, Any]]:
+def _tar_samples(path: Path, label_column: str | None) -> Iterable[tuple[tarfile.TarInfo, Any]]:
     """(image, label or None) of each sample of a tar; a sample is what has the same name up to its first dot.
 
     Of several images the one with the plainest ending counts, as 7.png beside 7.mask.png. Raises InputError where
@@ -71,14 +76,23 @@ def _tar_samples(path: Path, label_key: str) -> Iterable[tuple[tarfile.TarInfo, 
                 key = f"{folder}/{stem}"
                 if f".{ending.rpartition('.')[2].lower()}" in IMAGE_ENDINGS:
                     images[key] = _plainer(images.get(key, member), member, path)
-                elif ending == "cls" and (file := tar.extractfile(member)) is not None:
+                elif ending == "cls" and label_column is None and (file := tar.extractfile(member)) is not None:
                     labels[key] = _class_of(file.read())
                 elif ending == "json" and (file := tar.extractfile(member)) is not None:
-                    labels.setdefault(key, json.loads(file.read()).get(label_key))
+                    labels.setdefault(key, json.loads(file.read()).get(label_column or "label"))
     except (tarfile.TarError, OSError, ValueError, AttributeError) as error:
-        hint = "; tars must not be compressed" if path.read_bytes()[:2] in (b"\x1f\x8b", b"BZ") else ""
+        hint = "; tars must not be compressed" if _starts_as(path, (b"\x1f\x8b", b"BZ")) else ""
         raise InputError(f"{path} cannot be read as a tar of images ({error}){hint}") from None
     return [(image, labels.get(key)) for key, image in images.items()]
+
+
+def _starts_as(path: Path, beginnings: Sequence[bytes]) -> bool:
+    """Whether a file begins with one of some bytes; False for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(max(map(len, beginnings))) in beginnings
+    except OSError:
+        return False
 
 
 def _plainer(one: tarfile.TarInfo, other: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:

@@ -1,5 +1,6 @@
 """Images from folders, Parquet, tars and arrays."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -96,6 +97,25 @@ def test_tars_are_read_in_any_order(tmp_path):
     assert colors(images) == [1, 2, 3]
     assert images.labels.numbers.tolist() == [1, 0, 1]
     assert images.labels.names == ("3", "7")
+
+
+def test_a_named_key_of_the_json_in_a_tar_counts_whatever_its_cls_says(tmp_path):
+    members = [("a.png", picture(1)), ("a.cls", b"0"), ("a.json", json.dumps({"label": 5, "coarse": "x"}).encode())]
+    members += [("b.json", json.dumps({"label": 6, "coarse": "y"}).encode()), ("b.png", picture(2)), ("b.cls", b"1")]
+    path = write_tar(tmp_path / "x.tar", members)
+    assert open_images(path).labels.names == ("0", "1")
+    assert open_images(path, label_column="coarse").labels.names == ("x", "y")
+    assert open_images(path, label_column="label").labels.names == ("5", "6")
+    with pytest.raises(InputError, match=r"no sample has a \.json with 'fine'"):
+        open_images(path, label_column="fine")
+
+
+def test_a_folder_may_be_named_as_a_tar_and_a_compressed_one_is_told(tmp_path):
+    write_folder(tmp_path / "folder.tar", ["a.png"])
+    assert colors(open_images(tmp_path / "folder.tar")) == [0]
+    (tmp_path / "x.tar").write_bytes(gzip.compress(write_tar(tmp_path / "y.tar", [("a.png", picture(1))]).read_bytes()))
+    with pytest.raises(InputError, match="tars must not be compressed"):
+        open_images(tmp_path / "x.tar")
 
 
 def test_of_two_images_of_a_sample_in_a_tar_the_plainer_counts(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision.convert.changes import sincos_positions
 from vision.nn.embed import resize_table
 from vision.nn.grid import PatchGrid
 from vision.nn.relative import NUM_GLOBAL_ENTRIES
@@ -20,14 +21,21 @@ def resize_positions(encoder: VisionTransformer, rows: int, columns: int) -> Vis
 
     A table of one vector per patch is resized bicubically (DINO, DINOv2; without a call it is resized at every
     pass), one of relative positions bilinearly, its entries for global tokens kept (Hugging Face's BEiT). Sin-cos
-    and rotary positions fit any grid. Raises ValueError for positions that are learned per axis.
+    positions of both axes are written out for the grid of ``max_rows`` × ``max_columns`` and become such a table
+    (MAE, ``interpolate_pos_embed``; without a call they go on counting, to places that no image of the pre-training
+    had). Those of one axis go on counting, and rotary ones fit any grid. Raises ValueError for positions that are
+    learned per axis.
     """
-    config = encoder.config
-    if "learned" in (config.row_position, config.column_position):
+    config, state = encoder.config, {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    positions = (config.row_position, config.column_position)
+    if "learned" in positions:
         raise ValueError("positions that are learned per axis (row_position 'learned') cannot be resized")
+    if positions == ("sincos", "sincos") and (rows, columns) != (config.max_rows, config.max_columns):
+        table = sincos_positions(config).unflatten(0, (config.max_rows, config.max_columns))
+        state["positions.table"] = table.to(encoder.patch_embed.projection.weight)
+        config = replace(config, row_position="table", column_position="table")
     with torch.device("meta"):
         resized = VisionTransformer(replace(config, max_rows=rows, max_columns=columns))
-    state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     for name, tensor in state.items():
         if name == "positions.table":
             grid = PatchGrid(rows, columns, *config.patch_size)

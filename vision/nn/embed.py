@@ -45,8 +45,9 @@ class Positions(nn.Module):
     """The position of every patch, the sum of what its row and its column say; "none" and "rotary" add
     nothing.
 
-    Two sin-cos axes share the channels as in MAE: the first half is the column's, the second the row's. A
-    single sin-cos axis has all channels. "learned" is a table per axis whose first entries serve a smaller
+    Two sin-cos axes share the channels as in MAE: the first half is the column's, the second the row's; a larger
+    grid goes on counting (MAE resizes them as a table: :func:`vision.convert.resize.resize_positions`). A single
+    sin-cos axis has all channels. "learned" is a table per axis whose first entries serve a smaller
     grid; "table" one vector per patch (ViT, DINO, DINOv2), resized bicubically to any other grid. (The official
     DINO and DINOv2 resize by a factor that is a little too large: an offset of .1 against rounding. Hugging
     Face's, like ours, do not.) With registers the resizing is smoothed against aliasing, as DINOv2 does there.

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from vision.config import ViTConfig
+from vision.convert.changes import sincos_positions
 from vision.convert.read import read_encoder
 from vision.convert.resize import resize_positions
 from vision.convert.write import write_encoder
@@ -117,6 +119,24 @@ def test_positions_resized_to_another_grid_are_hugging_faces(case, side, transfo
             encoded = ours(images)
         assert torch.allclose(encoded.cls, cls, atol=1e-5)
         assert torch.allclose(encoded.patches, patches, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [2, 5])
+def test_sincos_positions_of_another_grid_are_a_resized_table_as_in_mae(side, transformers, randomise, tmp_path):
+    model = transformers.ViTMAEModel(transformers.ViTMAEConfig(**CASES["ViTMAE"])).eval()
+    randomise(model)
+    config = ViTConfig(patch_size=(4, 4), dim=32, heads=4, max_rows=3, max_columns=3)
+    model.embeddings.position_embeddings.data[0, 1:] = sincos_positions(config)
+    model.save_pretrained(tmp_path)
+    encoder, images = read_encoder(tmp_path).encoder, torch.randn(2, 3, 4 * side, 4 * side)
+    assert encoder.config.row_position == encoder.config.column_position == "sincos"
+    noise = torch.arange(float(side**2)).expand(2, -1)
+    with torch.no_grad():
+        theirs = model(images, noise=noise, interpolate_pos_encoding=True).last_hidden_state
+        ours = resize_positions(encoder, side, side)(images)
+    assert torch.allclose(ours.cls, theirs[:, 0], atol=1e-5)
+    assert torch.allclose(ours.patches, theirs[:, 1:], atol=1e-5)
+    assert resize_positions(encoder, 3, 3).config == encoder.config
 
 
 def test_positions_learned_per_axis_are_not_resized(make_encoder):

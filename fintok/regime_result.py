@@ -46,6 +46,11 @@ class Regimes:
         return len(self.names)
 
     @property
+    def carried(self) -> NDArray[np.integer]:
+        """(T,) labels; a date that has none, as a holiday on which nothing trades, has that of the date before."""
+        return self.labels[np.maximum.accumulate(np.where(self.labels >= 0, np.arange(len(self.labels)), 0))]
+
+    @property
     def is_in_sample(self) -> NDArray[np.bool_]:
         """(T,) True up to the bundle's train_end: the model has seen these days."""
         return self.dates <= self.train_end
@@ -78,8 +83,8 @@ class Regimes:
         returns = self.panel.returns
         if len(self.labels) > 1 and not np.isfinite(returns).any():
             return (
-                f"no asset has a return on any of {len(self.labels):,} dates: every gap is longer than "
-                f"{MAX_GAP_ROWS} rows or {MAX_GAP_DAYS} days"
+                f"no asset has a return on any of {len(self.labels):,} dates: the value before is always "
+                f"more than {MAX_GAP_ROWS} rows or {MAX_GAP_DAYS} days old"
             )
         if len(self.labels) > 1 and not np.nan_to_num(returns).any():
             return f"no asset moves on any of {len(self.labels):,} dates"

@@ -99,7 +99,7 @@ def evaluate_anomalies(
 
 def with_checks(scores: Scores) -> Array:
     """(T, A) scores, above all others where a named check fires."""
-    by_check = scores.reason_codes > len(scores.statistics)
+    by_check = scores.is_check
     return np.where(by_check, CHECKED + np.nan_to_num(scores.score), scores.score)
 
 

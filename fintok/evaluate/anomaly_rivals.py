@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.evaluate.drawn import drawn
 from fintok.evaluate.market import correlation
 from fintok.panel import Panel
 from fintok.trailing import trailing_moments, trailing_sum
@@ -23,7 +24,7 @@ WARM_UP = 600  # rows that a detector needs to see before those it is asked abou
 HALF_LIFE = 60.0  # rows, of every trailing scale
 FACTORS = 5  # at most; half as many as there are assets
 WINDOW = 60  # rows of the Hampel filter
-MAX_FITTED = 20_000  # asset-days that forests and the like learn from, evenly spaced
+MAX_FITTED = 20_000  # asset-days that forests and the like learn from, drawn at random
 STILL = 1e-12  # a return that is none
 _SORTED_AT_ONCE = 4_000_000  # numbers in the windows of the Hampel filter
 
@@ -169,7 +170,7 @@ def _fitted(training: Panel, fit: Callable[[Array], Callable[[Array], Array]]) -
     describe = _features(training)
     features = describe(training)
     known = features[np.isfinite(features).all(axis=-1)]
-    judge = fit(known[:: max(1, len(known) // MAX_FITTED)])
+    judge = fit(drawn(known, MAX_FITTED))
 
     def detect(panel: Panel) -> Array:
         features = describe(panel)

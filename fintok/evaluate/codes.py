@@ -12,11 +12,12 @@ def agreement(learned: tuple[Codes, Codes], judged: tuple[Codes, Codes]) -> floa
     """Share of the judged places at which two models have the same code, once their codes are matched.
 
     The numbers of codes mean nothing; each of the first model's is matched with one of the second's so that most of
-    the `learned` places agree (the assignment problem), and other places are judged. NaN for no place.
+    the `learned` places agree (the assignment problem), and other places are judged. NaN where
+    there is none to judge, or none to learn from.
     """
     from scipy.optimize import linear_sum_assignment
 
-    if not len(judged[0]):
+    if not len(judged[0]) or not len(learned[0]):
         return float("nan")
     size = 1 + max(int(codes.max(initial=0)) for pair in (learned, judged) for codes in pair)
     _, partner = linear_sum_assignment(_contingency(*learned, size), maximize=True)

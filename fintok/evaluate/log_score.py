@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.evaluate.drawn import drawn
+
 Array = NDArray[np.float64]
 
 DEGREES = (2.5, 3.0, 4.0, 6.0, 10.0)  # of freedom, tried in turn
-MAX_FITTED = 20_000  # returns a regime's distribution is fitted to, evenly spaced
+MAX_FITTED = 20_000  # returns a regime's distribution is fitted to, drawn at random
 FEWEST = 200  # training returns a regime needs for a distribution of its own; else it has that of all days
 BLOCK_ROWS = 60  # of the standard error: volatility clusters, so neighbouring days tell the same twice
 
@@ -52,7 +54,7 @@ def log_density(y: Array, degrees: float, centre: float, square: float) -> Array
 
 def fit_student(y: Array) -> Student:
     """The Student t that fits y best, by EM (Liu and Rubin, 1995), over a few degrees of freedom."""
-    y = y[:: max(1, len(y) // MAX_FITTED)]
+    y = drawn(y, MAX_FITTED)
     best = (-np.inf, Student(3.0, 0.0, 1.0))
     for degrees in DEGREES:
         centre, square = float(np.median(y)), max(float(y.var()) / 2, 1e-16)

@@ -110,7 +110,7 @@ def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
         return labeler.fit(market.panel)
 
     def labels_of(labeler: RegimeLabeler, market: Market) -> Labels:
-        return np.maximum(labeler.label(market.panel).labels, 0).astype(np.int64)
+        return np.maximum(labeler.label(market.panel).carried, 0).astype(np.int64)
 
     def learn_on(market: Market, num_regimes: int, ends: Sequence[int], seed: int) -> list[Labels]:
         labeler = fitted(market, num_regimes, ends[0], seed, USUAL_SWITCHES)

@@ -230,8 +230,10 @@ def _verdicts(tables: dict[str, pd.DataFrame]) -> list[str]:
         for row in tables["transfer"].to_dict("records")
     ]
     stability = [
-        f"{row['models']}: {row['codes_agreement']:.0%} of the codes and {row['words_agreement']:.0%} of the words are "
-        "the same once matched on earlier days."
+        f"{row['models']}: the panel has no days that both learned from, by which to match their codes."
+        if np.isnan(row["codes_agreement"])
+        else f"{row['models']}: {row['codes_agreement']:.0%} of the codes and "
+        f"{row['words_agreement']:.0%} of the words are the same once matched on earlier days."
         for row in (tables["stability"].to_dict("records") if "stability" in tables else ())
     ]
     return [*verdicts, *transfer, *stability]

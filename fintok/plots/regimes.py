@@ -38,11 +38,9 @@ def regime_ribbon(regimes: "Regimes") -> "go.Figure":
     dates, colours = regimes.dates, regime_colours(regimes.num_regimes)
     if len(dates) == 0:
         return figure
-    last = np.maximum.accumulate(np.where(regimes.labels >= 0, np.arange(len(dates)), 0))
-    labels = regimes.labels[last]  # a day without any value shows the regime before it
     edges = moments(np.append(dates, dates[-1]))
     hover = f"from {hover_date(dates)}: %{{text}}"
-    figure.add_trace(spell_strip(labels, edges, regimes.names, hover=hover, opacity=0.45))
+    figure.add_trace(spell_strip(regimes.carried, edges, regimes.names, hover=hover, opacity=0.45))
     for name, colour in zip(regimes.names, colours, strict=True):
         marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.7}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=name))

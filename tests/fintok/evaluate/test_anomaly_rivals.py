@@ -3,6 +3,7 @@ import pytest
 
 from fintok.evaluate import anomaly_rivals
 from fintok.evaluate.anomaly_rivals import RIVALS, _correlation, ecod, ewma_z, hampel, stale_run, volume_z
+from fintok.evaluate.drawn import drawn
 from tests.fintok.fake_bundle import make_panel, simulate_returns, with_noise_after
 
 CUT = 400
@@ -107,3 +108,11 @@ def test_assets_that_list_after_the_training_rows_do_not_weigh_ten_times():
     late[:800, :3] = np.nan
     whole, part = (RIVALS["turbulence"].fit(make_panel(x[:700]))(make_panel(x))[1000:, 4] for x in (returns, late))
     assert 0.5 * whole.mean() < part.mean() < 2.0 * whole.mean()
+
+
+def test_few_of_many_are_drawn_from_all_assets():
+    asset = np.tile(np.arange(20), 4000)
+    counts = np.bincount(drawn(asset, 20_000))
+    assert counts.sum() == 20_000
+    assert counts.min() > 800
+    np.testing.assert_array_equal(drawn(asset[:500], 500), asset[:500])

@@ -28,3 +28,5 @@ def test_no_place_has_no_agreement():
     none = np.zeros(0, dtype=int)
     assert np.isnan(agreement((none, none), (none, none)))
     assert np.isnan(shared_information(none, none))
+    some = np.arange(3)
+    assert np.isnan(agreement((none, none), (some, some)))  # nothing to match the codes by

@@ -68,3 +68,11 @@ def test_a_rare_regime_has_the_distribution_of_all_days(market):
     known = densities(labels, returns, 0, cut)
     every = densities(np.zeros_like(states), returns, 0, cut)
     np.testing.assert_allclose(known.sums[:, 2], every.sums[:, 0])
+
+
+def test_where_returns_are_many_every_asset_is_learned_from():
+    rng = np.random.default_rng(0)
+    sizes = np.geomspace(0.001, 0.1, 10)
+    few, all_of = (rng.standard_t(4, (rows, 10)) * sizes for rows in (1500, 20_000))
+    one, other = (fit_student(returns.ravel()) for returns in (few, all_of))
+    assert other.square == pytest.approx(one.square, rel=0.1)

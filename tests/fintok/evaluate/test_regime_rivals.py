@@ -10,7 +10,8 @@ from fintok.evaluate.label_paths import persistence, shift_p_value, strategy
 from fintok.evaluate.log_score import Densities
 from fintok.evaluate.market import Market, correlation
 from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed, filter_states, log_size
-from tests.fintok.fake_bundle import make_panel, simulate_returns, with_noise_after
+from fintok.evaluate.regimes import open_market, own_methods
+from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns, with_noise_after
 
 FIRST, CUT, ROW = 40, 500, 650
 
@@ -179,3 +180,16 @@ def test_a_strategy_pays_for_its_trades_and_comes_late(market):
     assert late.annual_return * years == pytest.approx(move[605:705].sum() - 0.002)
     assert made.share_invested == pytest.approx(1 / 3)
     assert made.trades_a_year == pytest.approx(2 / years)
+
+
+def test_rows_on_which_nothing_trades_are_no_switches():
+    returns = simulate_returns(1600, 6)[0]
+    holidays = np.arange(200, 1600, 28)
+    returns[holidays] = np.nan
+    panel = make_panel(returns)
+    bundle = FakeBundle(panel[:1000])
+    forecast = bundle.forecast(panel)
+    forecast[~panel.is_observed.any(axis=1)] = np.nan  # as a bundle has it
+    market = open_market(bundle, panel, forecast)
+    (labels,) = own_methods(bundle, forecast)[0].label(market, 2, market.cut, 0).values()
+    np.testing.assert_array_equal(labels[holidays], labels[holidays - 1])

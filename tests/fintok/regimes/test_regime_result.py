@@ -69,7 +69,10 @@ def test_a_panel_without_any_forecast_is_all_missing(labeler, panel):
     ("value", "sentence"),
     [
         (0.0, "no asset moves on any of 30 dates"),
-        (np.nan, "no asset has a return on any of 30 dates: every gap is longer than 5 rows or 20 days"),
+        (
+            np.nan,
+            "no asset has a return on any of 30 dates: the value before is always more than 5 rows or 20 days old",
+        ),
         (0.01, "no date of 30 has enough history"),
     ],
 )
@@ -134,3 +137,13 @@ def test_regimes_that_never_occur_or_are_out_of_order_are_remarked_upon(labeler,
     assert repr(regimes.names[0]) in sentence
     one = replace(regimes, labels=np.where(regimes.labels < 0, -1, 1))
     assert one.remarks() == ["2 of 3 regimes never occur here; raise --switches or lower --regimes"]
+
+
+def test_a_holiday_carries_the_regime_of_the_day_before(labeler, panel):
+    whole = labeler.label(panel)
+    labels = whole.labels.copy()
+    labels[1500:1503] = -1
+    carried = replace(whole, labels=labels).carried
+    assert (carried[1500:1503] == whole.labels[1499]).all()
+    assert (carried[: HISTORY // 2] == -1).all()
+    np.testing.assert_array_equal(np.delete(carried, np.s_[1500:1503]), np.delete(whole.labels, np.s_[1500:1503]))

@@ -236,7 +236,7 @@ class ReturnMultiCrop:
 
 def draw_assets(observed: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Places of ``count`` different assets of observed (A, W), those with any observed day before the others."""
-    is_there = observed.any(axis=1)
+    is_there = np.asarray(observed.any(axis=1))
     return np.argsort(rng.random(len(is_there)) + ~is_there, kind="stable")[:count]
 
 

@@ -216,7 +216,8 @@ class Bundle:
         return (weighted / np.maximum(counts, 1)[:, None]).astype(np.float32), counts.astype(np.int64)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the bundle into a folder; the header comes last, so that a folder with one is complete.
+        """Write the bundle into a folder; an old header goes first and the new one comes last, so that a folder with
+        one is complete.
 
         Raises InputError where a model is there and `overwrite` is False.
         """
@@ -225,6 +226,7 @@ class Bundle:
         folder = Path(folder)
         if (folder / HEADER).exists() and not overwrite:
             raise InputError(f"{folder} holds a model: name another folder, or allow it with overwrite=True")
+        (folder / HEADER).unlink(missing_ok=True)
         save_tokenizer(folder / "tokenizer", self.tokenizer)
         save_masked_model(folder / "predictor", self.predictor)
         arrays = {

@@ -48,7 +48,10 @@ def calibrate(
 
 
 def require_scores(groups: NDArray[np.str_], days: int) -> None:
-    """Raise InputError for a group so small that `days` dates never hold the 1,000 scores that a p-value needs."""
+    """Raise InputError for a group so small that `days` dates never hold the 1,000 scores that a p-value needs.
+
+    Assets without groups are taken however few they are: checks alert without p-values.
+    """
     names, counts = np.unique(groups, return_counts=True)
     if len(names) > 1 and counts.min() * days < MIN_SCORES:
         name, count = str(names[counts.argmin()]), counts.min()

@@ -80,7 +80,8 @@ def read_marks(marks: object, panel: "Panel") -> Marks:
     if not table.height:
         return Marks(cells, 0, 0, "", others)
     symbols = table[asset].cast(pl.String).str.strip_chars()
-    dates = parse_dates(table[day], Table(table.lazy(), source.name)).astype("datetime64[ns]")
+    may_be_days = date_unit(panel.dates) == "D"  # a midnight among hours is an hour
+    dates = parse_dates(table[day], Table(table.lazy(), source.name), may_be_days=may_be_days)
     place = {name: column for column, name in enumerate(panel.assets)}
     column = np.array([place.get(symbol, -1) for symbol in symbols])
     is_there = np.isin(dates, panel.dates) & (column >= 0)

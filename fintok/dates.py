@@ -23,12 +23,12 @@ _ISO = r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?)?$"
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 
 
-def parse_dates(column: pl.Series, table: Table) -> NDArray[np.datetime64]:
+def parse_dates(column: pl.Series, table: Table, *, may_be_days: bool = True) -> NDArray[np.datetime64]:
     """Dates of a column of a table as datetime64[ns].
 
-    Times with a zone become UTC, unless all are local midnights: those are days. Months and quarters become their last
-    days. Raises InputError for a row without a date, or with something else, and for dates whose month and day may be
-    exchanged.
+    Times with a zone become UTC, unless all are local midnights and `may_be_days`: those are days. Months and quarters
+    become their last days. Raises InputError for a row without a date, or with something else, and for dates whose
+    month and day may be exchanged.
     """
     name, source = column.name, table.name
     if column.dtype == pl.Float64:
@@ -42,12 +42,12 @@ def parse_dates(column: pl.Series, table: Table) -> NDArray[np.datetime64]:
     if column.dtype.is_integer():
         column = _from_integers(column, table)
     elif column.dtype in (pl.String, pl.Categorical, pl.Enum):
-        column = _from_text(column.cast(pl.String).str.strip_chars(), table)
+        column = _from_text(column.cast(pl.String).str.strip_chars(), table, may_be_days)
     elif not isinstance(column.dtype, pl.Datetime) and column.dtype != pl.Date:
         raise InputError(f"{source}: column {name!r} holds {column.dtype}, not dates; name one with --date")
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
         local = column.dt.replace_time_zone(None)
-        are_days = bool((local.dt.truncate("1d") == local).all())
+        are_days = may_be_days and bool((local.dt.truncate("1d") == local).all())
         column = local if are_days else column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     try:
         return column.cast(pl.Datetime("ns")).to_numpy()
@@ -79,14 +79,15 @@ def _from_integers(column: pl.Series, table: Table) -> pl.Series:
     )
 
 
-def _from_text(column: pl.Series, table: Table) -> pl.Series:
+def _from_text(column: pl.Series, table: Table, may_be_days: bool = True) -> pl.Series:
     """Every different text is parsed once, in the one style that reads all of them."""
     texts = column.unique()
     if texts.str.contains(r"^\d{6,19}\.0+$").all():
         return _from_text(column.str.replace(r"\.0+$", ""), table)
     if texts.str.contains(r"^\d{1,19}$").all() and not (texts.str.len_chars() == 8).all():
         return _from_integers(column.cast(pl.Int64), table)
-    bare = texts.str.replace(_MIDNIGHT, "") if texts.str.contains(_MIDNIGHT).all() else _in_full(texts)
+    are_days = may_be_days and texts.str.contains(_MIDNIGHT).all()
+    bare = texts.str.replace(_MIDNIGHT, "") if are_days else _in_full(texts)
     if bare.str.contains(_PERIOD).all():
         best, styles = _month_ends(bare), []
     else:

@@ -56,6 +56,8 @@ def group_names(groups: Mapping[str, object] | str | Path | None, assets: tuple[
     """Class of each asset, (A,), "other" for those that `groups` (mapping, pandas Series or file) does not name."""
     if isinstance(groups, str | Path):
         groups = read_groups(groups)
+    if groups is not None and not hasattr(groups, "items"):
+        raise InputError(f"groups is {groups!r}, expected a mapping from symbol to group, or a file of them")
     named = {} if groups is None else dict(groups.items())
     classes = [named.get(asset, OTHER) for asset in assets]
     return np.array([OTHER if name is None or name != name else str(name) for name in classes], dtype=np.str_)  # NaN

@@ -124,7 +124,7 @@ def check_panel(panel: Panel) -> PanelHealth:
 
     Findings: the deterministic checks of `fintok.checks` (a run of flagged rows is one finding); spikes that
     revert within a row (more than 8 trailing standard deviations, relative to the market, of which at most a
-    quarter is left); gaps of more than 5 rows, and dates that are missing for all (`fintok.panel.dates_missing`,
+    quarter is left); gaps of 5 rows or more, and dates that are missing for all (`fintok.panel.dates_missing`,
     at the first row after them), after which returns start anew; dates on which fewer than half of the listed
     assets have a value; assets without any value, and those that never move.
     """
@@ -134,7 +134,7 @@ def check_panel(panel: Panel) -> PanelHealth:
     parts = [(kind, *runs_of(table)) for kind, table in flags.items()]
     known, listed = known_values(panel), panel.is_listed
     row, asset, days = runs_of(listed & ~known)
-    long = days > MAX_GAP_ROWS
+    long = days >= MAX_GAP_ROWS
     parts.append((_GAP, row[long], asset[long], days[long]))
     there, expected = known.sum(axis=1), listed.sum(axis=1)
     few, _, spell = runs_of(((there < FEW_SHARE * expected) & (expected >= 4))[:, None])

@@ -150,9 +150,10 @@ class Panel:
         """Rows up to and including a date: all hours of a day, all days of a month such as "2015-12" (`DateLike`)."""
         return self[: rows_until(self.dates, date)]
 
-    def select(self, assets: Sequence[str]) -> "Panel":
-        """The named assets, in the order given. Raises InputError for a name that the panel lacks, one given twice,
-        and none at all."""
+    def select(self, assets: Sequence[str] | str) -> "Panel":
+        """The named assets, in the order given; one by its name alone. Raises InputError for a name that the panel
+        lacks, one given twice, and none at all."""
+        assets = [assets] if isinstance(assets, str) else assets
         twice = [name for name, times in Counter(assets).items() if times > 1]
         if twice or not len(assets):
             raise InputError(f"{self.source}: " + (f"{twice[0]!r} is asked for twice" if twice else "no asset named"))

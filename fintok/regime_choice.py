@@ -96,9 +96,10 @@ def choose_regimes(
     most = max(half, 0) // ROWS_PER_REGIME
     if isinstance(candidates, Integral):
         raise InputError(f"candidates is {candidates}, expected several numbers of regimes, as [2, 3, 4]")
-    numbers = sorted(set(candidates)) if candidates is not None else [n for n in CANDIDATES if n <= max(most, 2)]
-    if not numbers or not all(isinstance(number, Integral) for number in numbers) or numbers[0] < 2:
-        raise InputError(f"candidates are {numbers}, expected numbers of regimes from 2 on")
+    given = [n for n in CANDIDATES if n <= max(most, 2)] if candidates is None else list(candidates)
+    if not given or not all(isinstance(number, Integral) and number >= 2 for number in given):
+        raise InputError(f"candidates are {given}, expected numbers of regimes from 2 on")
+    numbers = sorted(set(given))
     if numbers[-1] > most:
         raise InputError(
             f"{num_rows} training days are too few to judge {numbers[-1]} regimes: "

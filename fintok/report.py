@@ -213,10 +213,10 @@ def _tell_quality(
 
 
 def _yardstick(bundle: "Bundle") -> dict[str, dict[str, float]]:
-    """The bundle's masked NLL: mask -> {"model", "marginal", "factor model"} -> nats."""
+    """The bundle's masked NLL: mask -> {"model", "marginal", "factor model"} -> nats; of the first panel."""
     table: dict[str, dict[str, float]] = {}
     for name, value in bundle.figures.items():
-        if name.startswith("masked NLL "):
+        if name.startswith("masked NLL ") and not name.endswith(")"):  # "… (2)": of the second panel
             mask, _, rival = name.removeprefix("masked NLL ").partition(" ")
             table.setdefault(mask, {})[_RIVALS.get(rival, "model")] = float(value)
     return table

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fintok.calibration import MIN_SCORES, adjusted_p_values
 from fintok.cells import locate
+from fintok.checks import CHECKS
 from fintok.errors import InputError
 from fintok.evidence import REASONS
 from fintok.files import as_polars
@@ -85,6 +86,11 @@ class Scores:
         return self.reason_codes > 0
 
     @property
+    def is_check(self) -> NDArray[np.bool_]:
+        """(T, A) True where a named check fires, which needs no model and is outside the alarm budget."""
+        return np.isin(self.reasons, list(CHECKS))[self.reason_codes]
+
+    @property
     def dates(self) -> NDArray[np.datetime64]:
         """(T,) the panel's dates."""
         return self.panel.dates
@@ -120,7 +126,7 @@ class Scores:
         by a check, alarms by score per 1,000 asset-days (NaN where none has a p-value)."""
         import pandas as pd
 
-        by_check = self.reason_codes > len(self.statistics)
+        by_check = self.is_check
         rows = {}
         seen = self.is_in_sample
         for name, days in {"in sample": seen, "after train_end": ~seen, "all": seen | ~seen}.items():

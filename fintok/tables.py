@@ -189,7 +189,8 @@ def _scan_file(path: Path) -> pl.LazyFrame:
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
             if separator == ";":  # where a semicolon separates, a comma is a decimal point
                 _refuse_thousands(frame, path)
-                frame = frame.with_columns(pl.all().str.replace(",", ".", literal=True))
+                number = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
+                frame = frame.with_columns(pl.all().str.replace(number, "$1.$2"))
         names = frame.collect_schema().names()  # reads the footer or the header
     except InputError:
         raise
@@ -228,7 +229,7 @@ def _pandas() -> Any:
 
 def _first_lines(path: Path) -> list[str]:
     """The first three lines of a CSV file."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+    with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as stream:
         return [stream.readline().decode("utf-8-sig") for _ in range(3)]
 
 
@@ -264,6 +265,10 @@ def _from_pandas(frame: Any) -> pl.LazyFrame:
         start, name = frame.index.start_time, frame.index.name
         unit = "D" if (start == start.normalize()).all() else "min"
         frame = frame.set_axis(frame.index.end_time.floor(unit).rename(name))
+    for name in [name for name in frame.index.names if name is not None and name in frame.columns]:
+        if not (frame.index.get_level_values(name) == frame[name]).all():
+            raise InputError(f"the pandas table: {name!r} is an index and a column of other values; drop one of them")
+        frame = frame.drop(columns=name)
     if type(frame.index).__name__ != "RangeIndex":
         is_counter = frame.index.nlevels == 1 and frame.index.name is None and frame.index.dtype.kind in "iu"
         frame = frame.reset_index(names="__index_level_0__" if is_counter else None)  # as it is called in Parquet

@@ -18,6 +18,8 @@ def learn_vocabulary(
 ) -> Vocabulary:
     """Mean and variance of the channel "return" over the patches of each code, and words by Ward's method.
 
+    Days of a patch that were not observed do not count; a day that no patch of a code saw has mean 0.
+
     Parameters
     ----------
     panels : of each its images of the training rows, and the codes (T, A) of the same rows, -1 = none.
@@ -25,20 +27,21 @@ def learn_vocabulary(
     num_codes, num_words : K, and how many words K codes are merged into.
     """
     counts = np.zeros(num_codes, dtype=np.int64)
-    mean, square = np.zeros((2, num_codes, patch_days))
+    seen, mean, square = np.zeros((3, num_codes, patch_days))
     for images, codes in panels:
-        patches = np.lib.stride_tricks.sliding_window_view(images.channel("return"), patch_days, axis=1)  # (A, ., P)
         code = codes[patch_days - 1 :].T
         counts += np.bincount(code[code >= 0], minlength=num_codes)
         for day in range(patch_days):  # a patch is a few days: this copies one of them at a time
-            values = patches[..., day][code >= 0].astype(np.float64)
-            mean[:, day] += np.bincount(code[code >= 0], values, num_codes)
-            square[:, day] += np.bincount(code[code >= 0], values**2, num_codes)
-    seen = np.maximum(counts, 1)[:, None]
-    mean, square = mean / seen, square / seen
+            days = slice(day, images.num_days - patch_days + 1 + day)
+            is_seen = (code >= 0) & images.observed[:, days]
+            values = images.channel("return")[:, days][is_seen].astype(np.float64)
+            seen[:, day] += np.bincount(code[is_seen], minlength=num_codes)
+            mean[:, day] += np.bincount(code[is_seen], values, num_codes)
+            square[:, day] += np.bincount(code[is_seen], values**2, num_codes)
+    mean, square = mean / np.maximum(seen, 1.0), square / np.maximum(seen, 1.0)
     spread = np.maximum(square - mean**2, 0.0)
-    usual = float(np.average(spread.mean(1), weights=np.maximum(counts, 1e-9)))
-    trust = counts[:, None] / (counts[:, None] + 10.0)  # shrunk to the usual spread, as if ten patches more had it
+    usual = float(np.average(spread, weights=np.maximum(seen, 1e-9)))
+    trust = seen / (seen + 10.0)  # shrunk to the usual spread, as if ten patches more had it
     variance = np.maximum(trust * spread + (1.0 - trust) * usual, MIN_VARIANCE)
     return Vocabulary(
         mean.astype(np.float32), variance.astype(np.float32), counts, merge_codes(mean, counts, num_words)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -34,6 +35,15 @@ def test_a_model_that_is_there_is_replaced_only_where_that_is_allowed(small_bund
         small_bundle.save(tmp_path)
     assert (tmp_path / "arrays.safetensors").stat().st_mtime_ns == before
     small_bundle.save(tmp_path, overwrite=True)
+
+
+def test_an_interrupted_replacement_is_no_model(small_bundle, tmp_path, monkeypatch):
+    small_bundle.save(tmp_path)
+    monkeypatch.setattr("fintok.bundle.write_bytes", Mock(side_effect=InputError("disk full")))
+    with pytest.raises(InputError, match="disk full"):
+        small_bundle.save(tmp_path, overwrite=True)
+    with pytest.raises(InputError):
+        load(tmp_path)
 
 
 def test_the_stored_training_forecast_is_that_of_the_training_rows(small_bundle, small_panel):

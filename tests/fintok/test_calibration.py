@@ -152,7 +152,7 @@ def test_a_group_too_small_to_be_calibrated_is_refused():
     with pytest.raises(InputError, match=r"group 'few' has 1 asset, 750 scores in 750 dates"):
         require_scores(np.array(["few", "many", "many"]), 750)
     require_scores(np.array(["few", "few", "many", "many"]), 750)
-    require_scores(np.array(["all"]), 20)  # no groups: p-values start when there are enough scores
+    require_scores(np.array(["all"]), 20)  # no groups: checks alert without p-values
 
 
 def test_adjusted_p_values_are_those_of_the_textbook_and_a_missing_one_does_not_count():

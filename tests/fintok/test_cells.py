@@ -7,6 +7,7 @@ import pytest
 
 from fintok.cells import locate, marked_cells, read_marks
 from fintok.errors import InputError
+from fintok.panel import Panel
 from tests.fintok.fake_bundle import make_panel
 
 PANEL = make_panel(np.zeros((6, 3)))  # 2000-01-03 to 2000-01-08, A00 to A02
@@ -84,3 +85,14 @@ def test_a_file_of_marks_with_too_many_cells_in_a_row_is_one_sentence(tmp_path):
 def test_a_table_of_something_else_is_refused():
     with pytest.raises(InputError, match="no column 'symbol'"):
         marked_cells(pl.DataFrame({"date": ["2000-01-04"]}), PANEL)
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_midnight_among_hours_is_an_hour_of_its_zone(as_text):
+    hours = np.datetime64("2020-03-15", "h") + np.arange(72)
+    panel = Panel.from_arrays(np.full((72, 2), 0.01), hours, ["A", "B"], values="returns")
+    midnight = pl.Series(["2020-03-16T00:00:00-0400"])
+    if not as_text:
+        midnight = midnight.str.to_datetime("%Y-%m-%dT%H:%M:%S%z").dt.convert_time_zone("America/New_York")
+    cells = marked_cells(pl.DataFrame({"date": midnight, "symbol": ["B"]}), panel)
+    assert np.argwhere(cells).tolist() == [[28, 1]]  # 04:00 UTC

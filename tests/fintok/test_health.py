@@ -39,7 +39,7 @@ def test_each_fault_is_found_with_its_row_asset_and_length():
     prices[100, 0] *= 1.3  # reverts the next day
     prices[150:, 1] /= 3.0
     prices[200, 2] *= 100.0
-    prices[50:62, 3] = np.nan
+    prices[50:62, 3] = prices[90:95, 3] = prices[110:114, 3] = np.nan
     prices[250:253, :4] = np.nan
     prices[:, 5] = np.nan
     seen = found(panel_of(prices))
@@ -47,6 +47,8 @@ def test_each_fault_is_found_with_its_row_asset_and_length():
     assert ("possible unadjusted split", 150, 1, 1) in seen
     assert ("possible decimal shift", 200, 2, 2) in seen
     assert ("long gap", 50, 3, 12) in seen
+    assert ("long gap", 90, 3, 5) in seen  # the return after it is lost as well
+    assert ("long gap", 110, 3, 4) not in seen
     assert ("date with few assets", 250, -1, 3) in seen
     assert ("asset without values", 0, 5, NUM_DAYS) in seen
 
@@ -124,7 +126,7 @@ def test_a_real_raw_panel_shows_its_gaps_and_its_broken_bars(shared_data):
     health = check_panel(read_panel(shared_data("us_yahoo_raw_sp500_2000_2012_long.parquet")))
     table = health.summary()
     assert table.loc["early ends", "value"] == "52"
-    assert table.loc["long gap", "value"] == "5"
+    assert table.loc["long gap", "value"] == "6"
     assert len(health.findings.row) < 300
 
 

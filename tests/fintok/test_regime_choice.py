@@ -91,7 +91,9 @@ def test_tables_and_figure(choice):
     assert repr(choice).startswith("RegimeChoice(3 regimes ")
 
 
-@pytest.mark.parametrize(("candidates", "message"), [((), "from 2 on"), ((1, 3), "from 2 on"), ((2, 40), "too few")])
+@pytest.mark.parametrize(
+    ("candidates", "message"), [((), "from 2 on"), ((1, 3), "from 2 on"), ((2, "a"), "from 2 on"), ((2, 40), "too few")]
+)
 def test_candidates_out_of_range_are_refused(labeler, candidates, message):
     with pytest.raises(InputError, match=message):
         fintok.choose_regimes(labeler, candidates=candidates)

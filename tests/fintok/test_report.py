@@ -14,7 +14,7 @@ from fintok.inference import Vocabulary
 from fintok.page import Page
 from fintok.plots.vocabulary import TokenPictures, vocabulary_gallery
 from fintok.regimes import RegimeLabeler
-from fintok.report import write_report
+from fintok.report import _yardstick, write_report
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
 FACTS = {"train_end": np.datetime64("2001-12-31"), "nll": 2.15}
@@ -156,3 +156,9 @@ def test_the_face_has_the_report_as_a_function(small_bundle, small_panel, tmp_pa
     assert path.read_text().startswith("<!DOCTYPE html>")
     with pytest.raises(InputError, match=r"report\.html exists"):
         fintok.report(small_bundle, small_panel, path)
+
+
+def test_of_a_model_of_several_panels_the_first_is_judged():
+    bundle = DescribedBundle(make_panel(simulate_returns(800, 5)[0]))
+    bundle.figures = {**FIGURES, **{f"{name} (2)": 9.0 for name in FIGURES}}
+    assert _yardstick(bundle) == {"asset": {"model": 2.1, "marginal": 5.3, "factor model": 2.0}}

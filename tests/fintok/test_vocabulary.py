@@ -24,3 +24,15 @@ def test_the_variance_of_a_code_is_shrunk_as_if_ten_patches_more_had_the_usual_o
     wanted = (counts[:, None] * spread + 10.0 * usual) / (counts[:, None] + 10.0)
     np.testing.assert_allclose(found.patch_variance, np.maximum(wanted, 1e-3), rtol=1e-4)
     np.testing.assert_array_equal(found.counts, counts)
+
+
+def test_days_that_were_not_observed_are_no_returns_of_zero():
+    rng = np.random.default_rng(0)
+    observed = np.arange(3000) % 7 < 5
+    values = (rng.standard_normal((1, 1, 3000)) * observed).astype(np.float32)
+    codes = np.where(observed, 0, -1).astype(np.int32)[:, None]
+    codes[:4] = -1
+    dates = np.datetime64("2010-01-01") + np.arange(3000)
+    images = ReturnImages(values, observed[None], dates, ("A",), ("return",), np.ones((1, 3000), np.float32))
+    found = learn_vocabulary([(images, codes)], 5, 1, 1)
+    np.testing.assert_allclose(found.patch_variance, 1.0, atol=0.15)

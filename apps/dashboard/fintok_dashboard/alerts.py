@@ -76,8 +76,7 @@ class AlarmBook:
     def _find_alerts(self, alarms_per_1000: float) -> Alerts:
         scores = self.scores
         is_alarm = scores.p_value <= self.levels(alarms_per_1000)[:, None]  # NaN compares as False
-        is_check = scores.reason_codes > len(scores.statistics)
-        row, asset = np.nonzero(is_alarm | is_check)
+        row, asset = np.nonzero(is_alarm | scores.is_check)
         own = is_alarm[row, asset]
         reason = np.array(scores.reasons, dtype=object)[scores.reason_codes[row, asset]]
         unnamed = np.flatnonzero(reason == "")  # did not alert at the rate that the scores were made for

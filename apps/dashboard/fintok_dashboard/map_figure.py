@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from fintok_dashboard.reading import Reading
 
 _HEAT = 0  # number of the trace
+_KEPT = 4  # plans of a reading
 _MARGIN = {"l": 76, "r": 64, "t": 38, "b": 30}
 _DOMAINS = {"heat": (0.0, 0.775), "ribbon": (0.79, 0.82), "market": (0.845, 1.0)}
 FRAME_HEIGHT = 178  # pixels of the window above and below the figure
@@ -56,10 +56,15 @@ def plan(reading: Reading, view: View, size: dict[str, int] | None) -> Plan:
     whole = max(int(size.get("height", 800)) - FRAME_HEIGHT, 420) - _MARGIN["t"] - _MARGIN["b"]
     height = int(whole * (_DOMAINS["heat"][1] - _DOMAINS["heat"][0]))
     names = ("start", "end", "group", "order", "top", "bottom")
-    return _plan(reading, View(**{name: getattr(view, name) for name in names}), width, height)
+    asked = (*(getattr(view, name) for name in names), width, height)
+    found = reading.plans.get(asked)  # for each hover, click and drag
+    if found is None:
+        if len(reading.plans) >= _KEPT:
+            reading.plans.clear()
+        found = reading.plans[asked] = _plan(reading, view, width, height)
+    return found
 
 
-@lru_cache(maxsize=4)  # asked for by each hover, click and drag
 def _plan(reading: Reading, view: View, width: int, height: int) -> Plan:
     selection = select(reading, view)
     first = min(view.top or 0, len(selection.assets) - 1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,11 @@ class Reading:
     def alarms(self) -> AlarmBook:
         """Alerts at any alarm rate."""
         return AlarmBook(self.scores, self.left_out)
+
+    @cached_property
+    def plans(self) -> dict[Hashable, Any]:
+        """What the map shows of the last views: see `map_figure.plan`."""
+        return {}
 
     @cached_property
     def arrangement(self) -> Arrangement:

@@ -80,7 +80,7 @@ def read_regimes(path: Path, panel: Panel, train_end: np.datetime64) -> Regimes:
     probabilities = np.full((panel.num_days, len(columns)), np.nan)
     numbers = table.select(pl.col(columns).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     probabilities[row[is_known]] = numbers[is_known]
-    known = dict(table.drop_nulls("name").select("regime", "name").unique().iter_rows())
+    known = dict(table.drop_nulls("name").select(pl.col("regime").cast(pl.Int64), "name").unique().iter_rows())
     names = tuple(str(known.get(k, f"regime {k}")) for k in range(len(columns)))
     return Regimes(panel=panel, labels=labels, probabilities=probabilities, names=names, train_end=train_end)
 

@@ -9,6 +9,7 @@ import pytest
 
 from fintok import InputError
 from fintok.panel import Panel
+from fintok_dashboard.alerts import AlarmBook
 from fintok_dashboard.app import _news
 from fintok_dashboard.desk import Desk
 from fintok_dashboard.ledger import alert_table
@@ -234,3 +235,20 @@ def test_late_missing_and_present_assets_are_told_apart():
     assert silence.late == [(1, 3)]
     assert silence.gone.tolist() == [2]
     assert silence.stale.tolist() == [0]
+
+
+def test_alerts_of_a_table_give_way_to_another_alarm_rate(reading, tmp_path):
+    panel = reading.panel
+    reading.scores.to_polars().write_parquet(tmp_path / "scores.parquet")
+    scores = read_scores(tmp_path / "scores.parquet", panel, reading.scores.train_end)
+    np.testing.assert_array_equal(scores.is_check, reading.scores.is_check)
+    alerts = AlarmBook(scores, np.zeros(scores.score.shape, dtype=bool)).at(0.1)
+    assert (alerts.is_alarm | scores.is_check[alerts.row, alerts.asset]).all()
+    assert alerts.is_alarm.sum() < reading.scores.is_alarm.sum()
+
+
+def test_regimes_of_a_csv_file_keep_their_names(reading, tmp_path):
+    regimes = reading.regimes[3]
+    labels = np.where(np.arange(len(regimes.labels)) < 300, -1, regimes.labels)  # more than a reader looks ahead
+    replace(regimes, labels=labels).to_polars().write_csv(tmp_path / "regimes.csv")
+    assert read_regimes(tmp_path / "regimes.csv", reading.panel, regimes.train_end).names == regimes.names

@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from fintok.errors import InputError
 from fintok.sources import read_panel
 
 SYMBOLS = ("AAA", "BBB", "CCC")
@@ -25,6 +26,7 @@ WRITERS = {
     "prices.tsv": lambda frame, path: frame.write_csv(path, separator="\t"),
     "semicolons.csv": lambda frame, path: frame.write_csv(path, separator=";"),
     "prices.csv.gz": lambda frame, path: frame.to_pandas().to_csv(path, index=False),
+    "SHOUTED.CSV.GZ": lambda frame, path: frame.to_pandas().to_csv(path, index=False, compression="gzip"),
     "no_suffix": pl.DataFrame.write_parquet,
 }
 
@@ -253,6 +255,8 @@ def test_three_decimals_are_no_thousands_where_one_number_shows_it(tmp_path):
 def test_a_comma_is_a_decimal_point_where_semicolons_separate(tmp_path):
     (tmp_path / "p.csv").write_text("date;A;B\n31.01.2020;1,5;2\n28.02.2020;1,25;3,0\n")
     np.testing.assert_array_equal(read_panel(tmp_path / "p.csv").prices, [[1.5, 2.0], [1.25, 3.0]])
+    (tmp_path / "q.csv").write_text("date;A;B\nJanuary 01, 2020;1,5;2\nFebruary 28, 2020;1,25;3,0e1\n")
+    np.testing.assert_array_equal(read_panel(tmp_path / "q.csv").prices, [[1.5, 2.0], [1.25, 30.0]])
 
 
 def test_returns_are_taken_as_they_are(wide, long):
@@ -302,3 +306,12 @@ def test_blanks_are_missing_in_files_and_in_frames_of_objects(wide, tmp_path):
     panel = read_panel(frame)
     assert np.isnan(panel.prices[3, 0])
     np.testing.assert_array_equal(np.delete(panel.prices[:, 0], 3), np.delete(wide["AAA"].to_numpy(), 3))
+
+
+def test_an_index_that_is_a_column_too_is_read_once(wide, long, expected):
+    dated, both = wide.to_pandas().set_index("date", drop=False), long.to_pandas()
+    both = both.set_index(["date", "symbol"], drop=False)
+    for table in (dated, both):
+        assert_is(read_panel(table), expected)
+    with pytest.raises(InputError, match=r"'date' is an index and a column of other values; drop one of them"):
+        read_panel(dated.assign(date=dated["date"] + np.timedelta64(1, "D")))

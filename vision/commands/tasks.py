@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,16 +90,15 @@ def run_finetune(on: Evaluation) -> dict[str, float]:
 def run_segment(on: Evaluation) -> dict[str, float]:
     """A segmentation head; the masks are the column ``mask`` of Parquet tables."""
     parts = [_with_masks(shown, on.encoder.config.patch_size) for shown in (on.train, on.test)]
-    counted = torch.cat([masks[masks != on.ignore] for _, masks in parts])
     (train, train_masks), (test, test_masks) = parts
-    rows, columns = (side // patch for side, patch in zip(train.size, on.patch_size, strict=True))
+    rows, columns = _grid_seen(train.size, on.segment.crop, on.patch_size)
     result = segment(
         resize_positions(on.encoder, rows, columns),
         train,
         train_masks,
         test,
         test_masks,
-        int(counted.max()) + 1,
+        _num_classes([train_masks, test_masks], on.ignore, train.images.name),
         on.segment,
         ignore=on.ignore,
         read=partial(read_batches, num_workers=on.num_workers),
@@ -249,9 +248,37 @@ def _with_masks(shown: ShownImages, patch_size: tuple[int, int]) -> tuple[ShownI
             f"({'several sizes' if images.size is None else ' x '.join(map(str, images.size))})"
         )
     maps = {int(number): images.segmentation(int(number)) for number in shown.numbers}
-    without = [number for number, label_map in maps.items() if label_map is None]
-    if without:
-        raise InputError(f"{images.name}: image {without[0]} has no label map; fill the column mask, or drop the row")
+    for number, label_map in maps.items():
+        if label_map is None:
+            raise InputError(f"{images.name}: image {number} has no label map; fill the column mask, or drop the row")
+        if label_map.shape != images.size:
+            raise InputError(
+                f"{images.name}: the label map of image {number} has {' x '.join(map(str, label_map.shape))} pixels, "
+                f"its image {' x '.join(map(str, images.size))}: give each map the size of its image"
+            )
     masks = torch.stack([label_map for label_map in maps.values() if label_map is not None])
     whole = ShownImages(images, images.size, shown.mean.flatten().tolist(), shown.std.flatten().tolist(), shown.numbers)
     return whole, masks
+
+
+def _grid_seen(size: tuple[int, int], crop: tuple[int, int] | None, patch_size: tuple[int, int]) -> list[int]:
+    """Rows and columns of patches that the network sees at once. Raises InputError where they do not fill the crop."""
+    seen = size if crop is None else (min(crop[0], size[0]), min(crop[1], size[1]))
+    if any(side % patch for side, patch in zip(seen, patch_size, strict=True)):
+        patch, sides = (" x ".join(map(str, pair)) for pair in (patch_size, seen))
+        raise InputError(f"patches of {patch} do not fill crops of {sides}: change --segment.crop")
+    return [side // patch for side, patch in zip(seen, patch_size, strict=True)]
+
+
+def _num_classes(masks: Sequence[Tensor], ignore: int, name: str) -> int:
+    """One more than the highest class that counts. Raises InputError where fewer than two classes do."""
+    found = torch.cat([part.unique() for part in masks]).unique().tolist()
+    counted = [number for number in found if number != ignore]
+    if len(counted) < 2:
+        said = " and ".join(map(str, found))
+        left_out = f", of which {ignore} is --ignore and does not count" if ignore in found else ""
+        raise InputError(
+            f"the label maps of {name} hold {said}{left_out}: two classes or more must count; number them from 0 on"
+            + (", or name another --ignore" if left_out else "")
+        )
+    return counted[-1] + 1

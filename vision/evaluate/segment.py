@@ -69,9 +69,12 @@ def segment(
 
     Parameters
     ----------
+    encoder : with tables of positions for what it sees at once, a crop or a whole image
+        (:func:`vision.convert.resize.resize_positions`).
     train, test : images (n, C, H, W) by number, normalised as in pre-training. NaN = not observed: such pixels do not
         count if their class is ``ignore``.
     train_masks, test_masks : classes (n, H, W) integers from 0 on.
+    num_classes : two or more.
     ignore : the class of pixels that do not count.
     names : of the classes; None = their numbers.
     read : reads the batches, in other processes perhaps.
@@ -79,10 +82,12 @@ def segment(
 
     Raises
     ------
-    InputError : masks do not fit the images or the classes.
+    InputError : masks do not fit the images or the classes, or there is one class.
     FloatingPointError : the loss is not a number.
     """
     config = config or SegmentConfig()
+    if num_classes < 2:
+        raise InputError(f"num_classes is {num_classes}, expected two or more: of one class every pixel is right")
     for what, images, masks in (("the training set", train, train_masks), ("the test set", test, test_masks)):
         _check_masks(images, masks, num_classes, ignore, what)
     generator = torch.Generator().manual_seed(config.seed)

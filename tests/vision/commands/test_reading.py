@@ -296,42 +296,9 @@ def test_masking_of_a_masked_code_model_measures_what_that_has_of_the_codes(meth
     call(*words, "--out", tmp_path / "f")  # two steps have taught it nothing, or next to it: that is no error
 
 
-def test_images_larger_than_the_network_saw_are_segmented_whole(train, data, tmp_path):
-    rng, table = np.random.default_rng(0), {}
-    table["image"] = [encoded(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for _ in range(10)]
-    table["mask"] = [encoded(rng.integers(0, 3, (48, 64), dtype=np.uint8)) for _ in range(10)]
-    pq.write_table(pa.table(table), tmp_path / "large.parquet")
-    words = ("--data", tmp_path / "large.parquet", "--out", tmp_path / "e", "--task", "segment")
-    call("evaluate", "--model", train("dvae"), *words, "--segment.steps", "1", "--device", "cpu")
-    assert 0 <= json.loads((tmp_path / "e" / "results.json").read_text())["segment"]["mean_iou"] <= 1
-
-
 def test_what_was_done_before_a_task_that_is_refused_stays(train, data, tmp_path, capsys):
     words = ["evaluate", "--model", train("dino"), "--data", data / "images.parquet", "--out", tmp_path / "e"]
     words += ["--task", "pixels", "reconstruction", "--device", "cpu"]
     assert run(["vision", *map(str, words)]) == 2
     assert "rebuilds no pixels" in capsys.readouterr().err
     assert "k = 10" in json.loads((tmp_path / "e" / "results.json").read_text())["pixels"]
-
-
-def test_a_label_map_that_is_none_is_named(train, data, tmp_path, refuse):
-    table = pq.read_table(data / "images.parquet")
-    masks = table["mask"].to_pylist()
-    words = ("evaluate", "--model", train("dvae"), "--out", tmp_path / "e", "--task", "segment", "--device", "cpu")
-    for content, said in ((b"no picture", "row 3: the label map in column mask cannot be read"),
-                          (encoded(np.zeros((16, 16, 3), np.uint8)), "row 3: the label map has colours")):  # fmt: skip
-        damaged = tmp_path / "damaged.parquet"
-        pq.write_table(table.set_column(2, "mask", pa.array([*masks[:3], content, *masks[4:]])), damaged)
-        assert said in refuse(*words, "--data", damaged)
-
-
-def test_an_image_without_its_label_map_is_named(train, data, tmp_path, capsys):
-    table = pq.read_table(data / "images.parquet")
-    masks = [None if row == 7 else mask for row, mask in enumerate(table["mask"].to_pylist())]
-    damaged = tmp_path / "damaged.parquet"
-    pq.write_table(table.set_column(2, "mask", pa.array(masks)), damaged)
-    words = ("--model", train("dvae"), "--data", damaged, "--test", damaged, "--out", tmp_path / "e")
-    assert run(["vision", "evaluate", *map(str, words), "--task", "segment", "--device", "cpu"]) == 2
-    error = capsys.readouterr().err
-    assert "image 7 has no label map" in error
-    assert "Traceback" not in error

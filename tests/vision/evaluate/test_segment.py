@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vision.config import ConfigError
+from vision.errors import InputError
 from vision.evaluate.config import SegmentConfig
 from vision.evaluate.segment import (
     SegmentationResult,
@@ -128,6 +129,8 @@ def test_masks_that_do_not_fit_are_refused(make_encoder, scenes):
         segment(make_encoder(), images, masks[:, :, :-1], images, masks, 2, ignore=VOID)
     with pytest.raises(ValueError, match="40 images and 39 masks"):
         segment(make_encoder(), images, masks[:-1], images, masks, 2, ignore=VOID)
+    with pytest.raises(InputError, match="num_classes is 1, expected two or more"):
+        segment(make_encoder(), images, masks, images, masks, 1, ignore=VOID)
     with pytest.raises(ConfigError, match="at least 2 with head 'uper'"):
         SegmentConfig(head="uper", batch_size=1)
 

@@ -65,9 +65,10 @@ class FolderSource:
 
 
 class ParquetSource:
-    """Parquet tables with a column of image bytes (or of structs with bytes, as Hugging Face writes them).
+    """Parquet tables with a column of image bytes (or of structs with ``bytes``, as Hugging Face writes them).
 
-    The encoded images of all tables are held in memory; larger sets belong into tars or a folder.
+    The column is ``image`` or ``img``, or of any name where there is one alone; ``mask`` is that of the label maps. The
+    encoded images of all tables are held in memory; larger sets belong into tars or a folder.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class ParquetSource:
 
     Raises
     ------
-    InputError : a table cannot be read, has no column of images, or not the label column.
+    InputError : a table cannot be read, has no column of images or several, or not the label column.
     """
 
     def __init__(self, paths: Sequence[Path], label_column: str | None = None) -> None:
@@ -90,13 +91,9 @@ class ParquetSource:
             reason = " ".join(str(error).split())
             raise InputError(f"{self.name} cannot be read as Parquet: {reason}") from None
         kinds = {name: table.schema.field(name).type for name in table.column_names}
-        images = [name for name, kind in kinds.items() if _is_bytes(kind) or pa.types.is_struct(kind)]
-        image_column = "image" if "image" in images else next(iter(images), None)
-        if image_column is None:
-            known = ", ".join(table.column_names)
-            raise InputError(f"{self.name} has no column of image bytes; its columns: {known}")
-        self._images = table[image_column]
-        self._masks = table["mask"] if "mask" in kinds and _is_bytes(kinds["mask"]) else None
+        encoded = [name for name, kind in kinds.items() if _holds_bytes(kind)]
+        self._images = table[_image_column([name for name in encoded if name != "mask"], list(kinds), self.name)]
+        self._masks = table["mask"] if "mask" in encoded else None
         self.labels = self._read_labels(table, label_column)
 
     def _read_labels(self, table: Any, label_column: str | None) -> Labels | None:
@@ -112,12 +109,11 @@ class ParquetSource:
         return len(self._images)
 
     def content(self, index: int) -> bytes:
-        value = self._images[index].as_py()
-        return (value.get("bytes") if isinstance(value, dict) else value) or b""
+        return _content(self._images[index].as_py()) or b""
 
     def mask(self, index: int) -> bytes | None:
         """The encoded label map beside the image, from the column ``mask``; None = the tables have none."""
-        return None if self._masks is None else self._masks[index].as_py()
+        return None if self._masks is None else _content(self._masks[index].as_py())
 
     def where(self, index: int) -> str:
         return f"{self.name}, row {index}"
@@ -161,7 +157,27 @@ def name_labels(values: Iterable[Any], source: str) -> Labels:
     return Labels(np.array([number[value] for value in given], dtype=np.int64), tuple(str(name) for name in names))
 
 
-def _is_bytes(kind: Any) -> bool:
+def _image_column(encoded: Sequence[str], columns: Sequence[str], source: str) -> str:
+    """Of the columns that hold bytes the one of the images. Raises InputError where that does not tell."""
+    named = [name for name in ("image", "img") if name in encoded] or encoded
+    if not named:
+        raise InputError(f"{source} has no column of image bytes; its columns: {', '.join(columns)}")
+    if len(named) > 1 and named is encoded:
+        raise InputError(
+            f"{source} has several columns of bytes ({', '.join(encoded)}): name that of the images 'image'"
+        )
+    return named[0]
+
+
+def _content(value: Any) -> bytes | None:
+    """Bytes of a cell, which holds them or a struct with them."""
+    return value.get("bytes") if isinstance(value, dict) else value
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Whether a column of this type holds bytes, or structs whose field ``bytes`` does."""
     import pyarrow as pa
 
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

@@ -6,6 +6,8 @@ import json
 import tarfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import ExifTags, Image
@@ -67,6 +69,30 @@ def test_a_label_map_lies_beside_its_image(tmp_path):
     Image.fromarray(np.array([[0, 11], [3, 4]], dtype=np.uint8)).save(file, "png")
     images = open_images(write_parquet(tmp_path / "x.parquet", [picture(1)], mask=[file.getvalue()]))
     assert images.segmentation(0).tolist() == [[0, 11], [3, 4]]
+
+
+def test_the_column_of_the_images_is_told_from_label_maps_and_other_structs(tmp_path):
+    path, photos, masks = tmp_path / "x.parquet", [picture(5), picture(6)], [picture(1), picture(2)]
+    meta = [{"id": 1}, {"id": 2}]
+    pq.write_table(pa.table({"mask": masks, "photo": photos}), path)
+    assert colors(open_images(path)) == [5, 6]
+    pq.write_table(pa.table({"meta": meta, "thumb": masks, "img": photos}), path)
+    assert colors(open_images(path)) == [5, 6]
+    pq.write_table(pa.table({"meta": meta, "left": photos, "right": photos}), path)
+    with pytest.raises(InputError, match=r"several columns of bytes \(left, right\): name that of the images 'image'"):
+        open_images(path)
+    pq.write_table(pa.table({"meta": meta, "mask": masks}), path)
+    with pytest.raises(InputError, match="no column of image bytes; its columns: meta, mask"):
+        open_images(path)
+
+
+def test_a_label_map_may_be_a_struct_as_hugging_face_writes_it(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(np.array([[0, 11]], dtype=np.uint8)).save(file, "png")
+    masks = [{"bytes": file.getvalue(), "path": "x"}, {"bytes": None, "path": "y"}]
+    images = open_images(write_parquet(tmp_path / "x.parquet", [picture(1), picture(2)], mask=masks))
+    assert images.segmentation(0).tolist() == [[0, 11]]
+    assert images.segmentation(1) is None
 
 
 @pytest.mark.parametrize("ending", ["jpeg", "tiff"])

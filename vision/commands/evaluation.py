@@ -92,8 +92,8 @@ class Evaluation:
         return train, torch.tensor([known.index(name) for name in names])[test]
 
     def shown(self) -> Tensor:
-        """The first test images, for pictures."""
-        return self.test[torch.arange(min(self.pictures, len(self.test)))]
+        """Some test images, for pictures."""
+        return self.test.spread(self.pictures)
 
     def save(self, picture: np.ndarray, name: str, columns: int) -> None:
         """Write a picture of some columns of images, enlarged where they are small."""

@@ -115,7 +115,7 @@ def run_codebook(on: Evaluation) -> dict[str, float]:
     tokenizer.to(on.device)
     health = codebook_health(tokenizer, tracked(on.test, on.batch_size, "codes", on.num_workers))
     on.say(health.summary())
-    images = on.test[torch.arange(min(IN_GALLERY, len(on.test)))]
+    images = on.test.spread(IN_GALLERY)
     mean, std = _scale(on.inputs)
     code_gallery(tokenizer, images, mean=mean, std=std).save(on.out / "codebook.html")
     on.written.append(on.out / "codebook.html")
@@ -163,8 +163,7 @@ def run_masking(on: Evaluation) -> dict[str, float]:
 
     Of the images; and where the model is a masked code model, what that has of the test images' codes.
     """
-    count = min(IN_STUDY, len(on.train))
-    images, valid, _ = split_gaps(on.train[torch.arange(count)], on.patch_size)
+    images, valid, _ = split_gaps(on.train.spread(IN_STUDY), on.patch_size)
     study = linear_information(images, on.patch_size, valid=valid)
     on.say(study.summary())
     figures = _figures_of(study)
@@ -189,7 +188,7 @@ def _study_codes(on: Evaluation) -> MaskingStudy:
     parent = None if (on.model / TOKENIZER).is_dir() else read_run(on.model)[1].parent
     tokenizer, _ = open_tokenizer(on.model if parent is None else Path(parent))
     model = load_masked_model(on.model / MODEL).to(on.device)
-    images = on.test[torch.arange(min(IN_STUDY, len(on.test)))].to(on.device)
+    images = on.test.spread(IN_STUDY).to(on.device)
     return code_information(model, tokenizer.to(on.device), images, batch_size=on.batch_size)
 
 

@@ -12,11 +12,10 @@ import torch
 from PIL import Image
 
 from fintok.cli import run
-from tests.vision.commands.conftest import NETWORK, encoded
+from tests.vision.commands.conftest import NETWORK
 from vision.commands.reading import inputs_of, open_shown, tracked
 from vision.data.shown import ShownImages
 from vision.errors import InputError
-from vision.evaluate.masking import MaskingStudy
 from vision.train.artifacts import open_encoder
 
 SHORT = "--finetune.epochs 2 --finetune.batch-size 4 --segment.steps 4 --segment.batch-size 4"
@@ -259,41 +258,6 @@ def test_an_error_of_a_process_that_reads_is_its_sentence(train, data):
     shown.images = Broken()
     with pytest.raises(InputError, match=r"^no image$"):
         list(tracked(shown, 3, "x", 2))
-
-
-def test_masking_is_measured_without_a_model(tmp_path, refuse):
-    rng = np.random.default_rng(0)
-    levels = rng.standard_normal((80, 1, 1, 1))  # what all patches of an image share
-    np.save(tmp_path / "x.npy", (levels + rng.standard_normal((80, 1, 4, 6))).astype(np.float32))
-    words = ["evaluate", "--data", tmp_path / "x.npy", "--task", "masking"]
-    call(*words, "--patch-size", "1", "2", "--out", tmp_path / "e")
-    results = json.loads((tmp_path / "e" / "results.json").read_text())
-    assert 0 < results["masking"]["best_ratio"] < 1
-    assert "--patch-size 4 4" in refuse(*words, "--out", tmp_path / "f")
-    assert "needs --model" in refuse(*words, "knn", "--out", tmp_path / "f")
-
-
-@pytest.mark.parametrize("method", ["beit", "online_tokenizer"])  # whose tokenizer is its parent's; its own
-def test_masking_of_a_masked_code_model_measures_what_that_has_of_the_codes(method, train, data, tmp_path, monkeypatch):
-    rng, seen = np.random.default_rng(0), []
-    levels = rng.integers(0, 256, (80, 1, 1, 1))  # what all patches of an image share
-    noise = rng.integers(0, 128, (80, 16, 16, 3))
-    images = [encoded(image) for image in ((levels + noise) // 2).astype(np.uint8)]
-    pq.write_table(pa.table({"image": images}), tmp_path / "x.parquet")
-
-    def measure(model, tokenizer, images, **options):
-        seen.append((model.num_codes, tokenizer.num_codes, len(images)))
-        return MaskingStudy((0.25, 0.5), (2.0, 1.0), (0.1, 0.1), len(images), "masked code model")
-
-    words = ["evaluate", "--model", train(method), "--data", tmp_path / "x.parquet", "--task", "masking"]
-    with monkeypatch.context() as patch:
-        patch.setattr("vision.commands.tasks.code_information", measure)
-        call(*words, "--out", tmp_path / "e")
-    assert seen == [(16, 16, 16)]
-    figures = json.loads((tmp_path / "e" / "results.json").read_text())["masking"]
-    assert (figures["codes: I(0.250)"], figures["codes: best_measured"]) == (2.0, 0.25)
-    assert 0 < figures["best_ratio"] < 1
-    call(*words, "--out", tmp_path / "f")  # two steps have taught it nothing, or next to it: that is no error
 
 
 def test_what_was_done_before_a_task_that_is_refused_stays(train, data, tmp_path, capsys):

@@ -30,7 +30,7 @@ def convert(
     ] = None,
     form: Annotated[
         Literal["dino", "ibot", "dinov2", "mae", "beit", "beit2", "timm"] | None,
-        Parameter(help="The form of another library's checkpoint, where its names do not tell."),
+        Parameter(help="The form of another library's encoder, where its names do not tell."),
     ] = None,
     tokenizer: Annotated[bool, Parameter(help="The checkpoint is a BEiT v2 tokenizer.")] = False,
     entry: Annotated[str | None, Parameter(help="Of the file, that holds the weights: teacher, model, …")] = None,
@@ -44,13 +44,20 @@ def convert(
 ) -> None:
     """Checkpoints of other libraries to ours and back; ONNX and torch.export.
 
-    With --to a run's encoder is written for others, without it another library's checkpoint is read. Every tensor is
-    accounted for: what was not used is listed, and what is missing is an error.
+    With --to a run's encoder is written for others, without it another library's checkpoint is read, of which all
+    options but --out and --overwrite say something. Every tensor is accounted for: what was not used is listed, and
+    what is missing is an error.
     """
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists: choose another --out, or allow it with --overwrite")
     if (mean is None) != (std is None) or (to is not None and mean is not None):
         raise InputError("--mean and --std go together, and with a checkpoint that is read, without --to")
+    of_reading = {"--form": form, "--tokenizer": tokenizer, "--entry": entry, "--heads": heads, "--grid": grid}
+    given_too = [name for name, value in of_reading.items() if value not in (None, False)]
+    if to is not None and given_too:
+        raise InputError(f"{given_too[0]} is of a checkpoint that is read: leave it out with --to")
+    if tokenizer and form is not None:
+        raise InputError("--form is of encoders, and --tokenizer says the form: leave one of them out")
     if to is not None:
         _write(source, out, to)
         say_wrote(out)

@@ -58,16 +58,22 @@ def evaluate(
         "knn",
         "linear",
     ),
-    untrained: Annotated[bool, Parameter(help="The same network with random weights: the floor.")] = False,
+    untrained: Annotated[
+        bool, Parameter(help="The same network with random weights, the floor: of all tasks that use the encoder.")
+    ] = False,
     pooling: Annotated[
         Pooling | None,
-        Parameter(help="CLS, the mean patch, or both; by default what the method trains.", show_default=False),
+        Parameter(
+            help="Of features and, but for both, fine-tuning: CLS, the mean patch, or both; by default what the method "
+            "trains.",
+            show_default=False,
+        ),
     ] = None,
     label_column: LabelColumn = None,
     max_unreadable: MaxUnreadable = None,
     patch_size: Annotated[
         tuple[int, int] | None,
-        Parameter(help="Of masking without a model: height and width.", validator=AT_LEAST_ONE, show_default=False),
+        Parameter(help="Of masking without --model: height and width.", validator=AT_LEAST_ONE, show_default=False),
     ] = None,
     ignore: Annotated[int, Parameter(help="Class of pixels that segmentation does not count.")] = 255,
     pictures: Annotated[int, Parameter(help="Images in a picture.", validator=AT_LEAST_ONE)] = 8,
@@ -85,6 +91,7 @@ def evaluate(
     results = out / "results.json"
     if results.exists() and not overwrite:
         raise InputError(f"{results} exists: choose another --out, or allow it with --overwrite")
+    _refuse_without_effect(task, model, config, untrained=untrained, pooling=pooling, patch_size=patch_size)
     from vision.commands.evaluation import Evaluation
     from vision.commands.tasks import TASKS
 
@@ -105,6 +112,7 @@ def evaluate(
     train, held_out = _split(read(data), is_tested=not is_masking) if test is None else (read(data), read(test))
     has_cls = subject.trained is not None and subject.trained[1].config.has_cls
     method = subject.method
+    head_pooling = config.finetune.pooling or (None if pooling == "cls+mean" else pooling)
     on = Evaluation(
         trained=subject.trained,
         patch_size=subject.patch_size,
@@ -117,7 +125,7 @@ def evaluate(
         batch_size=batch_size,
         num_workers=num_workers,
         linear=config.linear,
-        finetune=replace(config.finetune, pooling=config.finetune.pooling or finetune_pooling(method, has_cls)),
+        finetune=replace(config.finetune, pooling=head_pooling or finetune_pooling(method, has_cls)),
         segment=config.segment,
         ignore=ignore,
         pictures=pictures,
@@ -136,6 +144,30 @@ def evaluate(
             raise error if isinstance(error, InputError) else InputError(str(error)) from None
         write_bytes((json.dumps(figures, indent=2) + "\n").encode(), results)  # what was done stays, whatever follows
     say_wrote(results, *on.written)
+
+
+def _refuse_without_effect(
+    task: tuple[Task, ...],
+    model: Path | None,
+    config: EvaluateConfig,
+    *,
+    untrained: bool,
+    pooling: Pooling | None,
+    patch_size: tuple[int, int] | None,
+) -> None:
+    """InputError for an option that would change nothing, or not what it says."""
+    others = [name for name in task if name in ("codebook", "reconstruction", "masking")]
+    if untrained and (others or set(task) == {"pixels"}):
+        named = ", ".join(others or ["pixels"])
+        raise InputError(f"--untrained leaves nothing to measure by {named}: leave out one or the other")
+    if patch_size is not None and model is not None:
+        raise InputError("--patch-size is of masking without --model: leave it out, the model has its own")
+    is_finetuned = "finetune" in task and config.finetune.pooling is None and pooling != "cls+mean"
+    if pooling is not None and not is_finetuned and not {"knn", "linear"} & set(task):
+        raise InputError(
+            f"--pooling {pooling} changes nothing in {', '.join(task)}: it is of knn, linear and (cls or mean, without "
+            "--finetune.pooling) finetune"
+        )
 
 
 class _Subject(NamedTuple):

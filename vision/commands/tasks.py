@@ -68,7 +68,7 @@ def run_linear(on: Evaluation) -> dict[str, float]:
     return {"accuracy": result.accuracy, "learning_rate": result.learning_rate}
 
 
-def run_finetune(on: Evaluation) -> dict[str, float]:
+def run_finetune(on: Evaluation) -> dict[str, object]:
     """Encoder and classifier trained together; RGB images are cropped and mirrored at random."""
     train_labels, test_labels = on.labels()
     result = finetune(
@@ -84,7 +84,7 @@ def run_finetune(on: Evaluation) -> dict[str, float]:
         on_epoch=lambda epoch, loss: on.say(f"fine-tuning, epoch {epoch} of {on.finetune.epochs}: loss {loss:.4f}"),
     )
     on.say(result.summary())
-    return {"accuracy": result.accuracy, "loss": result.losses[-1]}
+    return {"accuracy": result.accuracy, "loss": result.losses[-1], "pooling": on.finetune.pooling}
 
 
 def run_segment(on: Evaluation) -> dict[str, float]:
@@ -192,7 +192,7 @@ def _study_codes(on: Evaluation) -> MaskingStudy:
     return code_information(model, tokenizer.to(on.device), images, batch_size=on.batch_size)
 
 
-TASKS: Mapping[str, Callable[[Evaluation], dict[str, float]]] = {
+TASKS: Mapping[str, Callable[[Evaluation], Mapping[str, object]]] = {
     "knn": run_knn,
     "linear": run_linear,
     "pixels": run_pixels,

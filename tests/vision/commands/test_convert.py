@@ -20,10 +20,11 @@ RELATIVE = {"row_position": "none", "column_position": "none", "relative_positio
 
 @pytest.fixture
 def convert(capsys):
-    """Runs ``fintok vision convert`` with 4 heads; returns what it printed."""
+    """Runs ``fintok vision convert``, of a checkpoint with 4 heads; returns what it printed."""
 
     def call(*words: object) -> str:
-        assert run(["vision", "convert", *map(str, words), "--heads", "4"]) == 0
+        heads = () if "--to" in words else ("--heads", "4")
+        assert run(["vision", "convert", *map(str, words), *heads]) == 0
         return capsys.readouterr().out
 
     return call

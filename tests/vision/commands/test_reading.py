@@ -170,6 +170,16 @@ def test_test_images_are_those_given_and_the_floor_is_an_untrained_network(train
     assert "--overwrite" in refuse(*words, "--out", tmp_path / "e")
 
 
+@pytest.mark.parametrize(("given", "used"), [((), "cls"), (("--pooling", "mean"), "mean"),
+                                             (("--pooling", "mean", "--finetune.pooling", "cls"), "cls")])  # fmt: skip
+def test_fine_tuning_reads_what_is_asked_for_and_says_so(train, data, tmp_path, given, used):
+    words = ["--model", train("dino"), "--data", data / "images.parquet", "--out", tmp_path / "e"]
+    call("evaluate", *words, "--task", "finetune", "knn", *SHORT.split(), *given, "--device", "cpu")
+    results = json.loads((tmp_path / "e" / "results.json").read_text())
+    assert results["finetune"]["pooling"] == used
+    assert results["pooling"] == ("mean" if given else "cls")
+
+
 def test_a_method_that_rebuilds_no_pixels_has_no_reconstruction(train, data, tmp_path, refuse):
     words = ["evaluate", "--model", train("dino"), "--data", data / "images.parquet", "--out", tmp_path / "e"]
     assert "rebuilds no pixels; mae, simmim and dvae do" in refuse(*words, "--task", "reconstruction")

@@ -12,6 +12,7 @@ from fintok.cli import run
 from vision.config import NEEDS
 
 BASE = ("pretrain", "--method", "mae")
+WRITE = ("convert", "m", "--out", "o", "--to", "timm")
 READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
 
 
@@ -45,6 +46,22 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
         ([*READ, "--pictures", "0"], "Must be >= 1"),
         ([*READ, "--num-workers", "-1"], "Must be >= 0"),
         ([*READ, "--task", "masking", "--patch-size", "0", "4"], "Must be >= 1"),
+        ([*READ, "--task", "masking", "--patch-size", "4", "4"], "--patch-size is of masking without --model: leave"),
+        ([*READ, "--task", "knn", "codebook", "--untrained"], "--untrained leaves nothing to measure by codebook:"),
+        ([*READ, "--task", "pixels", "--untrained"], "--untrained leaves nothing to measure by pixels:"),
+        ([*READ, "--task", "reconstruction", "masking", "--untrained"], "measure by reconstruction, masking: leave"),
+        ([*READ, "--task", "codebook", "--pooling", "mean"], "--pooling mean changes nothing in codebook: it is of"),
+        ([*READ, "--task", "finetune", "--pooling", "cls+mean"], "--pooling cls+mean changes nothing in finetune:"),
+        (
+            [*READ, "--task", "finetune", "--pooling", "cls", "--finetune.pooling", "mean"],
+            "--pooling cls changes nothing in finetune",
+        ),
+        ([*WRITE, "--form", "beit"], "--form is of a checkpoint that is read: leave it out with --to"),
+        ([*WRITE, "--tokenizer"], "--tokenizer is of a checkpoint that is read"),
+        ([*WRITE, "--entry", "student"], "--entry is of a checkpoint that is read"),
+        ([*WRITE, "--heads", "7"], "--heads is of a checkpoint that is read"),
+        ([*WRITE, "--grid", "9", "9"], "--grid is of a checkpoint that is read"),
+        ([*WRITE[:-2], "--tokenizer", "--form", "beit"], "--tokenizer says the form: leave one of them out"),
     ],
 )
 def test_a_wrong_command_line_is_put_right(refuse, words, said):
@@ -224,7 +241,7 @@ def test_evaluation_without_labels_is_refused(train, data, tmp_path, refuse):
 def test_masking_of_several_sizes_says_what_evaluate_takes(train, tmp_path, refuse):
     for number in range(80):
         Image.new("RGB", (16 + number % 2 * 4, 16), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    words = ["evaluate", "--data", tmp_path, "--task", "masking", "--patch-size", "4", "4"]
-    line = refuse(*words, "--out", tmp_path / "e")
+    words = ["evaluate", "--data", tmp_path, "--task", "masking"]
+    line = refuse(*words, "--patch-size", "4", "4", "--out", tmp_path / "e")
     assert "images of several sizes: with --model, masking takes the size which that model sees" in line
     assert run([str(word) for word in ("vision", *words, "--model", train("mae"), "--out", tmp_path / "e")]) == 0

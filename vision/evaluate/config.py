@@ -99,6 +99,7 @@ class SegmentConfig:
     crop: tuple[int, int] | None = None  # pixels (height, width) of a training crop; None = whole images
     learning_rate: float = 1e-3  # DINOv2's linear: 1e-3; BEiT-B's UPerNet: 3e-5 on the encoder
     encoder_learning_rate: float = 3e-5  # where the encoder trains
+    drop_path: float = 0.1  # rate of the last block, where the encoder trains; BEiT-B's UPerNet: .1
     warmup_steps: int = 100
     weight_decay: float = 1e-4
     precision: Precision = "32-true"
@@ -109,6 +110,7 @@ class SegmentConfig:
             require(getattr(self, name) >= 1, self, name, "at least 1")
         for name in ("learning_rate", "encoder_learning_rate", "warmup_steps", "weight_decay"):
             require(getattr(self, name) >= 0, self, name, "0 or more")
+        require(0 <= self.drop_path < 1, self, "drop_path", "a number in [0, 1)")
         least = 1 if self.head == "linear" else 2  # batch norm of pooled context: one number per image and channel
         require(self.batch_size >= least, self, "batch_size", f"at least {least} with head {self.head!r}")
         require(self.crop is None or min(self.crop) >= 1, self, "crop", "two positive numbers, or null")

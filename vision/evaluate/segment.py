@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -91,11 +90,11 @@ def segment(
     for what, images, masks in (("the training set", train, train_masks), ("the test set", test, test_masks)):
         _check_masks(images, masks, num_classes, ignore, what)
     generator = torch.Generator().manual_seed(config.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        segmenter = Segmenter(copy.deepcopy(encoder), num_classes, config).to(device)
     steps = range(1, config.steps + 1) if track is None else track(range(1, config.steps + 1), "segmentation")
-    _train(segmenter, _batches(train, train_masks, config, generator, read), config, ignore, device, steps)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)  # of the head's first weights and of drop path
+        segmenter = Segmenter(_copy_of(encoder, config.drop_path), num_classes, config).to(device)
+        _train(segmenter, _batches(train, train_masks, config, generator, read), config, ignore, device, steps)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.long)
     chosen = torch.arange(len(test)).split(config.batch_size)
     for numbers, batch in zip(chosen, read(test, chosen), strict=True):
@@ -108,6 +107,14 @@ def segment(
         segmenter=segmenter.cpu(),
         names=names or [str(number) for number in range(num_classes)],
     )
+
+
+def _copy_of(encoder: VisionTransformer, drop_path: float) -> VisionTransformer:
+    """The same network, which drops paths at another rate; nothing is drawn for it."""
+    with torch.device("meta"):
+        copied = VisionTransformer(replace(encoder.config, drop_path=drop_path))
+    copied.load_state_dict({name: tensor.clone() for name, tensor in encoder.state_dict().items()}, assign=True)
+    return copied
 
 
 def confusion_of(predicted: Tensor, truth: Tensor, num_classes: int, ignore: int) -> Tensor:

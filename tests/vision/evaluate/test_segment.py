@@ -1,5 +1,6 @@
 """Segmentation: the measure against a naive count, both heads, windows."""
 
+import dataclasses
 import itertools
 import math
 from typing import cast
@@ -76,6 +77,20 @@ def test_both_heads_learn_two_halves(head, is_frozen, make_encoder, scenes):
     )
     assert moved is not is_frozen
     assert "mIoU" in result.summary()
+
+
+def test_a_trained_encoder_is_a_function_of_the_seed_and_drops_paths_as_configured(make_encoder, scenes):
+    images, masks = scenes
+    encoder, weights = make_encoder(patch_size=(3, 3), depth=2, dim=16, drop_path=0.6), []
+    config = SegmentConfig(is_encoder_frozen=False, steps=3, batch_size=4, drop_path=0.3, encoder_learning_rate=1e-2)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        segmenter = segment(encoder, images, masks, images, masks, 2, config, ignore=VOID).segmenter
+        assert torch.equal(torch.get_rng_state(), before)
+        assert segmenter.encoder.config == dataclasses.replace(encoder.config, drop_path=0.3)
+        weights.append(torch.cat([parameter.flatten() for parameter in segmenter.parameters()]))
+    assert torch.equal(*weights)
 
 
 def test_logits_have_the_size_of_the_image_and_every_parameter_gets_a_gradient(make_encoder):

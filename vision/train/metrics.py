@@ -45,12 +45,16 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Rows of a metrics file as numbers, none if it is not there. Raises CheckpointError if damaged."""
+    """Rows of a metrics file as numbers, none if it is not there. Raises CheckpointError if damaged.
+
+    A last line without its end was cut short, as where a process was killed, and is left out.
+    """
     if not path.exists():
         return []
     try:
         with path.open(newline="") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            lines = [line for line in file if line.endswith("\n")]
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
     except (ValueError, TypeError, csv.Error) as error:
         raise CheckpointError(f"{path} is not a metrics file of a run ({error})") from None
     return [{**row, "step": int(row["step"])} for row in rows]

@@ -27,6 +27,15 @@ def test_resume_drops_the_rows_that_are_walked_again(path):
     assert read_metrics(path) == ROWS
 
 
+@pytest.mark.parametrize("cut", [1, 3, 20])  # the end of the line, some digits, a whole number and the comma
+def test_a_last_row_that_was_cut_short_is_written_again(path, cut):
+    whole = path.read_text()
+    path.write_text(whole[:-cut])
+    assert read_metrics(path) == ROWS[:2]
+    MetricsFile(path, keep_until=25).append(ROWS[2])
+    assert path.read_text() == whole
+
+
 def test_new_run_starts_an_empty_file(path):
     MetricsFile(path).append({"step": 1, "other": 2.0})
     assert read_metrics(path) == [{"step": 1, "other": 2.0}]

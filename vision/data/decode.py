@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 
 import numpy as np
@@ -34,6 +35,8 @@ def decode(content: bytes, shortest: int | None = None) -> Tensor:
         image = Image.open(io.BytesIO(content))
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode}: give images of more than 8 bits as .npy")
+        if _is_deep(image):
+            raise ValueError(f"16 bits in mode {image.mode}: give images of more than 8 bits as .npy")
         image = image.convert("RGB") if shortest is None else _reduced(image, shortest)
         return torch.from_numpy(np.array(_upright(image))).permute(2, 0, 1).contiguous()
 
@@ -52,6 +55,14 @@ def turn_like(label_map: Image.Image, content: bytes) -> Image.Image:
         photo.load()  # Pillow turns a TIFF then, and forgets what its block says
         turned = label_map.transpose(turn)
         return turned if turned.size == _upright(photo).size else label_map
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has colours of more than 8 bits, of which Pillow keeps the high ones."""
+    arguments = [part for tile in image.tile for part in (tile[3] if isinstance(tile[3], tuple) else (tile[3],))]
+    if image.format == "PPM":
+        return any(isinstance(part, int) and part > 255 for part in arguments)  # the highest value there may be
+    return any(re.search(r";16[BLN]", str(part)) for part in arguments)  # not BGR;16, whose pixels have 16 together
 
 
 def _reduced(image: Image.Image, shortest: int) -> Image.Image:

@@ -23,7 +23,9 @@ from vision.train.run import load_method
 from vision.train.state import save_training_state
 
 _METHODS = {form.title: form.name for form in FORMS.values() if form.name != "timm"}
-_HUGGING_FACE = {"Hugging Face vit_mae": "mae", "Hugging Face beit": "beit"}
+_HUGGING_FACE = {f"Hugging Face {kind}": name for kind, name in (
+    ("vit_mae", "mae"), ("beit", "beit"), ("dinov2", "dinov2"), ("dinov2_with_registers", "dinov2"),
+)}  # fmt: skip
 
 
 def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[str, Any]) -> str | None:
@@ -51,7 +53,7 @@ def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[st
         save_artifacts(out, model.eval(), {**extra, "method": name})
         return "mask token and classifier of codes"
     clear_folder(out)
-    save_artifacts(out, encoder, {**extra, "method": _METHODS.get(read.form)})
+    save_artifacts(out, encoder, {**extra, "method": name})
     return None
 
 

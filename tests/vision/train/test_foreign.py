@@ -17,7 +17,7 @@ from vision.convert.write import write_encoder
 from vision.methods.codes import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
-from vision.train.artifacts import save_artifacts
+from vision.train.artifacts import open_encoder, save_artifacts
 from vision.train.checkpoint import load_encoder, load_masked_model
 from vision.train.foreign import save_converted, tensors_beside
 from vision.train.inputs import Inputs
@@ -170,6 +170,18 @@ def test_hugging_faces_mae_rebuilds_as_there_and_goes_on_to_the_official_form(la
     torch.testing.assert_close(predicted, expected.logits.flatten(0, 1)[mask.index], rtol=1e-4, atol=1e-5)
     assert (ours.config.decoder_heads, ours.config.normalise_pixels) == (16, False)
     assert tensors_beside(tmp_path / "run", "mae").keys() == OFFICIAL_DECODER
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [("ViTMAE", "mae"), ("Beit", "beit"), ("Dinov2", "dinov2"), ("Dinov2WithRegisters", "dinov2"), ("ViT", None)],
+)
+def test_an_encoder_of_hugging_face_alone_knows_its_method(kind, method, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**HF_SHAPE, num_channels=3))
+    model.save_pretrained(tmp_path / "hf")
+    assert save_converted(tmp_path / "run", read_encoder(tmp_path / "hf"), INPUTS, {}) is None
+    assert open_encoder(tmp_path / "run")[1]["method"] == method
 
 
 def test_a_decoder_that_ours_cannot_be_is_left_behind(tmp_path):

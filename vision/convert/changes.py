@@ -80,6 +80,14 @@ def _by_formula(tensors: Tensors, config: ViTConfig) -> Tensors:
     return cls[None], torch.cat([torch.zeros_like(rows[:1]), rows])[None]
 
 
+def _cls_alone(tensors: Tensors, config: ViTConfig) -> Tensors:
+    return (tensors[0][0],)
+
+
+def _beside_formula(tensors: Tensors, config: ViTConfig) -> Tensors:
+    return tensors[0][None], sincos_positions(config).to(tensors[0].device)[None]
+
+
 def _grid_of(tensors: Tensors, config: ViTConfig) -> Tensors:
     return (tensors[0][0].unflatten(0, (config.max_rows, config.max_columns)),)
 
@@ -103,4 +111,6 @@ QKV_BIAS_OF_BEIT = Change(_fuse_with_free_keys, _query_and_value)
 # (1, 1, D) and positions (1, 1 + N, D): CLS has no position here, so its own becomes part of the token
 CLS_AND_TABLE = Change(_place, _unplace)
 CLS_AND_SINCOS = Change(_on_formula, _by_formula)
-TABLE = Change(_grid_of, _rows_of)  # (1, N, D) without a CLS position: (R, C, D)
+# (1, N, D) without a CLS position: (R, C, D); what follows from the formula, which the reader has compared: nothing
+TABLE = Change(_grid_of, _rows_of)
+CLS_BESIDE_SINCOS = Change(_cls_alone, _beside_formula)

@@ -75,11 +75,14 @@ def infer_config(
 
 
 def with_sincos(config: ViTConfig, positions: Tensor | None, names: Names) -> ViTConfig:
-    """The configuration with fixed sin-cos positions, where those of the file (1, 1 + N, D) are just them."""
-    if positions is None or config.dim % 4 or not names.cls_has_position:
+    """The configuration with fixed sin-cos positions, where those of the file are just them.
+
+    ``positions`` : (1, 1 + N, D), or (1, N, D) where CLS has none.
+    """
+    if positions is None or config.dim % 4:
         return config
     fixed = replace(config, row_position="sincos", column_position="sincos")
-    is_fixed = is_rounded(positions[0, 1:], sincos_positions(fixed), SINCOS_TOLERANCE)
+    is_fixed = is_rounded(positions[0, int(names.cls_has_position) :], sincos_positions(fixed), SINCOS_TOLERANCE)
     return fixed if is_fixed else config
 
 

@@ -13,6 +13,7 @@ from vision.config import ViTConfig
 from vision.convert.changes import (
     CLS_AND_SINCOS,
     CLS_AND_TABLE,
+    CLS_BESIDE_SINCOS,
     KERNEL,
     QKV,
     QKV_BIAS_OF_BEIT,
@@ -59,7 +60,8 @@ def _embedding(names: Names, config: ViTConfig) -> list[Pair]:
     if config.row_position == "none":
         matched.append(Pair(("cls_token",), (names.cls,), TOKENS))
     elif config.row_position == "sincos":
-        matched.append(Pair(("cls_token",), placed_cls, CLS_AND_SINCOS))
+        change = CLS_AND_SINCOS if names.cls_has_position else CLS_BESIDE_SINCOS
+        matched.append(Pair(("cls_token",), placed_cls, change))
     elif names.cls_has_position:
         matched.append(Pair(("cls_token", *table), placed_cls, CLS_AND_TABLE))
     else:

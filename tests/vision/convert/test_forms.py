@@ -26,6 +26,7 @@ CASES = {
     "timm": {},
     "timm dinov2": {"layer_scale": 1e-5, "mlp": "swiglu"},
     "timm with registers": {"layer_scale": 1e-5, "num_registers": 3},
+    "timm with registers by formula": {"num_registers": 3, "row_position": "sincos", "column_position": "sincos"},
     "timm beit": {**BEIT, "relative_position": "block", "in_channels": 5, "patch_size": (4, 2)},
 }
 BLOCK = [
@@ -61,6 +62,7 @@ def test_what_is_written_is_read_back_with_equal_features(case, suffix, make_enc
     images = torch.randn(2, encoder.config.in_channels, *size)
     assert_twins(encoder, converted.encoder, images)
     assert not converted.unused
+    assert converted.encoder.config.row_position == encoder.config.row_position
     assert not converted.encoder.training
     assert all(p.requires_grad and p.device.type == "cpu" for p in converted.encoder.parameters())
     again = tmp_path / f"again{suffix}"
@@ -85,6 +87,7 @@ def test_names_are_the_official_ones(make_encoder, tmp_path):
     timm = names("timm", layer_scale=1.0, num_registers=2)
     assert timm.keys() == {*PLAIN, *scales, "reg_token"}
     assert timm["pos_embed"] == (1, 9, 32)  # no position for CLS: no_embed_class
+    assert names("timm", **CASES["timm with registers by formula"])["pos_embed"] == (1, 9, 32)
     beit = names("beit", **CASES["beit"])
     free = {name for name in PLAIN if not name.endswith("qkv.bias")} - {"pos_embed"}
     own = {f"blocks.{i}.{name}" for i in (0, 1) for name in ("attn.q_bias", "attn.v_bias", "gamma_1", "gamma_2")}

@@ -16,7 +16,8 @@ class OptimConfig:
     A step of several passes (``accumulate``) is that of one batch as large: gradients, centres and codebooks move by
     the sums over all passes and processes. What looks at a pass by itself does not add up: Sinkhorn-Knopp, a
     codebook's start, codes brought back to life, the online tokenizer's use of codes, and, in each process by itself
-    too, KoLeo, stochastic depth and the dVAE's noise.
+    too, KoLeo, stochastic depth and the dVAE's noise. Where pixels are missing, passes weigh by the places of one term,
+    and two add up but nearly: the dVAE's KL (weighed by pixels) and VQ-KD's error of pixels (by patches).
     """
 
     steps: int = 10_000

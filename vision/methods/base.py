@@ -114,10 +114,10 @@ def observed_patches(observed: Tensor | None, grid: PatchGrid) -> Tensor | None:
 
 
 def count_places(valid: Tensor | None, patches: Tensor) -> Tensor:
-    """How many of ``patches`` (B, N, ...) are valid (B, N); None = all."""
+    """How many of ``patches`` (B, N, ...) are valid (B, N), or by the share of their pixels (B, N, P); None = all."""
     if valid is None:
         return patches.new_full((), patches.shape[0] * patches.shape[1], dtype=torch.float32)
-    return valid.sum(dtype=torch.float32)
+    return valid.flatten(2).float().mean(dim=2).sum() if valid.ndim > 2 else valid.sum(dtype=torch.float32)
 
 
 def cls_of(encoded: Encoded) -> Tensor:

@@ -117,7 +117,7 @@ class DVAE(Method):
         }
 
     def num_places(self, targets: DVAETargets, batch: Batch) -> Tensor:
-        return count_places(targets.valid, targets.patches)
+        return count_places(targets.observed, targets.patches)
 
     def artifact(self) -> DiscreteVAE:
         """Encoder, vectors and decoder."""

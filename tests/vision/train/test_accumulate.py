@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from tests.vision.view_makers import SingleView
-from vision.config import SimMIMConfig, ViTConfig
+from vision.batch import Batch
+from vision.config import DVAEConfig, SimMIMConfig, ViTConfig
 from vision.masks import RandomMask
 from vision.methods.base import Method
+from vision.methods.dvae import DVAE
 from vision.methods.simmim import SimMIM
 from vision.nn.block import DropPath
 from vision.train.fit import fit
@@ -79,3 +81,25 @@ def test_a_step_of_several_batches_counts_places_alike_however_many_each_observe
         fit(method, Sparse(), views, part, seed=1, out=tmp_path, name="m", progress=False, accelerator="cpu")
         weights[accumulate] = method.encoder.blocks[0].mlp[0].weight.detach()
     torch.testing.assert_close(weights[8], weights[1], rtol=0, atol=2e-5)
+
+
+def test_passes_of_a_dvae_weigh_by_the_pixels_observed():
+    torch.manual_seed(0)
+    encoder = ViTConfig(patch_size=(2, 3), in_channels=2, dim=16, depth=1, heads=2, has_cls=False)
+    method = DVAE(encoder, DVAEConfig(num_codes=8, code_dim=8, decoder_depth=1, likelihood="squared"))
+    images, observed = torch.randn(4, 2, 4, 9), torch.ones(4, 4, 9, dtype=torch.bool)
+    observed[2:] = torch.rand(2, 4, 9) < 0.3
+
+    def gradient(*passes):
+        method.zero_grad()
+        total = torch.zeros(())
+        for part in passes:
+            batch = Batch((images[part],), (None,), (observed[part],), len(images[part]))
+            targets = method.targets(batch)
+            places = method.num_places(targets, batch)
+            (sum(method.loss(method.predict(batch), targets, batch).values()) * places).backward()
+            total += places
+        return torch.cat([p.grad.flatten() / total for p in method.parameters() if p.grad is not None])
+
+    method.eval()  # no noise; the KL starts at 0
+    torch.testing.assert_close(gradient(slice(2), slice(2, 4)), gradient(slice(4)))

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 from torch import Tensor
 
 LONGEST = 4  # times ``shortest``; of a side that is longer the middle is taken
@@ -57,9 +57,10 @@ def turn_like(label_map: Image.Image, content: bytes) -> Image.Image:
         return turned if turned.size == _upright(photo).size else label_map
 
 
-def _is_deep(image: Image.Image) -> bool:
+def _is_deep(image: ImageFile.ImageFile) -> bool:
     """Whether an image that is not loaded yet has colours of more than 8 bits, of which Pillow keeps the high ones."""
-    arguments = [part for tile in image.tile for part in (tile[3] if isinstance(tile[3], tuple) else (tile[3],))]
+    given = [tile[3] for tile in image.tile]
+    arguments = [part for one in given for part in (one if isinstance(one, tuple) else (one,))]
     if image.format == "PPM":
         return any(isinstance(part, int) and part > 255 for part in arguments)  # the highest value there may be
     return any(re.search(r";16[BLN]", str(part)) for part in arguments)  # not BGR;16, whose pixels have 16 together

@@ -18,6 +18,7 @@ from vision.methods import METHODS
 from vision.methods.base import Method
 from vision.nn.grid import PatchGrid
 from vision.nn.teacher import Frozen
+from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import open_encoder, open_tokenizer, save_artifacts
 from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, Strategy, fit, make_trainer
@@ -148,6 +149,8 @@ def build(
     except ValueError as error:
         raise InputError(f"{config.method}: {error}") from None
     _check_views(config, views)
+    if parent is not None:
+        _check_parent(parent, PatchGrid.of(*views.sizes[0][0], encoder.patch_size))
     return method, views
 
 
@@ -165,6 +168,18 @@ def _check_views(config: PretrainConfig, views: ImageViews) -> None:
             f"local crops of {rows} x {columns} pixels go beyond images of {height} x {width}, where learned positions "
             "end: choose a smaller views.local_size"
         )
+
+
+def _check_parent(parent: nn.Module, grid: PatchGrid) -> None:
+    """InputError for images of more patches than the positions of teacher or tokenizer were learned on."""
+    for config in [part.config for part in parent.modules() if isinstance(part, VisionTransformer)]:
+        is_learned = config.relative_position != "none" or "learned" in (config.row_position, config.column_position)
+        if is_learned and (grid.rows > config.max_rows or grid.columns > config.max_columns):
+            raise InputError(
+                f"images of {grid.height} x {grid.width} pixels go beyond the {config.max_rows} x {config.max_columns} "
+                "patches of the run it builds on, where the positions end that it has learned: choose a smaller "
+                "images.size"
+            )
 
 
 def _start_from(run: Path, method: Method, config: PretrainConfig) -> None:

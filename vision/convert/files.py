@@ -55,7 +55,7 @@ def read_checkpoint(path: Path, entries: tuple[str, ...] = (), entry: str | None
     if not path.is_file():
         raise ConvertError(f"{path} does not exist")
     if path.suffix == ".safetensors":
-        return Checkpoint(path, _strip(_read_safetensors(path)), None, None, ())
+        return Checkpoint(path, _strip(_read_safetensors(path), path), None, None, ())
     content = _unpickle(path)
     if not isinstance(content, Mapping):
         raise ConvertError(f"{path} holds a {type(content).__name__}, expected named tensors")
@@ -72,7 +72,7 @@ def read_checkpoint(path: Path, entries: tuple[str, ...] = (), entry: str | None
         fault = f"holds {wrong[0]!r}, which is no tensor" if wrong else "is empty"
         raise ConvertError(f"{place} {fault}; name the entry that holds the weights, one of {_some(map(str, content))}")
     others = () if chosen is None else tuple(str(name) for name in content if name != chosen)
-    return Checkpoint(path, _strip(tensors), None, chosen, others)
+    return Checkpoint(path, _strip(tensors, path), None, chosen, others)
 
 
 def _read_folder(folder: Path) -> Checkpoint:
@@ -148,13 +148,17 @@ def _in_branches(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return content
 
 
-def _strip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the prefixes of wrappers, however many."""
+def _strip(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Names without the prefixes of wrappers, however many. Raises ConvertError where two become one."""
     stripped = {}
     for name, tensor in tensors.items():
         name = name.replace(FSDP, "")
         while (prefix := next((p for p in PREFIXES if name.startswith(p)), None)) is not None:
             name = name.removeprefix(prefix)
+        if name in stripped:
+            raise ConvertError(
+                f"{path} holds {name!r} twice, with and without the prefix of a wrapper: keep one of them"
+            )
         stripped[name] = tensor
     return stripped
 

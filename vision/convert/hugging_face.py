@@ -128,7 +128,8 @@ def config_json(config: ViTConfig, kind: str) -> dict[str, Any]:
             "layerscale_value": config.layer_scale,
             "qkv_bias": True,
         }
-        return {**common, **own, **({"num_register_tokens": config.num_registers} if config.num_registers else {})}
+        registers = {"num_register_tokens": config.num_registers}  # its model always has a mask token
+        return {**common, **own, **(registers if config.num_registers else {"use_mask_token": False})}
     if kind == "beit":
         own = {
             "use_absolute_position_embeddings": config.row_position != "none",

@@ -41,7 +41,8 @@ def read_scale(path: Path, title: str, channels: int) -> Scale:
     if channels != 3:
         return Scale((0.0,) * channels, (1.0,) * channels, f"none is known for {channels} channels")
     name, scale = ("BEiT's", HALF) if title in HALVED else ("ImageNet's", IMAGENET)
-    return Scale(*scale, f"{name}, for the checkpoint does not say")
+    other = "; of BEiT v2 say --form beit2" if title == "BEiT" else ""  # once fine-tuned, no name tells them apart
+    return Scale(*scale, f"{name}, for the checkpoint does not say{other}")
 
 
 def make_scale(mean: Sequence[float], std: Sequence[float], origin: str, channels: int) -> Scale:

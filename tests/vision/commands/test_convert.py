@@ -112,7 +112,8 @@ def test_a_scale_that_nothing_names_is_the_forms_and_is_told(convert, mae, tmp_p
     encoder = VisionTransformer(ViTConfig(patch_size=(4, 4), dim=32, depth=1, heads=4, **RELATIVE))
     for form, mean in (("beit", HALF), ("beit2", [0.485, 0.456, 0.406])):
         write_encoder(encoder, tmp_path / f"{form}.pth", form)
-        convert(tmp_path / f"{form}.pth", "--form", form, "--out", tmp_path / form)
+        printed = convert(tmp_path / f"{form}.pth", "--form", form, "--out", tmp_path / form)
+        assert ("of BEiT v2 say --form beit2" in printed) == (form == "beit")
         assert scale_of(tmp_path / form)[0] == mean
 
 

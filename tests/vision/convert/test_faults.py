@@ -46,6 +46,11 @@ def test_a_tampered_checkpoint_names_the_tensor(tamper, fault, tensors, tmp_path
     assert re.search(fault, _message(tmp_path / "bad.pth", "dino", heads=4))
 
 
+def test_two_tensors_of_one_name_without_prefixes_are_refused(tensors, tmp_path):
+    torch.save({**tensors, "backbone.norm.weight": torch.zeros(32)}, tmp_path / "bad.pth")
+    assert "holds 'norm.weight' twice" in _message(tmp_path / "bad.pth", "dino", heads=4)
+
+
 def test_several_differences_are_counted(tensors, tmp_path):
     del tensors["norm.bias"], tensors["cls_token"]
     torch.save(tensors, tmp_path / "bad.pth")

@@ -21,9 +21,9 @@ LABEL_KEYS = ("labels", "label", "y", "targets")
 class ArrayImages:
     """Arrays (N, C, H, W), or (N, H, W) of one channel, from ``.npy`` or ``.npz``; NaN = not observed.
 
-    uint8 is read as images are, from 0 to 255; everything else as it is. ``.npy`` files are mapped, not read. Where
-    any value of the set is NaN, every image comes with its observed pixels, so that no batch differs in kind from
-    another; else none does.
+    uint8 is read as images are, from 0 to 255; everything else as it is. ``.npy`` files are mapped, not kept in
+    memory. Where any value of the set is NaN, every image comes with its observed pixels, so that no batch differs in
+    kind from another; else none does. Floats are looked through for it when the file is opened.
 
     Raises
     ------

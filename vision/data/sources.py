@@ -154,7 +154,11 @@ def name_labels(values: Iterable[Any], source: str) -> Labels:
         raise InputError(f"{source}: some labels are names and some are numbers; give one kind")
     names = sorted(set(given))
     number = {name: place for place, name in enumerate(names)}
-    return Labels(np.array([number[value] for value in given], dtype=np.int64), tuple(str(name) for name in names))
+    return Labels(np.array([number[value] for value in given], dtype=np.int64), tuple(_text(name) for name in names))
+
+
+def _text(name: object) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 def _image_column(encoded: Sequence[str], columns: Sequence[str], source: str) -> str:

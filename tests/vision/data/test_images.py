@@ -62,6 +62,7 @@ def test_parquet_holds_bytes_or_structs_of_them(tmp_path, is_struct):
     assert colors(images) == [5, 6]
     assert images.labels.numbers.tolist() == [1, 0]
     assert images.labels.names == ("a", "b")
+    assert open_images(write_parquet(tmp_path / "x.parquet", values, label=[b"b", b"a"])).labels.names == ("a", "b")
 
 
 def test_a_label_map_lies_beside_its_image(tmp_path):

@@ -291,8 +291,7 @@ def _check_numbers(
     count = f"{int(bad.sum())} such in {int(bad.any(axis=0).sum())} of {len(names)} assets"
     if np.isinf(number):
         raise InputError(
-            f"{source}: the {values[:-1]} of {names[column]} on {date} is infinite ({count}); "
-            "correct it or leave it empty"
+            f"{source}: the {values[:-1]} of {names[column]} on {date} is infinite ({count}); correct it or empty it"
         )
     raise InputError(
         f"{source}: the price of {names[column]} on {date} is {number:.10g} ({count}), and log returns need "

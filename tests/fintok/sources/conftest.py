@@ -26,3 +26,10 @@ def long(wide) -> pl.DataFrame:
 @pytest.fixture
 def expected(wide) -> np.ndarray:
     return wide.select(SYMBOLS).to_numpy()
+
+
+def assert_is(panel, expected: np.ndarray) -> None:
+    assert panel.assets == SYMBOLS
+    assert panel.num_days == len(expected)
+    assert panel.dates[0] == np.datetime64("2020-01-01")
+    np.testing.assert_array_equal(panel.prices, expected)

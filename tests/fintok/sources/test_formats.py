@@ -5,18 +5,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from fintok.errors import InputError
 from fintok.sources import read_panel
-
-SYMBOLS = ("AAA", "BBB", "CCC")
-
-
-def assert_is(panel, expected: np.ndarray) -> None:
-    assert panel.assets == SYMBOLS
-    assert panel.num_days == len(expected)
-    assert panel.dates[0] == np.datetime64("2020-01-01")
-    np.testing.assert_array_equal(panel.prices, expected)
-
+from tests.fintok.sources.conftest import SYMBOLS, assert_is
 
 WRITERS = {
     "prices.parquet": pl.DataFrame.write_parquet,
@@ -48,61 +38,6 @@ def test_frames_of_every_library_give_the_same_panel(wide, long, expected):
     for source in (wide, wide.lazy(), wide.to_arrow(), frame, indexed, nameless, long, long.to_pandas(),
                    long.to_arrow(), two_level_rows, two_level_rows.rename_axis(["day", "ticker"])):  # fmt: skip
         assert_is(read_panel(source), expected)
-
-
-def test_stacked_frames_of_pandas_are_read_with_and_without_names(wide, long, expected):
-    stacked = wide.to_pandas().set_index("date").stack()
-    nameless = stacked.rename_axis([None, None])
-    bars = long.to_pandas().set_index(["date", "symbol"])
-    for source in (stacked, nameless, nameless.swaplevel(), nameless.to_frame("close"), bars["close"],
-                   bars.rename_axis([None, None]), bars.swaplevel().rename_axis([None, None])):  # fmt: skip
-        assert_is(read_panel(source), expected)
-
-
-def test_a_period_counts_at_its_end(wide):
-    frame = wide.to_pandas().set_index("date")
-    weeks = pd.period_range("2020-01-05", periods=len(frame), freq="W-SUN")
-    hours = pd.period_range("2020-01-05", periods=len(frame), freq="h")
-    assert read_panel(frame.set_index(weeks)).dates[0] == np.datetime64("2020-01-05")
-    assert read_panel(frame.set_index(hours)).dates[0] == np.datetime64("2020-01-05T00:59")
-
-
-@pytest.mark.parametrize("name", ["p.parquet", "p.csv", "p.csv.gz"])
-def test_the_index_of_a_filtered_table_is_no_asset(name, wide, expected, tmp_path):
-    frame = wide.to_pandas()
-    frame.index += 5
-    frame = frame[frame.index != 8]
-    frame.reset_index().to_csv(tmp_path / name) if "csv" in name else frame.to_parquet(tmp_path / name)
-    for source in (frame, frame.sample(frac=1.0, random_state=0), tmp_path / name):
-        assert_is(read_panel(source), np.delete(expected, 3, axis=0))
-
-
-@pytest.mark.parametrize("symbols_first", [False, True])
-def test_two_level_columns_of_downloads_are_read_with_their_bars(wide, expected, symbols_first):
-    close = wide.to_pandas().set_index("date")
-    parts = {"Close": close, "Adj Close": close, "Volume": close * 100}
-    frame = pd.concat(parts, axis=1, names=["Price", "Ticker"])
-    panel = read_panel(frame.swaplevel(axis=1) if symbols_first else frame)
-    assert_is(panel, expected)
-    assert set(panel.fields) == {"close", "volume"}
-
-
-@pytest.mark.parametrize("symbols_first", [False, True])
-def test_two_level_columns_may_have_the_names_of_terminals(wide, expected, symbols_first):
-    close = wide.to_pandas().set_index("date")
-    frame = pd.concat({"PX_LAST": close, "PX_VOLUME": close * 100, "PX_HIGH": close * 2}, axis=1)
-    panel = read_panel(frame.swaplevel(axis=1) if symbols_first else frame)
-    assert_is(panel, expected)
-    assert set(panel.fields) == {"high", "volume"}
-
-
-def test_an_asset_of_two_level_columns_may_be_called_as_a_field(wide, expected):
-    close = wide.to_pandas().set_index("date").rename(columns={"AAA": "LOW"})
-    frame = pd.concat({"Close": close}, axis=1)
-    for source in (frame, frame.swaplevel(axis=1)):
-        panel = read_panel(source)
-        assert panel.assets == ("BBB", "CCC", "LOW")
-        np.testing.assert_array_equal(panel.prices, expected[:, [1, 2, 0]])
 
 
 @pytest.mark.parametrize(
@@ -268,16 +203,6 @@ def test_returns_are_taken_as_they_are(wide, long):
     assert np.nanmax(read_panel(long_returns, values="returns").returns) == -0.01
 
 
-@pytest.mark.parametrize("name", ["p.parquet", "p.csv"])
-def test_two_level_columns_of_downloads_are_read_from_files_too(name, wide, expected, tmp_path):
-    close = wide.to_pandas().set_index("date").rename_axis("Date")
-    frame = pd.concat({"Close": close, "High": close * 2, "Volume": close * 100}, axis=1, names=["Price", "Ticker"])
-    getattr(frame, f"to_{name[2:]}")(tmp_path / name)
-    panel = read_panel(tmp_path / name)
-    assert_is(panel, expected)
-    assert set(panel.fields) == {"high", "close", "volume"}
-
-
 def test_a_folder_of_single_downloads_is_read(wide, expected, tmp_path):
     close = wide.to_pandas().set_index("date").rename_axis("Date")
     for symbol in SYMBOLS:
@@ -306,12 +231,3 @@ def test_blanks_are_missing_in_files_and_in_frames_of_objects(wide, tmp_path):
     panel = read_panel(frame)
     assert np.isnan(panel.prices[3, 0])
     np.testing.assert_array_equal(np.delete(panel.prices[:, 0], 3), np.delete(wide["AAA"].to_numpy(), 3))
-
-
-def test_an_index_that_is_a_column_too_is_read_once(wide, long, expected):
-    dated, both = wide.to_pandas().set_index("date", drop=False), long.to_pandas()
-    both = both.set_index(["date", "symbol"], drop=False)
-    for table in (dated, both):
-        assert_is(read_panel(table), expected)
-    with pytest.raises(InputError, match=r"'date' is an index and a column of other values; drop one of them"):
-        read_panel(dated.assign(date=dated["date"] + np.timedelta64(1, "D")))

@@ -14,7 +14,8 @@ from fintok.errors import InputError
 
 MIN_SCORES = 1000  # below which a p-value could not come near one in a thousand
 _BUCKET = 256  # ranks per bucket of the two-level count: the square root of a typical number of scores
-_RATE = 0.005  # at which the level moves: the paper's
+_RATE = 0.5  # at which the level moves, for one alarm expected a day: an alarm halves the level
+_FASTEST = 0.1  # rate where many alarms are expected
 _SLACK = 4.0  # times the level asked for, and its share: how far it moves
 
 
@@ -114,11 +115,13 @@ def rolling_p_values(
 def adaptive_levels(p_values: NDArray[np.floating], level: float) -> NDArray[np.float64]:
     """The level to hold p-values (T, A) against on each date, so that alarms keep to `level` in the long run.
 
-    Adaptive conformal inference, pooled over assets: level_{t+1} = level_t + 0.005 (level - share_t), where share_t
-    is the share of assets with p <= level_t on day t; only days before t move level_t. The paper lets the level run
-    below zero, where nothing can alarm, for as long as it takes to pay back; ours stays within a quarter of the
-    level and four times it, so that a crash does not silence the years after it. Days without p-values leave the
-    level as it is.
+    Adaptive conformal inference, pooled over assets: level_{t+1} = level_t + rate (level - share_t), where share_t is
+    the share of the day's N assets with p <= level_t; only days before t move level_t. The paper has one rate, for
+    one series. The share of many assets is a better count, so ours is half the alarms expected of a day, level N / 2,
+    and at most 0.1: an alarm takes half the level away, days without any give it back at the pace of the budget. The
+    paper lets the level run below zero, where nothing can alarm, for as long as it takes to pay back; ours stays
+    within a quarter of the level and four times it, so that a crash does not silence the years after it. Days without
+    p-values leave the level as it is.
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level!r}")
@@ -129,7 +132,8 @@ def adaptive_levels(p_values: NDArray[np.floating], level: float) -> NDArray[np.
         levels[day] = current
         if count:
             share = np.count_nonzero(row <= current) / count  # NaN compares as False
-            current = min(max(current + _RATE * (level - share), level / _SLACK), level * _SLACK)
+            rate = min(_RATE * level * count, _FASTEST)
+            current = min(max(current + rate * (level - share), level / _SLACK), level * _SLACK)
     return levels
 
 

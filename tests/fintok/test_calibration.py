@@ -177,6 +177,20 @@ def test_a_p_value_at_the_level_counts_as_an_alarm():
 
 
 def test_the_share_of_alarms_is_of_the_assets_that_have_a_p_value():
-    p_values = np.full((2, 4), np.nan)
-    p_values[0, :2] = 0.0, 1.0
-    assert adaptive_levels(p_values, 0.4)[1] == pytest.approx(0.4 + 0.005 * (0.4 - 0.5))
+    p_values = np.full((2, 8), np.nan)
+    p_values[0, :4] = 0.0, 1.0, 1.0, 1.0
+    assert adaptive_levels(p_values, 0.01)[1] == pytest.approx(0.01 + 0.5 * 0.04 * (0.01 - 0.25))
+    p_values[0, :4] = 1.0
+    assert adaptive_levels(p_values, 0.4)[1] == pytest.approx(0.4 + 0.1 * 0.4)  # 1.6 expected: the fastest
+
+
+@pytest.mark.parametrize("num_assets", [5, 20, 100])
+def test_an_alarm_takes_half_the_level_however_many_assets_there_are(num_assets):
+    p_values = np.ones((2, num_assets))
+    p_values[0, 0] = 0.0
+    level = adaptive_levels(p_values, 0.001)[1]
+    assert level == pytest.approx(0.001 * (0.5 + 0.0005 * num_assets))
+
+
+def test_a_spell_of_many_alarms_a_day_leaves_a_quarter_of_the_level():
+    assert adaptive_levels(np.zeros((9, 50)), 0.001)[-1] == pytest.approx(0.00025)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
 PROTOCOLS = Group("Protocols", sort_key=20)
+IGNORE, PICTURES = 255, 8
 EVERY = 5  # without test images, every fifth image is one
 
 
@@ -75,8 +76,14 @@ def evaluate(
         tuple[int, int] | None,
         Parameter(help="Of masking without --model: height and width.", validator=AT_LEAST_ONE, show_default=False),
     ] = None,
-    ignore: Annotated[int, Parameter(help="Class of pixels that segmentation does not count.")] = 255,
-    pictures: Annotated[int, Parameter(help="Images in a picture.", validator=AT_LEAST_ONE)] = 8,
+    ignore: Annotated[
+        int | None,
+        Parameter(help=f"Class of pixels that segmentation does not count; {IGNORE} by default.", show_default=False),
+    ] = None,
+    pictures: Annotated[
+        int | None,
+        Parameter(help=f"Images in a picture; {PICTURES} by default.", validator=AT_LEAST_ONE, show_default=False),
+    ] = None,
     batch_size: BatchSize = 256,
     num_workers: NumWorkers = 0,
     device: Device = "auto",
@@ -92,6 +99,10 @@ def evaluate(
     if results.exists() and not overwrite:
         raise InputError(f"{results} exists: choose another --out, or allow it with --overwrite")
     _refuse_without_effect(task, model, config, untrained=untrained, pooling=pooling, patch_size=patch_size)
+    if ignore is not None and "segment" not in task:
+        raise InputError("--ignore is of segment: ask for it with --task, or leave it out")
+    if pictures is not None and not {"attention", "reconstruction"} & set(task):
+        raise InputError("--pictures is of attention and reconstruction: ask for one with --task, or leave it out")
     from vision.commands.evaluation import Evaluation
     from vision.commands.tasks import TASKS
 
@@ -127,8 +138,8 @@ def evaluate(
         linear=config.linear,
         finetune=replace(config.finetune, pooling=head_pooling or finetune_pooling(method, has_cls)),
         segment=config.segment,
-        ignore=ignore,
-        pictures=pictures,
+        ignore=IGNORE if ignore is None else ignore,
+        pictures=pictures or PICTURES,
     )
     figures: dict[str, object] = {
         "model": None if model is None else str(model),

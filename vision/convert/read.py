@@ -78,7 +78,7 @@ def read_encoder(
     asked = None if form is None else find_form(form)
     checkpoint = read_checkpoint(source, ENTRIES if asked is None else asked.entries, entry)
     if checkpoint.config is not None and not _is_timm(checkpoint.config):
-        return _from_hugging_face(checkpoint, asked)
+        return _from_hugging_face(checkpoint, asked, heads, grid)
     tensors = _without_chunks(checkpoint.tensors)
     chosen = asked or (recognise(tensors) if checkpoint.config is None else FORMS["timm"])
     what = f"{source}, read as {chosen.title},"
@@ -95,11 +95,19 @@ def _is_timm(config: Mapping[str, Any]) -> bool:
     return "architecture" in config and "model_type" not in config
 
 
-def _from_hugging_face(checkpoint: Checkpoint, asked: Form | None) -> Converted:
+def _from_hugging_face(
+    checkpoint: Checkpoint, asked: Form | None, heads: int | None, grid: tuple[int, int] | None
+) -> Converted:
     if asked is not None:
         raise ConvertError(f"{checkpoint.path} is a Hugging Face folder: read it without the form {asked.name!r}")
     assert checkpoint.config is not None
     kind, tensors, config = describe(checkpoint.path, checkpoint.config, checkpoint.tensors)
+    told = config.heads, (config.max_rows, config.max_columns)
+    if heads not in (None, told[0]) or grid not in (None, told[1]):
+        raise ConvertError(
+            f"{checkpoint.path / 'config.json'} tells of {told[0]} heads and {told[1][0]} x {told[1][1]} patches: "
+            "leave --heads and --grid (in Python heads and grid) out"
+        )
     title = f"Hugging Face {kind}"
     return _build(checkpoint, tensors, HUGGING_FACE[kind], config, title, f"{checkpoint.path}, read as {title},")
 

@@ -56,6 +56,8 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
             [*READ, "--task", "finetune", "--pooling", "cls", "--finetune.pooling", "mean"],
             "--pooling cls changes nothing in finetune",
         ),
+        ([*READ, "--ignore", "0"], "--ignore is of segment: ask for it with --task, or leave it"),
+        ([*READ, "--pictures", "4"], "--pictures is of attention and reconstruction:"),
         ([*WRITE, "--form", "beit"], "--form is of a checkpoint that is read: leave it out with --to"),
         ([*WRITE, "--tokenizer"], "--tokenizer is of a checkpoint that is read"),
         ([*WRITE, "--entry", "student"], "--entry is of a checkpoint that is read"),

@@ -114,6 +114,8 @@ def test_folders_that_are_no_hugging_face_model(make_encoder, tmp_path):
     folder = tmp_path / "folder"
     write_encoder(make_encoder(), folder, "huggingface")
     assert "without the form 'dino'" in _message(folder, "dino")
+    for other in ({"heads": 7}, {"grid": (9, 9)}):
+        assert "patches: leave --heads and --grid (in Python heads and grid) out" in _message(folder, **other)
     config = (folder / "config.json").read_text()
     for old, new, fault in [
         ('"vit"', '"llama"', "a model of type 'llama'; known: vit"),

@@ -20,6 +20,7 @@ from fintok.spellings import (
 )
 from fintok.tables import FILE, MISSING, Table
 
+_LONGEST = 60  # characters of a name in a message
 _LEAST_DATE = 170_001.0  # a date as a whole number is no less: a month
 
 
@@ -34,8 +35,9 @@ class Columns(NamedTuple):
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message: the first eight, and how many there are."""
-    shown = ", ".join(repr(name) for name in names[:8]) or "no columns"
+    """Names for a message: the first eight, long ones cut, and how many there are."""
+    short = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names[:8]]
+    shown = ", ".join(map(repr, short)) or "no columns"
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 

@@ -46,7 +46,7 @@ _BY_PARTS = ("evaluate", "vision evaluate")  # written as each part ends
 _WHOLE = {"lr": "learning-rate", "wd": "weight-decay", "bs": "batch-size"}
 _SAVED = (("vision.train.interrupt", "Interrupted"),)
 _RUN_ERRORS = (  # they say themselves what to do; by name: importing them here would import torch
-    ("vision.train.guard", "DivergedError"),
+    ("vision.errors", "DivergedError"),
     ("fintok.audit_result", "LookAheadError"),
 )
 
@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, where a reader that has gone is no error
     except CycloptsError as error:
-        return _fail(2, _with_whole_name(" ".join(str(error).split())))
+        return _fail(2, _with_remedy(" ".join(str(error).split())))
     except KeyboardInterrupt as error:
         return _fail(130, _interrupted(error, tokens))
     except (BrokenPipeError, SystemExit) as error:  # the reader of our output has gone: `fintok check P | head`
@@ -129,8 +129,11 @@ def _fail(code: int, message: str) -> int:
     return code
 
 
-def _with_whole_name(message: str) -> str:
-    """The message, where an option is one of the field's short names, with the whole name in place of a guess."""
+def _with_remedy(message: str) -> str:
+    """The message, with the whole name of an option that is one of the field's short names, and how to turn off what
+    is on."""
+    if re.search(r"Unused Tokens: \['(true|false)'\]", message, re.IGNORECASE):
+        return f"{message} A switch takes its value after an equals sign: --name=false"
     found = re.search(r"Unknown option: (--\S*optim\.)(lr|wd|bs)\b", message)
     if found is None:
         return message

@@ -1,4 +1,4 @@
-"""The one error that means: what you gave cannot be used."""
+"""The errors that are told in a sentence: what you gave cannot be used, and a loss that is no longer a number."""
 
 
 class InputError(ValueError):
@@ -8,3 +8,7 @@ class InputError(ValueError):
     (:mod:`vision.strict`), CheckpointError (:mod:`vision.train.checkpoint`) and ConvertError
     (:mod:`vision.convert.files`).
     """
+
+
+class DivergedError(FloatingPointError):
+    """The loss or the weights are no longer finite: one sentence with the step, and what to try (exit code 1)."""

@@ -84,6 +84,7 @@ def _write(source: Path, out: Path, to: Form) -> None:
         if not isinstance(tokenizer, Tokenizer):
             raise InputError(f"{source} holds a {type(tokenizer).__name__}, the official form is of vqkd's tokenizer")
         write_tokenizer(tokenizer, out)
+        print("note: encoder and codebook, which give the codes; the official code loads them with strict=False")
         if "inputs" in extra:
             _say_scale(inputs_of(source, extra), source)
         return

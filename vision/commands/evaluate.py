@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Task = Literal["knn", "linear", "pixels", "finetune", "segment", "codebook", "attention", "reconstruction", "masking"]
 PROTOCOLS = Group("Protocols", sort_key=20)
 IGNORE, PICTURES = 255, 8
-EVERY = 5  # without test images, every fifth image is one
+SHARE = 5  # without test images, one of so many is one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,11 @@ def evaluate(
     model: Annotated[RunPath | None, Parameter(show_default=False)] = None,
     data: DataPath,
     test: Annotated[
-        DataPath | None, Parameter(help="Images to test on; without them, every fifth of --data.", show_default=False)
+        DataPath | None,
+        Parameter(
+            help="Images to test on; without them a fifth of --data, drawn at random, the same each time.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[Path, Parameter(help="Folder for results.json and the pictures.")],
     task: Annotated[tuple[Task, ...], Parameter(help="What to do; several may follow one another.")] = (
@@ -222,13 +226,17 @@ def _without_model(data: Path, config: ImagesConfig, patch_size: tuple[int, int]
 
 
 def _split(shown: ShownImages, *, is_tested: bool) -> tuple[ShownImages, ShownImages]:
-    """Images to train on, and every fifth to test on. Raises InputError where none would be left for a test."""
+    """Images to train on, and a fifth to test on: drawn at random, since files may come in any order of classes.
+
+    Raises InputError where none would be left for a test.
+    """
     import torch
 
-    if is_tested and len(shown) < EVERY:
+    if is_tested and len(shown) < SHARE:
         raise InputError(
-            f"{shown.images.name} has {len(shown)} images, of which every fifth is to be tested on: give the images to "
+            f"{shown.images.name} has {len(shown)} images, of which a fifth is to be tested on: give the images to "
             "test on as --test"
         )
-    places = torch.arange(len(shown))
-    return shown.part(places[places % EVERY != EVERY - 1]), shown.part(places[EVERY - 1 :: EVERY])
+    places = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))
+    count = len(shown) // SHARE
+    return shown.part(places[count:].sort().values), shown.part(places[:count].sort().values)

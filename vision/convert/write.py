@@ -52,6 +52,8 @@ def write_encoder(
     names = _variant(encoder.config, chosen)
     refuse(encoder.config, chosen)
     tensors = {**to_theirs(encoder.state_dict(), names, encoder.config), **(beside or {})}
+    if form == "dinov2":  # which is never without one
+        tensors.setdefault("mask_token", torch.zeros(1, encoder.config.dim))
     write_tensors(tensors, target, chosen.layout)
 
 

@@ -7,6 +7,7 @@ stated share; above it, and where nothing is left, that is an error.
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from vision.data.decode import decode, turn_like
 from vision.data.sources import IMAGE_ENDINGS, FolderSource, ImageSource, Labels, ParquetSource, files_below
 from vision.data.tars import TarSource
 from vision.errors import InputError
+
+_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.")  # of Hugging Face and TensorFlow: the set, its number, of how many
 
 Track: TypeAlias = Callable[[range, str], Iterable[int]]
 
@@ -94,8 +97,23 @@ def _open_folder(path: Path, label_column: str | None) -> ImageSource:
     for kind in others:
         print(f"{path}: {len(kinds[chosen])} {chosen} are read, {len(kinds[kind])} {kind} left alone", file=sys.stderr)
     if chosen == "image files":
+        if label_column is not None:
+            raise InputError(
+                f"{path}: --label-column (in Python label_column) is of tables, tars and arrays; in a folder of image "
+                "files the class is the folder's name"
+            )
         return FolderSource(path, kinds[chosen])
+    _refuse_several_sets(path, kinds[chosen])
     return (TarSource if chosen == "tars" else ParquetSource)([path / name for name in kinds[chosen]], label_column)
+
+
+def _refuse_several_sets(path: Path, names: Sequence[str]) -> None:
+    """InputError for shards of several sets, ``train-00000-of-00001`` beside ``test-00000-of-00001``."""
+    sets = {found[1]: name for name in names if (found := _SHARD.match(Path(name).name))}
+    if len(sets) > 1:
+        raise InputError(
+            f"{path} holds shards of several sets, {' and '.join(sorted(sets))}: give a folder that holds one of them"
+        )
 
 
 class EncodedImages:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision.errors import DivergedError
 from vision.evaluate.config import FinetuneConfig
 from vision.evaluate.features import check_pooling
 from vision.evaluate.gaps import mean_patch, nan_if_unseen, split_gaps
@@ -63,7 +64,7 @@ class Classifier(nn.Module):
         check_pooling(encoder, pooling)
         self.is_mean = pooling == "mean"
         has_norm = encoder.config.final_norm and not self.is_mean
-        own = replace(encoder.config, drop_path=config.drop_path, final_norm=has_norm)
+        own = replace(encoder.config, drop_path=config.drop_path, drop_path_shape="linear", final_norm=has_norm)
         whole = encoder.state_dict()
         if own.relative_position == "shared":
             own = replace(own, relative_position="block")
@@ -133,7 +134,7 @@ def finetune(
     Raises
     ------
     ValueError : labels do not fit, or the pooling asks for a CLS token that is not there.
-    FloatingPointError : the loss is not a number, as where nothing was observed of an image of ``train``; leave
+    DivergedError : the loss is not a number, as where nothing was observed of an image of ``train``; leave
         such images out. Of ``test`` they count as wrong.
     """
     config = config or FinetuneConfig()
@@ -174,7 +175,7 @@ def finetune(
                 step += 1
             losses.append(float(total) / (len(train) // batch_size))
             if not math.isfinite(losses[-1]):
-                raise FloatingPointError(f"the loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
+                raise DivergedError(f"the loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
             accuracies.append(accuracy_of(classifier, test, test_labels, batch_size, device, read))
             if on_epoch is not None:
                 on_epoch(epoch, losses[-1])

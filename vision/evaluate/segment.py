@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision.errors import InputError
+from vision.errors import DivergedError, InputError
 from vision.evaluate.config import SegmentConfig
 from vision.evaluate.finetune import Images, Reader, epoch_batches, read_here, set_rates
 from vision.evaluate.segment_heads import Segmenter
@@ -82,7 +82,7 @@ def segment(
     Raises
     ------
     InputError : masks do not fit the images or the classes, or there is one class.
-    FloatingPointError : the loss is not a number.
+    DivergedError : the loss is not a number.
     """
     config = config or SegmentConfig()
     if num_classes < 2:
@@ -112,7 +112,7 @@ def segment(
 def _copy_of(encoder: VisionTransformer, drop_path: float) -> VisionTransformer:
     """The same network, which drops paths at another rate; nothing is drawn for it."""
     with torch.device("meta"):
-        copied = VisionTransformer(replace(encoder.config, drop_path=drop_path))
+        copied = VisionTransformer(replace(encoder.config, drop_path=drop_path, drop_path_shape="linear"))
     copied.load_state_dict({name: tensor.clone() for name, tensor in encoder.state_dict().items()}, assign=True)
     return copied
 
@@ -177,12 +177,16 @@ def _train(
         set_rates(optimizer, rates(step / config.steps))
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
             logits = segmenter(batch.to(device, non_blocking=True), has_gaps)
-        loss = F.cross_entropy(logits.float(), truth.to(device, non_blocking=True), ignore_index=ignore)
+        truth = truth.to(device, non_blocking=True)
+        total = F.cross_entropy(logits.float(), truth, ignore_index=ignore, reduction="sum")
+        loss = total / (truth != ignore).sum().clamp(min=1)  # a batch may have no pixel that counts
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 100 == 0 and not math.isfinite(float(loss)):  # a synchronisation, every hundredth step
-            raise FloatingPointError(f"the loss is {float(loss)} at step {step}: lower the learning rate")
+        if step % 100 == 0 or step == config.steps:  # a synchronisation, every hundredth step
+            seen = float(loss.detach())
+            if not math.isfinite(seen):
+                raise DivergedError(f"the loss is {seen} at step {step}: lower the learning rate")
 
 
 def _batches(

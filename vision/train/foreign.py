@@ -20,7 +20,7 @@ from vision.train.checkpoint import fill, load_masked_model
 from vision.train.folder import STATE, RunFacts, clear_folder, open_folder, read_run
 from vision.train.inputs import Inputs
 from vision.train.run import load_method
-from vision.train.state import save_training_state
+from vision.train.state import load_training_state, save_training_state
 
 _METHODS = {form.title: form.name for form in FORMS.values() if form.name != "timm"}
 _HUGGING_FACE = {f"Hugging Face {kind}": name for kind, name in (
@@ -62,7 +62,10 @@ def tensors_beside(run: Path, form: str) -> dict[str, Tensor]:
 
     Raises ConvertError where there is something for which the form has no place.
     """
-    if form == "mae" and (run / f"{STATE}.ckpt").is_file() and read_run(run)[0].method == "mae":
+    state = run / f"{STATE}.ckpt"
+    if form == "dinov2" and state.is_file() and read_run(run)[0].method == "dinov2":
+        return {"mask_token": load_training_state(state)["method"]["mask_token.weight"]}
+    if form == "mae" and state.is_file() and read_run(run)[0].method == "mae":
         method = load_method(run).method
         assert isinstance(method, MAE)
         return mae_decoder_to_theirs(method.state_dict(), method.encoder.config, method.config)

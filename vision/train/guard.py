@@ -6,12 +6,9 @@ import torch
 from torch import Tensor
 
 from vision.collectives import max_over_ranks
+from vision.errors import DivergedError
 
 REMEDY = "try a lower learning rate, a smaller clip_norm, or precision 32-true"
-
-
-class DivergedError(FloatingPointError):
-    """The loss or the weights are no longer finite: one sentence with the step and the terms of the loss."""
 
 
 class LossGuard:

@@ -14,9 +14,10 @@ from torch import Tensor
 from vision.batch import Batch
 from vision.collectives import StepSums, mean_over_ranks
 from vision.config import OptimConfig
+from vision.errors import DivergedError
 from vision.methods.base import Method
 from vision.train.concern import Concern
-from vision.train.guard import DivergedError, LossGuard
+from vision.train.guard import LossGuard
 from vision.train.metrics import MetricsFile
 from vision.train.optim import clip_gradients, learning_rate_at, make_optimizer, set_step
 from vision.train.progress import Reporter, make_reporter

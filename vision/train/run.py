@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from vision.config import ConfigError, PretrainConfig, from_dict, to_dict
+from vision.config import ConfigError, MaskConfig, PretrainConfig, from_dict, to_dict
 from vision.data.augment import ImageViews
 from vision.data.loader import unwrapped
 from vision.errors import InputError
@@ -161,6 +161,10 @@ def _check_views(config: PretrainConfig, views: ImageViews) -> None:
         raise InputError(
             f"{config.method} compares {wanted} views of an image or more: raise views.num_global or views.num_local"
         )
+    if given.num_local and wanted == 1:
+        raise InputError(f"{config.method} looks at global crops alone: set views.num_local 0")
+    if not config.needs.is_masked and config.mask != MaskConfig():
+        raise InputError(f"{config.method} hides nothing: leave mask.… out")
     is_learned = encoder.relative_position != "none" or "learned" in (encoder.row_position, encoder.column_position)
     (height, width), (rows, columns) = views.sizes[0][0], views.sizes[-1][0]
     if is_learned and (rows > height or columns > width):

@@ -10,13 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from fintok.cli import run
-from tests.vision.commands.conftest import NETWORK
+from tests.vision.commands.conftest import NETWORK, encoded
 from vision.commands.reading import inputs_of, open_shown, tracked
 from vision.data.shown import ShownImages
 from vision.errors import InputError
 from vision.train.artifacts import open_encoder
+from vision.train.state import load_training_state
 
 SHORT = "--finetune.epochs 2 --finetune.batch-size 4 --segment.steps 4 --segment.batch-size 4"
 
@@ -214,6 +216,13 @@ def test_what_has_no_place_in_the_other_form_is_told(train, tmp_path, capsys, re
     assert "for which the file has no place: give images scaled so" in capsys.readouterr().out
 
 
+def test_the_mask_token_of_dinov2_goes_with_its_encoder(train, tmp_path):
+    call("convert", train("dinov2"), "--to", "dinov2", "--out", tmp_path / "dinov2.safetensors")
+    token = load_file(tmp_path / "dinov2.safetensors")["mask_token"]
+    assert torch.equal(token, load_training_state(train("dinov2") / "pretrain.ckpt")["method"]["mask_token.weight"])
+    assert token.abs().max() > 0
+
+
 def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
     call("inspect", train("vqkd"))
     printed = capsys.readouterr().out
@@ -222,11 +231,22 @@ def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):
     assert "holds no run" in refuse("inspect", tmp_path)
 
 
+def test_the_images_held_out_are_drawn_whatever_the_order_of_classes(train, tmp_path):
+    colours = np.repeat(np.arange(20, 220, 40, dtype=np.uint8), 3).reshape(5, 3)
+    pictures = [encoded(np.broadcast_to(colours[number % 5], (16, 16, 3)).copy()) for number in range(100)]
+    pq.write_table(pa.table({"image": pictures, "label": [*"abcde"] * 20}), tmp_path / "in_turn.parquet")
+    words = ["evaluate", "--model", train("mae"), "--data", tmp_path / "in_turn.parquet", "--out", tmp_path / "e"]
+    call(*words, "--task", "pixels", "--device", "cpu")
+    results = json.loads((tmp_path / "e" / "results.json").read_text())
+    assert (results["training_images"], results["test_images"]) == (80, 20)
+    assert results["pixels"]["k = 10"] == 1.0
+
+
 def test_fewer_than_five_images_need_others_to_test_on(train, data, tmp_path, refuse):
     table = pq.read_table(data / "images.parquet")
     pq.write_table(table.slice(0, 4), tmp_path / "few.parquet")
     words = ["evaluate", "--model", train("mae"), "--data", tmp_path / "few.parquet", "--task", "attention"]
-    assert "has 4 images, of which every fifth is to be tested on: give" in refuse(*words, "--out", tmp_path / "e")
+    assert "has 4 images, of which a fifth is to be tested on: give" in refuse(*words, "--out", tmp_path / "e")
     call(*words, "--test", tmp_path / "few.parquet", "--out", tmp_path / "e")
 
 

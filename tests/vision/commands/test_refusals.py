@@ -58,6 +58,7 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
         ),
         ([*READ, "--ignore", "0"], "--ignore is of segment: ask for it with --task, or leave it"),
         ([*READ, "--pictures", "4"], "--pictures is of attention and reconstruction:"),
+        ([*READ, "--segment.is-encoder-frozen", "false"], "takes its value after an equals sign: --name=false"),
         ([*WRITE, "--form", "beit"], "--form is of a checkpoint that is read: leave it out with --to"),
         ([*WRITE, "--tokenizer"], "--tokenizer is of a checkpoint that is read"),
         ([*WRITE, "--entry", "student"], "--entry is of a checkpoint that is read"),
@@ -90,7 +91,7 @@ def cases(data, tmp_path):
     np.savez(lists, images=np.zeros((3, 1, 8, 8), np.float32), labels=np.eye(3))
     np.savez(nowhere, images=np.zeros((3, 1, 8, 8), np.float32), labels=np.array([1.0, np.nan, 2.0]))
     np.savez(infinite, images=np.array([1.0, np.inf], np.float32).repeat(64).reshape(2, 1, 8, 8))
-    large = "--views.num-local 1 --views.local-size 16 20"
+    large = "--method dino --views.num-local 1 --views.local-size 16 20"
     large += " --encoder.row-position learned --encoder.column-position learned"
     return {
         "patches that do not fill": (
@@ -126,6 +127,14 @@ def cases(data, tmp_path):
             ["--method", "ibot", "--data", images, "--views.num-global", "1", "--views.num-local", "0"],
             "ibot compares 2 views of an image or more: raise views.num_global or views.num_local",
         ),
+        "local crops that nobody looks at": (
+            ["--data", images, "--views.num-local", "2"],
+            "mae looks at global crops alone: set views.num_local 0",
+        ),
+        "a mask that hides from nobody": (
+            ["--method", "dino", "--data", images, "--mask.ratio", "0.3"],
+            "dino hides nothing: leave mask.… out",
+        ),
         "crops beyond learned positions": (
             ["--data", images, *large.split()],
             "local crops of 16 x 20 pixels go beyond images of 16 x 16, where learned positions end",
@@ -154,6 +163,8 @@ CASES = (
     "no such accelerator",
     "a seed below zero",
     "one view to compare",
+    "local crops that nobody looks at",
+    "a mask that hides from nobody",
     "crops beyond learned positions",
     "a parent it has no use for",
     "a folder that is a file",

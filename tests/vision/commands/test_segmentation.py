@@ -88,7 +88,7 @@ def test_the_network_that_sees_crops_has_positions_for_them(train, tmp_path, mon
         ((0, 255), [16] * 10, "binary.parquet hold 0 and 255, of which 255 is --ignore and does not count: two"),
         ((255,), [16] * 10, "hold 255, of which 255 is --ignore"),
         ((0,), [16] * 10, "hold 0: two classes or more must count; number them from 0 on"),
-        ((0, 1), [16, 12] * 5, "the label map of image 1 has 12 x 16 pixels, its image 16 x 16"),
+        ((0, 1), [16, 12] * 5, "has 12 x 16 pixels, its image 16 x 16: give each map"),
     ],
 )
 def test_label_maps_of_one_class_or_another_size_are_refused(train, tmp_path, refuse, values, sizes, said):

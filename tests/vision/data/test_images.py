@@ -38,6 +38,18 @@ def test_links_to_folders_are_followed_once_and_what_is_hidden_is_left_out(tmp_p
     assert images.labels.names == ("cat", "dog")
 
 
+def test_shards_of_several_sets_and_a_label_column_of_files_are_refused(tmp_path):
+    for name in ("train-00000-of-00002", "train-00001-of-00002"):
+        write_parquet(tmp_path / f"{name}.parquet", [picture(1)])
+    assert len(open_images(tmp_path)) == 2
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", [picture(1)])
+    with pytest.raises(InputError, match="shards of several sets, test and train: give a folder that holds one"):
+        open_images(tmp_path)
+    write_folder(tmp_path / "files", ["a/1.png"])
+    with pytest.raises(InputError, match=r"--label-column .+ is of tables, tars and arrays; in a folder of image files"):
+        open_images(tmp_path / "files", label_column="kind")
+
+
 def test_what_a_folder_holds_beside_what_is_read_is_told(tmp_path, capsys):
     write_folder(tmp_path, ["a/1.png", "a/2.jpg"])
     write_parquet(tmp_path / "x.parquet", [picture(1)])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vision.config import NEEDS
+from vision.errors import DivergedError
 from vision.evaluate.config import FinetuneConfig, finetune_pooling
 from vision.evaluate.finetune import Classifier, accuracy_of, finetune, layer_groups
 
@@ -108,10 +109,16 @@ def test_each_method_is_fine_tuned_by_what_its_paper_reads(make_encoder):
     assert Classifier(make_encoder(depth=1), 2, FinetuneConfig()).is_mean
 
 
+def test_paths_are_dropped_from_none_in_the_first_block_to_the_rate_in_the_last(make_encoder):
+    encoder = make_encoder(drop_path=0.3, drop_path_shape="uniform")  # DINOv2's pre-training
+    own = Classifier(encoder, 2, FinetuneConfig(drop_path=0.1)).encoder.config
+    assert (own.drop_path, own.drop_path_shape) == (0.1, "linear")
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run(make_encoder, striped):
     images, labels = striped
     config = FinetuneConfig(**{**vars(QUICK), "epochs": 1})
-    with pytest.raises(FloatingPointError, match="nan in epoch 1: lower the learning rate"):
+    with pytest.raises(DivergedError, match="nan in epoch 1: lower the learning rate"):
         finetune(make_encoder(depth=1), images * torch.nan, labels, images, labels, config)
     with pytest.raises(ValueError, match="needs a CLS token"):
         finetune(make_encoder(has_cls=False), images, labels, images, labels, FinetuneConfig(pooling="cls"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vision.config import ConfigError
-from vision.errors import InputError
+from vision.errors import DivergedError, InputError
 from vision.evaluate.config import SegmentConfig
 from vision.evaluate.segment import (
     SegmentationResult,
@@ -81,16 +81,32 @@ def test_both_heads_learn_two_halves(head, is_frozen, make_encoder, scenes):
 
 def test_a_trained_encoder_is_a_function_of_the_seed_and_drops_paths_as_configured(make_encoder, scenes):
     images, masks = scenes
-    encoder, weights = make_encoder(patch_size=(3, 3), depth=2, dim=16, drop_path=0.6), []
+    pretrained = {"drop_path": 0.6, "drop_path_shape": "uniform"}
+    encoder, weights = make_encoder(patch_size=(3, 3), depth=2, dim=16, **pretrained), []
     config = SegmentConfig(is_encoder_frozen=False, steps=3, batch_size=4, drop_path=0.3, encoder_learning_rate=1e-2)
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
         segmenter = segment(encoder, images, masks, images, masks, 2, config, ignore=VOID).segmenter
         assert torch.equal(torch.get_rng_state(), before)
-        assert segmenter.encoder.config == dataclasses.replace(encoder.config, drop_path=0.3)
+        assert segmenter.encoder.config == dataclasses.replace(encoder.config, drop_path=0.3, drop_path_shape="linear")
         weights.append(torch.cat([parameter.flatten() for parameter in segmenter.parameters()]))
     assert torch.equal(*weights)
+
+
+def test_a_batch_without_any_pixel_that_counts_teaches_nothing_and_stops_nothing(make_encoder, scenes, recwarn):
+    images, masks = scenes[0][:4], scenes[1][:4].clone()
+    masks[:3] = VOID
+    config = SegmentConfig(steps=100, batch_size=1, warmup_steps=0, learning_rate=1e-2)
+    segmenter = segment(make_encoder(patch_size=(3, 3)), images, masks, images, masks, 2, config, ignore=VOID).segmenter
+    assert all(parameter.isfinite().all() for parameter in segmenter.parameters())
+    assert [str(warning.message) for warning in recwarn if "requires_grad" in str(warning.message)] == []
+
+
+def test_a_short_run_whose_loss_is_not_a_number_says_so(make_encoder, scenes):
+    config = SegmentConfig(steps=5, batch_size=4, warmup_steps=0, learning_rate=1e30, is_encoder_frozen=False)
+    with pytest.raises(DivergedError, match="at step 5: lower the learning rate"):
+        segment(make_encoder(patch_size=(3, 3)), *scenes, *scenes, 2, config, ignore=VOID)
 
 
 def test_logits_have_the_size_of_the_image_and_every_parameter_gets_a_gradient(make_encoder):

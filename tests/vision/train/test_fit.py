@@ -9,10 +9,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from tests.vision.view_makers import SingleView
+from vision.errors import DivergedError
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError
 from vision.train.fit import fit
-from vision.train.guard import DivergedError
 from vision.train.metrics import read_metrics
 from vision.train.optim import learning_rate_at, weight_decay_at
 from vision.train.state import load_training_state

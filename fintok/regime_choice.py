@@ -71,6 +71,7 @@ class _Judged(NamedTuple):
 
     days: NDArray[np.float64]  # (R,) log density of the day's returns given the regime of the day before, summed
     counts: NDArray[np.int64]  # (R,) returns of the day
+    dates: NDArray[np.datetime64]  # (R,)
     figures: dict[str, float]
 
 
@@ -143,14 +144,14 @@ def _judge(paths: list[NDArray[np.int64]], splits: list[Split], training: Traini
     learned = [split.train.stop for split in splits[:-1]]
     pairs = zip(pairwise(paths), learned, strict=True)
     agreements = [float((one[:end] == other[:end]).mean()) for (one, other), end in pairs]
-    dates = training.dates[splits[0].test.start :]
+    dates = np.concatenate([training.dates[split.test] for split in splits])
     figures = {
         "agreement_mean": float(np.mean(agreements)),
         "agreement_min": float(np.min(agreements)),
         "smallest_share": float(np.bincount(whole, minlength=number).min() / len(whole)),
         "switches_per_year": (len(spell_lengths(whole)[0]) - 1) / years_spanned(dates),
     }
-    return _Judged(np.concatenate(days), np.concatenate(counts), figures)
+    return _Judged(np.concatenate(days), np.concatenate(counts), dates, figures)
 
 
 def _choose(judged: dict[int, _Judged]) -> RegimeChoice:
@@ -159,11 +160,11 @@ def _choose(judged: dict[int, _Judged]) -> RegimeChoice:
     score = {number: float(one.days.sum() / max(one.counts.sum(), 1)) for number, one in judged.items()}
     sound = [
         number
-        for number, (_, _, figures) in judged.items()
+        for number, (*_, figures) in judged.items()
         if figures["smallest_share"] >= _LEAST_SHARE and figures["agreement_min"] >= _LEAST_AGREEMENT
     ]
     best = max(sound or judged, key=lambda number: score[number])
-    behind = {n: ahead_by(judged[best].days, one.days, one.counts) for n, one in judged.items()}
+    behind = {n: ahead_by(judged[best].days, one.days, one.counts, one.dates) for n, one in judged.items()}
     chosen = min(number for number in sound or judged if behind[number][0] <= behind[number][1])
     rows = {
         number: {"log_score": score[number], "behind": behind[number][0], "error": behind[number][1], **one.figures}

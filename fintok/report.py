@@ -27,8 +27,9 @@ _GLOSSARY = [
     ),
     (
         "Score",
-        "How strange an asset's newest {row}s are given the other assets and its own past: the negative "
-        "base-10 logarithm of a tail probability, so 3 is about one in a thousand.",
+        "How strange an asset's newest {row}s are given the other assets and its own past: what nine "
+        "kinds of evidence say together, each as the negative base-10 logarithm of its tail probability. How rare "
+        "such a score is, the p-value tells.",
     ),
     (
         "p-value",

@@ -68,7 +68,7 @@ class Scores:
     """Score of every (date, asset) of a panel, by `AnomalyScorer.score`. Each row knows only its past."""
 
     panel: "Panel"
-    score: NDArray[np.float64]  # (T, A) combined evidence, about -log10 of a tail probability; NaN = none
+    score: NDArray[np.float64]  # (T, A) evidence put together by `fintok.tails.combine`; NaN = none
     p_value: NDArray[np.float64]  # (T, A) rolling conformal; NaN where not calibrated
     levels: NDArray[np.float64]  # (T, A) the adaptive level of each date, that of the asset's own group
     is_alarm: NDArray[np.bool_]  # (T, A) p_value <= level: what the alarm budget counts

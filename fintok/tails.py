@@ -25,6 +25,7 @@ class TailMap:
     values: NDArray[np.float64]  # (Q,) increasing
     probabilities: NDArray[np.float64]  # (Q,) share of training values at least as large, decreasing
     threshold: float  # where the Pareto tail takes over
+    tail_share: float  # of the training values that are larger
     scale: float
     shape: float
 
@@ -42,7 +43,8 @@ class TailMap:
             a1 = (excess * (1.0 - (np.arange(1, len(excess) + 1) - 0.35) / len(excess))).mean()
             shape = float(np.clip(2.0 - mean / (mean - 2.0 * a1), 0.0, 0.9)) if mean > 2.0 * a1 else 0.9
             scale = float(mean * (1.0 - shape))  # the mean of a generalised Pareto is scale / (1 - shape)
-        return cls(values, 1.0 - shares[first], float(values[-1]), max(scale, 1e-12), shape)
+        tail_share = max(len(excess), 1) / len(ordered)
+        return cls(values, 1.0 - shares[first], float(values[-1]), tail_share, max(scale, 1e-12), shape)
 
     @classmethod
     def standard(cls, centre: float = 0.0, unit: float = 1.0) -> "TailMap":
@@ -51,7 +53,7 @@ class TailMap:
         root = values / np.sqrt(1.0 + values**2 / 4.0)
         below = 0.5 + 0.375 * root * (1.0 - root**2 / 12.0)  # closed form of the t(4) distribution function
         # the tail is within a tenth of the t's up to ten deviations
-        return cls(centre + unit * values, 1.0 - below, centre + 3.0 * unit, 0.95 * unit, 0.25)
+        return cls(centre + unit * values, 1.0 - below, centre + 3.0 * unit, 1.0 - float(below[-1]), 0.95 * unit, 0.25)
 
     def __call__(self, statistic: NDArray[np.floating]) -> NDArray[np.float64]:
         """p of each value, in [1e-300, 1]; NaN stays NaN. Falls with the value, without ties in the tail."""
@@ -62,7 +64,7 @@ class TailMap:
             log_tail = -np.log1p(self.shape * excess) / self.shape
         else:
             log_tail = -excess
-        p = np.where(x > self.threshold, self.probabilities[-1] * np.exp(log_tail), body)
+        p = np.where(x > self.threshold, self.tail_share * np.exp(log_tail), body)
         return np.where(np.isnan(x), np.nan, np.maximum(p, _SMALLEST_P))
 
 

@@ -28,7 +28,7 @@ MAX_TOKENS = 4_000  # (asset, window) pairs judged: enough for two digits, and s
 class Yardstick(NamedTuple):
     """Mean negative log-likelihood of the true codes, nats; lower is better. NaN: nothing to judge by."""
 
-    asset: float  # a quarter of the assets hidden for the last two patches
+    asset: float  # a quarter of the assets (of more than 100, half) hidden for the last two patches
     asset_marginal: float
     asset_factor: float  # of the linear factor model on the same tokens (fintok.factor_model)
     forecast: float  # the last patch of all assets hidden

@@ -70,6 +70,8 @@ def alarm_verdicts(table: pd.DataFrame, per_1000: float, wild: list[np.datetime6
     overall, loud = (table.loc[table["period"] == period].iloc[0] for period in ("all", WILD))
     detectors = list(table.columns[2:])
     ours, rivals = detectors[0], detectors[1:]
+    if not np.isfinite([overall[ours], loud[ours]]).all():
+        return [f"{ours} had no p-values in all or in the wildest months after train_end: its alarms were not counted."]
     text = (
         f"On the panel as it is, {ours} raised {overall[ours]:.2f} alarms per 1,000 asset-days at a budget of "
         f"{per_1000:g}, and {loud[ours]:.2f} in the wildest months ({', '.join(str(month) for month in wild)})"

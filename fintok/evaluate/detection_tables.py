@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fintok.evaluate.detection import BUDGETS, SCORE_ALONE, Contest
+from fintok.evaluate.detection import BUDGETS, SCORE_ALONE, Contest, Flags
 from fintok.evaluate.result import OURS
 from fintok.fault_kinds import LADDERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CLEARLY = 2.0  # standard errors of a difference of recalls
+CLEARLY = 0.05  # p-value of a difference of recalls, below which it is one
 
 
 def detector_table(contest: Contest) -> pd.DataFrame:
@@ -114,20 +114,22 @@ def _sorted_out(contest: Contest) -> _Standing:
     for kind in dict.fromkeys(contest.kinds):
         events = contest.events([kind])
         best = max(_rivals(contest), key=lambda name: contest.recall(name, kind, 0))
-        ours, theirs = (contest.found[name].caught[0, events].astype(np.float64) for name in (OURS, best))
-        difference, error = _paired(ours, theirs)
-        if abs(difference) <= CLEARLY * error:
+        ours, theirs = (contest.found[name].caught[0, events] for name in (OURS, best))
+        is_ahead, tries = ours.mean() > theirs.mean(), len(_rivals(contest))  # one of them is best by luck alone
+        if _sign_test(ours, theirs) * (1 if is_ahead else tries) >= CLEARLY:
             found.level.append(kind)
         else:
             text = f"{kind} ({ours.mean():.0%} against {theirs.mean():.0%}, {best})"
-            (found.ahead if difference > 0.0 else found.behind).append(text)
+            (found.ahead if is_ahead else found.behind).append(text)
     return found
 
 
-def _paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-    """Mean difference of two series over the same events, and its standard error; at least that of one event."""
-    difference = ours - theirs
-    return float(difference.mean()), max(float(difference.std()) / len(difference) ** 0.5, 0.5 / len(difference))
+def _sign_test(ours: Flags, theirs: Flags) -> float:
+    """p-value of two detectors catching equally many of the same events (E,): McNemar's, exact."""
+    from scipy.stats import binomtest
+
+    alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    return float(binomtest(alone[0], sum(alone)).pvalue) if sum(alone) else 1.0
 
 
 def _listed(parts: Sequence[str]) -> str:

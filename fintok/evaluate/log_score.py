@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 DEGREES = (2.5, 3.0, 4.0, 6.0, 10.0)  # of freedom, tried in turn
 MAX_FITTED = 20_000  # returns a regime's distribution is fitted to, drawn at random
 FEWEST = 200  # training returns a regime needs for a distribution of its own; else it has that of all days
-BLOCK_ROWS = 60  # of the standard error: volatility clusters, so neighbouring days tell the same twice
+BLOCK_DATES = 60  # of the standard error: volatility clusters, so neighbouring days tell the same twice
 
 
 class Densities(NamedTuple):
@@ -87,12 +87,13 @@ def densities(labels: NDArray[np.integer], returns: Array, first: int, cut: int)
     return Densities(sums, observed.sum(axis=1))
 
 
-def ahead_by(one: Array, other: Array, counts: NDArray[np.int64]) -> tuple[float, float]:
-    """Difference of two log scores in nats per asset-day, and its standard error over blocks of days.
+def ahead_by(one: Array, other: Array, counts: NDArray[np.int64], dates: NDArray[np.datetime64]) -> tuple[float, float]:
+    """Difference of two log scores in nats per asset-day, and its standard error over blocks of 60 dates.
 
-    one, other: (R,) summed log densities of the judged days, as `Densities.of_days` gives them.
+    one, other: (R,) summed log densities of the judged rows, as `Densities.of_days` gives them; dates: (R,) of these
+    rows, of which several may be of one day.
     """
-    blocks = np.arange(len(counts)) // BLOCK_ROWS
+    blocks = np.unique(dates.astype("datetime64[D]"), return_inverse=True)[1] // BLOCK_DATES
     difference = np.bincount(blocks, weights=one - other)
     size = np.bincount(blocks, weights=counts)
     mean = difference.sum() / max(size.sum(), 1.0)

@@ -58,7 +58,7 @@ _GLOSSARY = [
     ),
     (
         "±",
-        "Standard error of a difference over blocks of 60 days. Less than two of them is called level.",
+        "Standard error of a difference over blocks of 60 dates. Less than two of them is called level.",
     ),
     (
         "Shift p-value",

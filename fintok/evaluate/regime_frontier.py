@@ -50,7 +50,7 @@ def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
     sentences = []
     for _, group in groupby(known, key=lambda pair: (id(pair[1]), id(pair[2]))):
         (first, own, other), *more = group
-        difference, error = ahead_by(own.daily, other.daily, counts)
+        difference, error = ahead_by(own.daily, other.daily, counts, market.panel.dates[market.cut :])
         verdict = standing(difference, error)
         sentences.append(
             f"Log score {_words(first, more[-1][0] if more else first)}: fintok {own.score:.4f} nats "

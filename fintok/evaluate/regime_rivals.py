@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-PENALTIES = (1.0, 0.3, 3.0, 10.0)  # of the jump model, the usual one first
+PENALTIES = (1.0, 0.003, 0.03, 0.1, 0.3, 3.0, 10.0)  # of the jump model, the usual one first
 VOLATILITY_HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # rows
 STILL = 1e-2  # usual days, added before a logarithm: a day without moves is not minus infinity
 SMOOTHINGS = (0.0, 5.0, 20.0)  # half-lives of an HMM's filtered probabilities, rows

@@ -74,7 +74,7 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
         tables["strategy"] = _strategies(scored, usual, market)
     verdicts = [
         *frontier_verdicts(scored, market),
-        *_future_verdicts(foreseen),
+        *_future_verdicts(foreseen, market.panel.dates[market.cut :]),
         *stability_verdicts(stability),
         *failures,
         *left_out(needs),
@@ -150,14 +150,24 @@ def _future(foreseen: Sequence[tuple[Scored, dict[str, Foresight]]]) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _future_verdicts(foreseen: Sequence[tuple[Scored, dict[str, Foresight]]]) -> list[str]:
-    """A sentence a target, for 20 days: the best of fintok beside the best rival, the difference with its error."""
+def _future_verdicts(
+    foreseen: Sequence[tuple[Scored, dict[str, Foresight]]], dates: NDArray[np.datetime64]
+) -> list[str]:
+    """A sentence a target, for 20 days: the best of fintok beside the best rival, the difference with its error.
+
+    dates: (R,) of the rows after the cut, the last of which have no future yet.
+    """
     sentences = []
     for target in ("volatility", "dispersion", "drawdown"):
         told = [(one, found[f"{target} 20"]) for one, found in foreseen]
+        told = [pair for pair in told if np.isfinite(pair[1].r_squared)]
+        if {pair[0].method == OURS for pair in told} != {True, False}:
+            continue  # one asset has no dispersion
         own, ours = max((pair for pair in told if pair[0].method == OURS), key=lambda pair: pair[1].r_squared)
         other, best = max((pair for pair in told if pair[0].method != OURS), key=lambda pair: pair[1].r_squared)
-        difference, error = ahead_by(-ours.daily, -best.daily, np.ones(len(ours.daily), dtype=np.int64))
+        difference, error = ahead_by(
+            -ours.daily, -best.daily, np.ones(len(ours.daily), dtype=np.int64), dates[: len(ours.daily)]
+        )
         log = "" if target == "drawdown" else "log "
         sentences.append(
             f"R² of the {log}{target} of the next 20 days: fintok {ours.r_squared:.3f} ({own.num_regimes} regimes, "

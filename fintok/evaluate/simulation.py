@@ -8,12 +8,14 @@ balanced accuracy allows without looking ahead.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fintok.evaluate.market import Market
+from fintok.evaluate.regime_frontier import standing
 from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed
 from fintok.evaluate.regimes import own_methods
 from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out
@@ -43,6 +45,13 @@ class SwitchingMarket(NamedTuple):
     ceiling: NDArray[np.int64]  # (T,) what the filter that knows all parameters calls each day
 
 
+class Judged(NamedTuple):
+    """Labels of one market, on its judged rows."""
+
+    accuracy: float  # balanced
+    switches: float
+
+
 def evaluate_simulation(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track) -> Findings:
     """Balanced accuracy of causal labels with two regimes, fintok and rivals, on simulated markets.
 
@@ -52,28 +61,28 @@ def evaluate_simulation(bundle: Bundle, panel: Panel, *, seed: int = 0, progress
 
     rng = np.random.default_rng(seed)
     worlds = [(num, tails) for num, paths in PATHS.items() for tails in ("Gaussian", "Student t") for _ in range(paths)]
-    found: dict[tuple[str, int, str, str], list[tuple[float, float]]] = {}
+    found: dict[tuple[str, int, str, str], list[Judged]] = {}
     for num_assets, tails in progress(worlds, "simulated markets"):
         world = simulate(num_assets, DEGREES if tails == "Student t" else np.inf, rng)
         for (method, setting), labels in _labellings(bundle, world, seed).items():
             accuracy = balanced_accuracy(labels[-JUDGED:], world.states[-JUDGED:])
             switches = float((np.diff(labels[-JUDGED:]) != 0).sum())
-            found.setdefault((tails, num_assets, method, setting), []).append((accuracy, switches))
+            found.setdefault((tails, num_assets, method, setting), []).append(Judged(accuracy, switches))
     rows = [
         {
             "tails": tails,
             "assets": num_assets,
             "method": method,
             "setting": setting,
-            "balanced_accuracy": np.mean([accuracy for accuracy, _ in values]),
-            "lowest": np.min([accuracy for accuracy, _ in values]),
-            "switches_in_1000_rows": np.mean([switches for _, switches in values]),
+            "balanced_accuracy": np.mean([one.accuracy for one in values]),
+            "lowest": np.min([one.accuracy for one in values]),
+            "switches_in_1000_rows": np.mean([one.switches for one in values]),
         }
         for (tails, num_assets, method, setting), values in found.items()
     ]
     table = pd.DataFrame(rows)
     needs = {rival.name: rival.package for rival in RIVALS if rival.package}
-    return Findings({"balanced accuracy": table}, {}, [*_verdicts(rows), *left_out(needs)])
+    return Findings({"balanced accuracy": table}, {}, [*_verdicts(rows, found), *left_out(needs)])
 
 
 def simulate(num_assets: int, degrees: float, rng: np.random.Generator) -> SwitchingMarket:
@@ -113,7 +122,8 @@ def _labellings(bundle: Bundle, world: SwitchingMarket, seed: int) -> dict[tuple
     return answer
 
 
-def _verdicts(rows: list[dict[str, Any]]) -> list[str]:
+def _verdicts(rows: list[dict[str, Any]], found: Mapping[tuple[str, int, str, str], Sequence[Judged]]) -> list[str]:
+    """A sentence a kind of market: the best of fintok beside the best rival, on the same paths."""
     sentences = []
     for tails, num_assets in dict.fromkeys((row["tails"], row["assets"]) for row in rows):
         part = [row for row in rows if (row["tails"], row["assets"]) == (tails, num_assets)]
@@ -121,12 +131,14 @@ def _verdicts(rows: list[dict[str, Any]]) -> list[str]:
         own = max((row for row in part if row["method"] == OURS), key=lambda row: row["balanced_accuracy"])
         rivals = [row for row in part if row["method"] not in (OURS, "ceiling")]
         other = max(rivals, key=lambda row: row["balanced_accuracy"])
-        verdict = "ahead of" if own["balanced_accuracy"] > other["balanced_accuracy"] else "behind"
+        pair = [found[tails, num_assets, row["method"], row["setting"]] for row in (own, other)]
+        ahead = np.array([one.accuracy - two.accuracy for one, two in zip(*pair, strict=True)])
+        error = float(ahead.std(ddof=1)) / len(ahead) ** 0.5
         sentences.append(
             f"Simulated switching, {num_assets} asset{'s' if num_assets > 1 else ''}, {tails}: balanced accuracy of "
-            f"fintok {own['balanced_accuracy']:.3f} ({own['setting']}), {verdict} the best rival, {other['method']} "
-            f"({other['setting']}), {other['balanced_accuracy']:.3f}; the ceiling is "
-            f"{ceiling['balanced_accuracy']:.3f}."
+            f"fintok {own['balanced_accuracy']:.3f} ({own['setting']}), {standing(float(ahead.mean()), error)} the "
+            f"best rival, {other['method']} ({other['setting']}), {other['balanced_accuracy']:.3f}; difference "
+            f"{ahead.mean():+.3f} ± {error:.3f}; the ceiling is {ceiling['balanced_accuracy']:.3f}."
         )
     return sentences
 

@@ -82,12 +82,12 @@ def stability_verdicts(table: pd.DataFrame) -> list[str]:
             continue
         anew, on = ours[OURS], ours[OURS + LEARNING_ON]
         other = max(rivals, key=itemgetter("refits_min"))
-        verdict = "ahead of" if on["refits_min"] > other["refits_min"] else "not ahead of"
+        verdict = "steadier than" if anew["refits_min"] > other["refits_min"] else "no steadier than"
         sentences.append(
-            f"{num_regimes} regimes that learn on keep {on['refits_mean']:.3f} of their days, {on['refits_min']:.3f} "
-            f"in the worst of {NUM_REFITS} refits, {verdict} the steadiest rival, {other['method']}, "
-            f"{other['refits_mean']:.3f} and {other['refits_min']:.3f} (fitted anew: {anew['refits_mean']:.3f} and "
-            f"{anew['refits_min']:.3f})."
+            f"{num_regimes} regimes fitted anew keep {anew['refits_mean']:.3f} of their days, "
+            f"{anew['refits_min']:.3f} in the worst of {NUM_REFITS} refits, {verdict} the steadiest rival, "
+            f"{other['method']}, {other['refits_mean']:.3f} and {other['refits_min']:.3f}; those that learn on "
+            f"(RegimeLabeler.update) keep {on['refits_mean']:.3f} and {on['refits_min']:.3f}."
         )
     return sentences
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fintok.bundle import Bundle
     from fintok.panel import Panel
 
-MASKS = {"asset": "a quarter of the assets", "forecast": "the coming patch of all", "block": "blocks"}
+MASKS = {"asset": "a group of assets", "forecast": "the coming patch of all", "block": "blocks"}
 
 
 def evaluate_tokens(
@@ -120,7 +120,7 @@ def _codebook_table(bundle: Bundle, codes: NDArray[np.int32], cut: int) -> pd.Da
 def _transfer_table(
     bundle: Bundle, panel: Panel, found: Yardstick, surprise: NDArray[np.float32], cut: int
 ) -> pd.DataFrame:
-    """What was not seen in training beside what was: nats per token with a quarter of the assets hidden, and the
+    """What was not seen in training beside what was: nats per token with a group of assets hidden, and the
     ratio of perplexities, unseen to seen."""
     import pandas as pd
 
@@ -148,7 +148,7 @@ def _transfer_table(
 def _asset_table(
     bundle: Bundle, panel: Panel, codes: NDArray[np.int32], surprise: NDArray[np.float32], cut: int
 ) -> pd.DataFrame:
-    """A row an asset: nats per token after train_end when it is hidden with a quarter of the others."""
+    """A row an asset: nats per token after train_end when it is hidden with others, a quarter of all or half."""
     import pandas as pd
 
     marginal = np.where(codes[cut:] >= 0, -np.log(bundle.vocabulary.marginal)[codes[cut:]], np.nan)
@@ -217,7 +217,7 @@ def _verdicts(tables: dict[str, pd.DataFrame]) -> list[str]:
     gains = ", ".join(f"{row['bits_gained']:.2f} with {hidden} hidden" for hidden, row in rows.iterrows())
     codebook = tables["codebook"].set_index("rows")
     verdicts = [
-        f"With a quarter of the assets hidden, a token costs {first['model']:.2f} nats: {place} the linear factor "
+        f"With a group of assets hidden, a token costs {first['model']:.2f} nats: {place} the linear factor "
         f"model's {first['factor_model']:.2f}; the marginal pays {first['marginal']:.2f}.",
         f"Bits gained per token over the marginal: {gains}.",
         f"After train end {codebook.loc['after train end', 'used']:.0%} of the codes occur, at a perplexity of "

@@ -66,13 +66,14 @@ def test_the_score_is_that_of_the_next_day_given_what_was_known(panel):
     expected = [log_density(returns[day, 0], *law[labels[day - 1]]) for day in range(1000, 1300)]
     np.testing.assert_allclose(judged.days[:300], expected)
     assert judged.counts.sum() == 600
+    np.testing.assert_array_equal(judged.dates, panel.dates[1000:1600])
     assert judged.figures["agreement_min"] == 1.0
 
 
 def judge(score, share=0.2, agreement=0.95, noise=0.0):
     days = np.full(600, score) + noise * np.repeat([1.0, -1.0], 300)
     figures = {"agreement_min": agreement, "smallest_share": share}
-    return _Judged(days, np.ones(600, int), figures)
+    return _Judged(days, np.ones(600, int), np.arange(600).astype("datetime64[D]"), figures)
 
 
 def test_the_rule_takes_the_fewest_within_a_standard_error_of_the_best_sound_number():

@@ -27,6 +27,15 @@ def test_tail_map_falls_strictly_in_the_tail_and_is_never_zero(draw):
     assert np.isnan(extreme[1])
 
 
+def test_values_that_most_of_the_sample_shares_leave_the_tail_its_own_share():
+    rng = np.random.default_rng(0)
+    sample = np.where(rng.random(20_000) < 0.99, 0.0, np.abs(rng.standard_t(4, 20_000)))
+    p = TailMap.fit(sample)(np.array([0.0, 1.0, 3.0]))
+    assert p[0] == 1.0
+    assert p[1] == pytest.approx((sample >= 1.0).mean(), rel=0.5)
+    assert p[2] == pytest.approx((sample >= 3.0).mean(), rel=0.5)
+
+
 def test_tail_map_of_a_constant_sample_is_defined():
     tail = TailMap.fit(np.ones(2000))
     np.testing.assert_allclose(tail(np.array([0.0, 1.0])), 1.0)

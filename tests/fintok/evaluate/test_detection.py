@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from fintok.evaluate.detection import BUDGETS, UNJUDGED, Truth, detect, thresholds
+from fintok.evaluate.detection import BUDGETS, UNJUDGED, Contest, Detection, Truth, detect, thresholds
+from fintok.evaluate.detection_tables import _sorted_out
 from fintok.fault_kinds import KINDS
 from fintok.faults import Fault, plant_faults
 from tests.fintok.fake_bundle import make_panel, simulate_returns
@@ -88,3 +89,19 @@ def test_many_events_agree_with_a_loop_over_them():
         if height.max() > limits[1]:
             assert found.delay[1, number] == (height > limits[1]).argmax()
         assert found.rank[number] == naive_rank(one, fault, faults)
+
+
+def test_who_is_ahead_of_the_best_of_many_must_be_so_on_enough_events():
+    rng = np.random.default_rng(0)
+    rivals = {f"rival {number}": rng.random(40) < 0.5 for number in range(10)}
+
+    def sorted_out(ours, rivals):
+        found = {name: np.asarray(caught)[None] for name, caught in {"fintok": ours, **rivals}.items()}
+        none = {"delay": np.zeros(0), "rank": np.zeros(0, int), "precision": 0.0, "volume": 0.0}
+        detections = {name: Detection(caught=caught, **none) for name, caught in found.items()}
+        return _sorted_out(Contest(("swap",) * len(ours), ("swap",), detections))
+
+    assert sorted_out(rng.random(40) < 0.5, rivals).level == ["swap"]
+    assert sorted_out(np.ones(40, bool), rivals).ahead[0].startswith("swap (100% against")
+    assert sorted_out(np.zeros(40, bool), rivals).behind[0].startswith("swap (0% against")
+    assert sorted_out(np.ones(3, bool), {"HMM": np.zeros(3, bool)}).level == ["swap"]  # three events tell nothing

@@ -48,9 +48,22 @@ def test_labels_that_know_the_state_score_higher_than_one_regime(market):
     known = densities(states, returns, 0, cut)
     plain = densities(np.zeros_like(states), returns, 0, cut)
     one = known.of_days(states[cut - 1 : -1])
-    difference, error = ahead_by(one, plain.of_days(np.zeros(200, dtype=int)), known.counts)
+    dates = np.arange(200).astype("datetime64[D]")
+    difference, error = ahead_by(one, plain.of_days(np.zeros(200, dtype=int)), known.counts, dates)
     assert difference > 3 * error > 0
     assert difference == pytest.approx(known.score(states[cut - 1 : -1]) - plain.score(np.zeros(200, dtype=int)))
+
+
+def test_the_error_is_over_blocks_of_dates_however_many_rows_a_day_has():
+    rng = np.random.default_rng(0)
+    daily = rng.standard_normal(600)
+    dates = np.arange(600).astype("datetime64[D]")
+    hours = (dates.astype("datetime64[h]")[:, None] + np.arange(24)).ravel()
+    errors = [
+        ahead_by(ahead, np.zeros(len(ahead)), np.ones(len(ahead), int), when)[1]
+        for ahead, when in ((daily, dates), (daily.repeat(24), hours))
+    ]
+    assert errors[0] == pytest.approx(errors[1])
 
 
 def test_returns_after_the_cut_do_not_move_the_distributions(market):

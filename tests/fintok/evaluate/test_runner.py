@@ -1,6 +1,7 @@
 """The whole evaluation: what it writes, what it says, what it refuses."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,12 @@ import pytest
 from fintok.cli import run
 from fintok.errors import InputError
 from fintok.evaluate import regime_scores, regimes, result, runner, stability
+from fintok.evaluate.alarms import WILD, alarm_verdicts
+from fintok.evaluate.future import Foresight
 from fintok.evaluate.page import readable
 from fintok.evaluate.regime_frontier import standing
 from fintok.evaluate.regime_rivals import RIVALS
+from fintok.evaluate.regimes import _future_verdicts
 from fintok.evaluate.result import Findings
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
@@ -71,6 +75,17 @@ def test_the_table_and_the_verdict_name_the_best_at_each_budget(evaluation):
     sentence = next(words for words in evaluation.verdicts if f"fintok {own:.4f} nats" in words)
     assert sentence.startswith("Log score at no more than")
     assert re.search("(ahead of|behind|level with) the best rival", sentence)
+
+
+def test_what_cannot_be_judged_is_left_out_of_the_words():
+    daily, name = np.array([0.5, 0.7, 0.9]), {"setting": "x", "num_regimes": 2}
+    one, other = (SimpleNamespace(method=method, description=method, **name) for method in ("fintok", "HMM"))
+    known, unknown = Foresight(0.3, 0.1, daily), Foresight(np.nan, np.nan, daily * np.nan)
+    aims = {"volatility 20": known, "dispersion 20": unknown, "drawdown 20": known}
+    said = _future_verdicts([(one, aims), (other, aims)], np.arange(5).astype("datetime64[D]"))
+    assert [words.split(" of the next")[0] for words in said] == ["R² of the log volatility", "R² of the drawdown"]
+    table = pd.DataFrame({"period": ["all", WILD], "asset_days": 3, "fintok": np.nan, "HMM": 1.0})
+    assert alarm_verdicts(table, 1.0, [])[0].startswith("fintok had no p-values")
 
 
 def test_what_the_future_holds_is_told_with_the_error_of_the_difference(evaluation):

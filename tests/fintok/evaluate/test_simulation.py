@@ -9,6 +9,7 @@ from fintok.evaluate.simulation import (
     HISTORY,
     JUDGED,
     OWN_DEVIATION,
+    Judged,
     balanced_accuracy,
     evaluate_simulation,
     simulate,
@@ -46,7 +47,7 @@ def test_balanced_accuracy_is_the_mean_over_states():
 
 
 def test_the_part_judges_fintok_and_rivals_beside_the_ceiling(monkeypatch):
-    monkeypatch.setattr(simulation, "PATHS", {1: 1})
+    monkeypatch.setattr(simulation, "PATHS", {1: 2})
     monkeypatch.setattr(simulation, "RIVALS", [rival for rival in simulation.RIVALS if rival.package is None])
     panel = make_panel(simulate_returns(300, 3)[0])
     found = evaluate_simulation(FakeBundle(panel), panel)
@@ -55,6 +56,21 @@ def test_the_part_judges_fintok_and_rivals_beside_the_ceiling(monkeypatch):
     assert table["balanced_accuracy"].between(0.0, 1.0).all()
     assert len(found.verdicts) == 2
     assert "the ceiling is" in found.verdicts[0]
+    assert " ± " in found.verdicts[0]
+
+
+def test_a_difference_within_its_error_over_the_paths_is_level():
+    cell = {"tails": "Gaussian", "assets": 1, "setting": "x"}
+    rows = [{**cell, "method": name, "balanced_accuracy": 0.8} for name in ("ceiling", "fintok", "HMM")]
+
+    def said(*ours):
+        paths = {"fintok": ours, "HMM": (0.8, 0.8, 0.8, 0.8)}
+        found = {("Gaussian", 1, name, "x"): [Judged(value, 1.0) for value in values] for name, values in paths.items()}
+        return simulation._verdicts(rows, found)[0]
+
+    assert ", level with the best rival" in said(0.7, 0.92, 0.72, 0.9)
+    assert ", ahead of the best rival" in said(0.85, 0.86, 0.85, 0.84)
+    assert ", behind the best rival" in said(0.75, 0.74, 0.75, 0.76)
 
 
 def test_regimes_are_learned_from_the_simulated_past_whatever_the_bundle_was_trained_on(monkeypatch):

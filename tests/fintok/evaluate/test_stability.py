@@ -65,7 +65,7 @@ def test_a_method_that_learns_on_has_a_row_for_that(market, monkeypatch):
     assert row["refits_min"] == pytest.approx(1.0 - 50 / before_last)
 
 
-def test_the_verdict_is_of_regimes_that_learn_on():
+def test_the_verdict_is_of_regimes_fitted_anew_as_the_rivals_are():
     table = pd.DataFrame(
         {
             "method": ["fintok", "fintok, learning on", "HMM, filtered"],
@@ -75,5 +75,7 @@ def test_the_verdict_is_of_regimes_that_learn_on():
         }
     )
     (sentence,) = stability.stability_verdicts(table)
-    assert "learn on keep 0.990 of their days, 0.980 in the worst of 6 refits, ahead of" in sentence
-    assert "HMM, filtered, 0.970 and 0.800 (fitted anew: 0.900 and 0.700)" in sentence
+    assert "fitted anew keep 0.900 of their days, 0.700 in the worst of 6 refits, no steadier than" in sentence
+    assert "HMM, filtered, 0.970 and 0.800; those that learn on (RegimeLabeler.update) keep 0.990 and 0.980" in sentence
+    table.loc[0, "refits_min"] = 0.81
+    assert ", steadier than the steadiest rival" in stability.stability_verdicts(table)[0]

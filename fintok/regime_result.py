@@ -161,8 +161,8 @@ class Regimes:
         never = int((days == 0).sum())
         if 0 < never < self.num_regimes:
             sentences.append(
-                f"{never} of {self.num_regimes} regimes never occur{'s' * (never == 1)} here; "
-                "raise --switches or lower --regimes"
+                f"{never} of {self.num_regimes} regimes never occur{'s' * (never == 1)} here; raise --switches, "
+                "lower --regimes, or learn this panel's own, in Python RegimeLabeler(bundle).fit(panel)"
             )
         known = np.flatnonzero(days >= _ROWS_TO_ORDER)
         falls = np.flatnonzero(np.diff(volatility[known]) < 0.0)

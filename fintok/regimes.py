@@ -292,9 +292,11 @@ class RegimeLabeler(Estimator):
 
     def _check_parameters(self) -> None:
         if isinstance(self.n_regimes, bool) or not isinstance(self.n_regimes, Integral) or self.n_regimes < 2:
-            raise InputError(f"n_regimes must be a whole number from 2 on, got {self.n_regimes!r}")
+            raise InputError(f"n_regimes (--regimes) must be a whole number from 2 on, got {self.n_regimes!r}")
         if not isinstance(self.switches_per_year, Real) or not 0.0 <= self.switches_per_year < np.inf:
-            raise InputError(f"switches_per_year must be a number from 0 on, got {self.switches_per_year!r}")
+            raise InputError(
+                f"switches_per_year (--switches) must be a number from 0 on, got {self.switches_per_year!r}"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_last"}

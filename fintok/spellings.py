@@ -4,7 +4,8 @@ import re
 
 from fintok.panel import FIELDS
 
-DATES = ("date", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date", "datadate")
+DATES = ("date", "dates", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date",
+         "as_of_date", "asofdate", "datadate")  # fmt: skip
 INDEXES = ("", "index", "unnamed_0", "level_0", "index_level_0")  # what an index without a name is called
 COUNTERS = ("", "unnamed_0")  # of the first column beside a date: the numbers of rows that pandas writes
 SYMBOLS = ("symbol", "ticker", "asset", "instrument", "security", "stock", "coin", "pair", "permno", "gvkey",

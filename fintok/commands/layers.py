@@ -28,7 +28,17 @@ class ConfigLayers:
         preset = given["--preset"][-1] if given["--preset"] else _DEFAULT_PRESET[commands[0]]
         if preset in PRESETS:  # another word is refused with the choices when it is converted
             files.insert(0, recipe_path(f"fintok/{preset}"))
+        if (before := _resumed(given)) is not None:
+            files.insert(1, before)  # a resumed run is what it was
         Dict(merge_files(files), use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _resumed(given: dict[str, list[str]]) -> Path | None:
+    """The configuration of the run that is to go on, where no preset is asked for; None where there is none."""
+    if not given.get("--resume") or not given["--out"] or given["--preset"]:
+        return None
+    config = Path(given["--out"][-1]) / "config.yaml"
+    return config if config.is_file() else None
 
 
 def merge_files(files: list[Path]) -> dict[str, Any]:

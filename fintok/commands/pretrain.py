@@ -55,7 +55,10 @@ def pretrain(
     *,
     panel: Panels = (),
     out: Annotated[Path | None, Parameter(help="Folder of the run.", show_default=False)] = None,
-    train_end: Annotated[str | None, Parameter(help="Last date to learn from, as 2015-12-31.")] = None,
+    train_end: Annotated[
+        str | None,
+        Parameter(help="Last date to learn from, as 2015-12-31; by default that of the first 80 % of the rows."),
+    ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     preset: Preset = "base",

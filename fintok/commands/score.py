@@ -71,6 +71,8 @@ def score(
     if earlier is not None and not _goes_on(prices, earlier, out):
         return
     from fintok.anomaly import AnomalyScorer
+    from fintok.calibration import require_scores
+    from fintok.groups import group_names
     from fintok.readings import open_readings
 
     classes = None if groups is None else _read_groups(groups, prices)
@@ -78,6 +80,7 @@ def score(
         _check_errors(errors, prices)
     bundle = open_model(model, prices)
     scorer = AnomalyScorer(bundle, alarms_per_1000=alarms, groups=classes)
+    require_scores(group_names(classes, prices.assets), scorer.days)  # before minutes of reading
     kept = out.with_name(f"{out.stem}.readings.parquet")
     if append and kept.exists():
         scorer.go_on_from(open_readings(kept, prices))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -91,7 +91,7 @@ def evaluate_anomalies(
     verdicts = [
         *detection_verdicts(usual, others),
         *alarm_verdicts(tables["alarms"], scorer.alarms_per_1000, wild_months(panel, cut)),
-        *_not_planted(panel, kinds),
+        *_not_planted(panel, {*usual.kinds}),
         *left_out({name: rival.package for name, rival in RIVALS.items() if rival.package}),
     ]
     return Findings(tables, figures, verdicts)
@@ -166,7 +166,7 @@ def _alarms(clean: Scores, calm: Mapping[str, Array], cut: int, per_1000: float)
     return alarm_table(clean.panel, cut, alarms)
 
 
-def _not_planted(panel: Panel, planted: Sequence[str]) -> list[str]:
+def _not_planted(panel: Panel, planted: Collection[str]) -> list[str]:
     """A sentence on the kinds of faults that the panel cannot have, and one on those without room."""
     possible = kinds_for(panel)
     missing = [kind for kind in (*KINDS, *BAR_KINDS) if kind not in possible]

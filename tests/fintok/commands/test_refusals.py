@@ -109,9 +109,12 @@ def test_a_truncated_model_is_refused(model, refuse, name):
 def test_a_truncated_checkpoint_is_not_resumed(trained, model, capsys):
     (model / "bundle.json").unlink()  # as if it had been interrupted in its second stage
     (model / "stages" / "tokenizer.ckpt").write_bytes(b"PK half a checkpoint")
-    words = ["pretrain", "--panel", trained / "prices.parquet", "-c", trained / "fast.yaml", "--out", model]
-    assert run([*map(str, words), "--train-end", "2019-06-30", "--resume"]) == 2
-    assert "tokenizer.ckpt is cut short" in capsys.readouterr().err.splitlines()[-1]
+    words = ["pretrain", "--panel", trained / "prices.parquet", "--out", model, "--train-end", "2019-06-30", "--resume"]
+    for more in (["-c", trained / "fast.yaml"], []):  # without, the run's own configuration
+        assert run([*map(str, words), *map(str, more)]) == 2
+        assert "tokenizer.ckpt is cut short" in capsys.readouterr().err.splitlines()[-1]
+    assert run([*map(str, words), "--preset", "tiny"]) == 2
+    assert "has another configuration" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_an_output_that_exists_is_kept(trained, tmp_path, refuse):

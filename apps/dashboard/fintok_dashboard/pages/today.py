@@ -71,7 +71,7 @@ def _regime(reading: Reading, view: View, row: int) -> Any:
     usual = "it has not ended before"
     if len(now.spells):
         half = plural(float(np.median(now.spells)), noun)
-        usual = f"usually {half} (median of {len(now.spells)}, mean {number(now.spells.mean(), 0)})"
+        usual = f"usually {half} (median of {plural(len(now.spells), 'spell')}, mean {number(now.spells.mean(), 0)})"
     follows = [
         html.Li([dot(colours[k]), f"{regimes.names[k]} ", html.Span(percent(share), className="soft")])
         for k, share in now.follows

@@ -146,10 +146,8 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
     from fintok.score_result import uncalibrated
 
     noun, summary = scores.panel.row_noun, scores.summary()
-    calibrated = summary.loc[["after train_end", "in sample"], "asset_days"] > 0
-    usual = "in sample" if scores.is_in_sample.all() else "after train_end"
-    period = str(calibrated.idxmax()) if calibrated.any() else usual
-    when = period.replace("_", " ")
+    period = scores.told_of
+    when = {"all": "on all rows"}.get(period, period.replace("_", " "))
     if summary.loc[period, "asset_days"]:
         page.fact(f"{summary.loc[period, 'alarms_per_1000']:.2f}", f"alarms per 1,000 asset-{noun}s, {when}")
     else:

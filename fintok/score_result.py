@@ -105,10 +105,16 @@ class Scores:
         """(T,) True up to the bundle's train_end: the model has seen these days."""
         return self.dates <= self.train_end
 
+    @property
+    def told_of(self) -> str:
+        """The row of `summary` that a headline tells of: after train_end, if there are 1,000 p-values; else all."""
+        if self.is_in_sample.all():
+            return "in sample"
+        return "after train_end" if np.isfinite(self.p_value[~self.is_in_sample]).sum() >= MIN_SCORES else "all"
+
     def __repr__(self) -> str:
-        new = ~self.is_in_sample
-        scope = "after train_end" if new.any() else "in sample"
-        days = new if new.any() else ~new
+        scope = self.told_of
+        days = ~self.is_in_sample if scope == "after train_end" else np.ones(len(self.dates), dtype=bool)
         calibrated = int(np.isfinite(self.p_value[days]).sum())
         if calibrated:
             rate = (

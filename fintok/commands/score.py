@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fintok.panel import Panel
     from fintok.readings import Readings
 
+_RESTATED = 1e-3  # by which a score must move to be another: adjusted prices are restated but for rounding
 _WAY_OUT = "name another --out, or score all dates anew with --overwrite in place of --append"
 
 
@@ -92,6 +93,8 @@ def score(
     if earlier is None:
         say_table(scores.summary())
     else:
+        earlier = earlier.cast(table.schema)
+        _say_restated(table, earlier, out)
         table = _after(table, earlier)
         since = f"after {_last_date(earlier)} " if len(earlier) else ""
         print(f"{len(table) - len(earlier):,} rows {since}added to {len(earlier):,}")
@@ -173,11 +176,30 @@ def _last_date(earlier: pl.DataFrame) -> str:
     return date_text(dates, int(dates.argmax()))
 
 
+def _say_restated(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> None:
+    """Tell on stderr where rows of the file would be others now: they stay as they were."""
+    import polars as pl
+
+    both = earlier.filter(pl.col("score").is_not_null()).join(
+        table.select("date", "symbol", "score", "alert"), on=["date", "symbol"], how="left", suffix=" now"
+    )
+    is_close = ((pl.col("score") - pl.col("score now")).abs() <= _RESTATED) & (pl.col("alert") == pl.col("alert now"))
+    others = both.filter(~is_close.fill_null(False))
+    if len(others):
+        first = others.row(0, named=True)
+        print(
+            f"{out}: {len(others):,} of its {len(earlier):,} rows would be others now, the first "
+            f"{first['symbol']!r} on {date_text(others['date'].to_numpy(), 0)}: prices or symbols before its last "
+            "date, --alarms, --errors or --groups have changed; they stay as they are, --overwrite in place of "
+            "--append scores all anew",
+            file=sys.stderr,
+        )
+
+
 def _after(table: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
     """``earlier`` followed by the rows of ``table`` whose date lies after its last."""
     import polars as pl
 
     if not len(earlier):
         return table
-    earlier = earlier.cast(table.schema)
     return pl.concat([earlier, table.filter(pl.col("date") > earlier["date"].max())])

@@ -77,7 +77,34 @@ def test_scores_are_appended_after_the_last_date(trained, tmp_path, prices, caps
     assert "0 rows" in printed.out
     assert f"wrote {tmp_path / 'daily.readings.parquet'}" in printed.out
     assert pl.read_parquet(daily).equals(pl.read_parquet(whole))
+    assert "would be others now" not in printed.err
     assert not (tmp_path / "whole.readings.parquet").exists()
+
+
+def test_rows_of_the_file_that_would_be_others_now_stay_and_are_told(trained, tmp_path, prices, capsys):
+    source, table = tmp_path / "prices.parquet", prices()
+    table.head(480).write_parquet(source)
+    words = [
+        "score",
+        "--model",
+        str(trained / "model"),
+        "--append",
+        "--out",
+        str(tmp_path / "daily.parquet"),
+        "--panel",
+    ]
+    assert run([*words, str(source)]) == 0
+    before = pl.read_parquet(tmp_path / "daily.parquet")
+    capsys.readouterr()
+    assert run([*words, str(trained / "prices.parquet"), "--alarms", "200"]) == 0
+    assert "rows would be others now, the first 'S" in capsys.readouterr().err
+    jump = pl.when(pl.int_range(pl.len()) >= 470).then(pl.col("S1") * 1.3).otherwise(pl.col("S1"))
+    table.with_columns(jump.alias("S1")).write_parquet(source)
+    assert run([*words, str(source)]) == 0
+    assert (
+        "prices or symbols before its last date, --alarms, --errors or --groups have changed" in capsys.readouterr().err
+    )
+    assert pl.read_parquet(tmp_path / "daily.parquet").head(len(before)).equals(before)
 
 
 def test_symbols_that_look_like_numbers_stay_as_they_are(trained, tmp_path, prices):

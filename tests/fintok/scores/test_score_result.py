@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import numpy as np
@@ -78,6 +79,13 @@ def test_summary_reasons_and_repr(scores):
     assert counts["stale price"] == 6
     assert "alarms per 1,000 asset-days" in repr(scores)
     assert "\n" not in repr(scores)
+
+
+@pytest.mark.parametrize(("rows_after", "told_of"), [(0, "in sample"), (99, "all"), (100, "after train_end")])
+def test_the_headline_is_of_rows_after_train_end_where_there_are_enough(scores, rows_after, told_of):
+    part = dataclasses.replace(scores, train_end=scores.dates[-1 - rows_after])  # of ten assets
+    assert part.told_of == told_of
+    assert f"{told_of}: " in repr(part)
 
 
 def test_a_panel_too_short_for_anything_gives_empty_results(scorer, panel):

@@ -20,7 +20,7 @@ from fintok.spellings import (
 )
 from fintok.tables import FILE, MISSING, Table
 
-_LONGEST = 60  # characters of a name in a message
+_LONGEST = 200  # characters of a name in a message
 _LEAST_DATE = 170_001.0  # a date as a whole number is no less: a month
 
 

@@ -29,7 +29,7 @@ FAULTY_FILES = {
         "cannot be read as CSV",
     ),
     "a column twice": ("p.csv", b"date,A,A\n2020-01-01,1,2\n", "column 'A' appears twice"),
-    "a quote that stays open": ("p.csv", b'"date,A\n' + b"2020-01-01,1\n" * 99, "^[^\n]{,200}$"),
+    "a quote that stays open": ("p.csv", b'"date,A\n' + b"2020-01-01,1\n" * 99, "^[^\n]{,400}$"),
     "no date": ("p.csv", b"A,B\n1,2\n", r"no date column among 'A', 'B'; name it with --date"),
     "no dates in it": ("p.csv", b"date,A,B\nsoon,1,2\n", "'soon' in column 'date', row 1, is not a date"),
     "one bad date": (

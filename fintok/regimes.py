@@ -294,9 +294,7 @@ class RegimeLabeler(Estimator):
         if isinstance(self.n_regimes, bool) or not isinstance(self.n_regimes, Integral) or self.n_regimes < 2:
             raise InputError(f"n_regimes (--regimes) must be a whole number from 2 on, got {self.n_regimes!r}")
         if not isinstance(self.switches_per_year, Real) or not 0.0 <= self.switches_per_year < np.inf:
-            raise InputError(
-                f"switches_per_year (--switches) must be a number from 0 on, got {self.switches_per_year!r}"
-            )
+            raise InputError(f"switches_per_year (--switches) must be 0 or more, got {self.switches_per_year!r}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_last"}

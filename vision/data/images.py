@@ -109,7 +109,7 @@ def _open_folder(path: Path, label_column: str | None) -> ImageSource:
 
 def _refuse_several_sets(path: Path, names: Sequence[str]) -> None:
     """InputError for shards of several sets, ``train-00000-of-00001`` beside ``test-00000-of-00001``."""
-    sets = {found[1]: name for name in names if (found := _SHARD.match(Path(name).name))}
+    sets = {found[1] for name in names if (found := _SHARD.match(Path(name).name))}
     if len(sets) > 1:
         raise InputError(
             f"{path} holds shards of several sets, {' and '.join(sorted(sets))}: give a folder that holds one of them"

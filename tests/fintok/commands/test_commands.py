@@ -6,8 +6,7 @@ import pytest
 from fintok.bundle import load
 from fintok.cli import run
 from fintok.commands.pretrain import worse_than_marginal
-from fintok.files import read_table, write_table
-from fintok.score_result import COLUMNS
+from fintok.files import read_table
 
 
 def test_a_run_leaves_its_merged_configuration(trained, capsys):
@@ -65,132 +64,12 @@ def test_several_panels_are_learned_together(trained, panel, prices, tmp_path, c
     assert [one["num_assets"] for one in load(tmp_path / "run").training_panels] == [6, 9]
 
 
-def test_scores_are_appended_after_the_last_date(trained, tmp_path, prices, capsys):
-    whole, daily, early = tmp_path / "whole.parquet", tmp_path / "daily.parquet", tmp_path / "early.parquet"
-    prices().head(450).write_parquet(early)
-    model = str(trained / "model")
-    assert run(["score", "--model", model, "--panel", str(trained / "prices.parquet"), "--out", str(whole)]) == 0
-    words = ["score", "--model", model, "--append", "--out", str(daily), "--panel"]
-    for source in (early, trained / "prices.parquet", trained / "prices.parquet"):
-        assert run([*words, str(source)]) == 0
-    printed = capsys.readouterr()
-    assert "0 rows" in printed.out
-    assert f"wrote {tmp_path / 'daily.readings.parquet'}" in printed.out
-    assert pl.read_parquet(daily).equals(pl.read_parquet(whole))
-    assert "would be others now" not in printed.err
-    assert not (tmp_path / "whole.readings.parquet").exists()
-
-
-def test_rows_of_the_file_that_would_be_others_now_stay_and_are_told(trained, tmp_path, prices, capsys):
-    source, table = tmp_path / "prices.parquet", prices()
-    table.head(480).write_parquet(source)
-    words = [
-        "score",
-        "--model",
-        str(trained / "model"),
-        "--append",
-        "--out",
-        str(tmp_path / "daily.parquet"),
-        "--panel",
-    ]
-    assert run([*words, str(source)]) == 0
-    before = pl.read_parquet(tmp_path / "daily.parquet")
-    capsys.readouterr()
-    assert run([*words, str(trained / "prices.parquet"), "--alarms", "200"]) == 0
-    assert "rows would be others now, the first 'S" in capsys.readouterr().err
-    jump = pl.when(pl.int_range(pl.len()) >= 470).then(pl.col("S1") * 1.3).otherwise(pl.col("S1"))
-    table.with_columns(jump.alias("S1")).write_parquet(source)
-    assert run([*words, str(source)]) == 0
-    assert (
-        "prices or symbols before its last date, --alarms, --errors or --groups have changed" in capsys.readouterr().err
-    )
-    assert pl.read_parquet(tmp_path / "daily.parquet").head(len(before)).equals(before)
-
-
-def test_symbols_that_look_like_numbers_stay_as_they_are(trained, tmp_path, prices):
-    out = tmp_path / "daily.csv"
-    words = ["score", "--model", trained / "model", "--out", out, "--append", "--panel"]
-    for num_days in (30, 400, 480):
-        source = tmp_path / f"{num_days}.parquet"
-        prices().head(num_days).rename({f"S{i}": f"{i:06}" for i in range(6)}).write_parquet(source)
-        assert run([str(word) for word in [*words, source]]) == 0
-    symbols = pl.read_csv(out, schema_overrides={"symbol": pl.String})["symbol"]
-    assert set(symbols) == {f"{i:06}" for i in range(6)}
-
-
-@pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_rows_are_added_to_a_table_without_any(trained, tmp_path, capsys, ending):
-    out = write_table(pl.DataFrame(schema=COLUMNS), tmp_path / f"daily.{ending}")
-    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet", "--append", "--out", out]
-    assert run([str(word) for word in words]) == 0
-    assert "rows added to 0" in capsys.readouterr().out
-    assert len(read_table(out)) > 2000
-
-
-def test_scores_are_appended_to_a_csv_as_to_parquet(trained, tmp_path, prices, capsys):
-    prices().head(450).write_parquet(early := tmp_path / "early.parquet")
-    for source in (early, trained / "prices.parquet"):
-        words = ["score", "--model", trained / "model", "--append", "--out", tmp_path / "daily.csv", "--panel", source]
-        assert run([str(word) for word in words]) == 0
-    assert "rows after 2019-09-20 added to" in capsys.readouterr().out
-    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", tmp_path / "at.csv"]
-    assert run([str(word) for word in words]) == 0
-    content = (tmp_path / "daily.csv").read_text()
-    assert content == (tmp_path / "at.csv").read_text()
-    assert content.splitlines()[1] == '2018-01-02,S0,,,false,"",true'
-
-
-def test_a_panel_that_ends_before_the_scores_adds_nothing_and_keeps_what_was_read(trained, tmp_path, prices, capsys):
-    prices().head(300).write_parquet(old := tmp_path / "old.parquet")
-    words = ["score", "--model", trained / "model", "--append", "--out", tmp_path / "daily.parquet", "--panel"]
-    assert run([str(word) for word in [*words, trained / "prices.parquet"]]) == 0
-    before = {path: path.read_bytes() for path in tmp_path.glob("daily*")}
-    assert len(before) == 2
-    assert run([str(word) for word in [*words, old]]) == 0
-    assert "old.parquet ends 2019-02-22, before the last date of" in capsys.readouterr().out
-    assert {path: path.read_bytes() for path in tmp_path.glob("daily*")} == before
-
-
-def test_scores_of_other_symbols_or_of_another_model_are_not_mixed(trained, tmp_path, prices, refuse, capsys):
-    out, foreign = tmp_path / "daily.parquet", tmp_path / "foreign.parquet"
-    prices().rename({f"S{i}": f"Z{i}" for i in range(6)}).write_parquet(foreign)
-    other, words = tmp_path / "other", ["score", "--append", "--out", out, "--panel", trained / "prices.parquet"]
-    assert run([str(word) for word in [*words, "--model", trained / "model"]]) == 0
-    capsys.readouterr()
-    before = out.read_bytes()
-    assert "holds scores of 'S0', 'S1'" in refuse(*words[:-1], foreign, "--model", trained / "model")
-    late = ["--train-end", "2019-09-30"]
-    pretrain = ["pretrain", "--panel", trained / "prices.parquet", "-c", trained / "fast.yaml", "--out", other]
-    for more in (["--train-end", "2019-06-30", "--seed", 1], late):
-        assert run([str(word) for word in [*pretrain, *more, "--overwrite"]]) == 0
-        capsys.readouterr()
-        assert "holds scores of another model: name another --out" in refuse(*words, "--model", other)
-    (tmp_path / "daily.readings.parquet").unlink()  # in_sample tells
-    assert "holds scores of another model" in refuse(*words, "--model", other)
-    assert out.read_bytes() == before
-
-
 def test_tokens_and_scores_are_joined_by_date_and_symbol(trained, tmp_path):
     for command in ("tokenize", "score"):
         words = [command, "--model", trained / "model", "--panel", trained / "prices.parquet"]
         assert run([*map(str, words), "--out", str(tmp_path / f"{command}.parquet")]) == 0
     tokens, scores = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("tokenize", "score"))
     assert len(tokens.join(scores, on=["date", "symbol"])) == len(tokens)
-
-
-def test_an_added_day_is_all_that_the_model_reads(trained, tmp_path, prices, monkeypatch):
-    from fintok.bundle import Bundle
-
-    asked, surprise = [], Bundle.surprise
-    monkeypatch.setattr(
-        Bundle, "surprise", lambda self, panel, since=0: asked.append(since) or surprise(self, panel, since)
-    )
-    words = ["score", "--model", str(trained / "model"), "--append", "--out", str(tmp_path / "daily.csv"), "--panel"]
-    for num_days in (480, 481):
-        source = tmp_path / f"{num_days}.parquet"
-        prices().head(num_days).write_parquet(source)
-        assert run([*words, str(source)]) == 0
-    assert asked == [0, 480]
 
 
 def test_scores_leave_out_marked_errors_and_keep_groups_apart(trained, tmp_path, prices):
@@ -239,13 +118,6 @@ def test_marks_and_groups_of_another_panel_are_refused_and_of_a_larger_one_count
     said = capsys.readouterr().err
     assert f"{groups}: 3 of 4 symbols are in the panel" in said
     assert f"{marks}: 1 of 2 rows are in the panel" in said
-
-
-def test_scores_are_not_appended_to_another_table(trained, tmp_path, prices, refuse):
-    out = write_table(prices(), tmp_path / "prices.parquet")
-    words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet"]
-    assert "cannot be appended to" in refuse(*words, "--out", out, "--append")
-    assert pl.read_parquet(out).columns[1] == "S0"
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])

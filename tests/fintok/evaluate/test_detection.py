@@ -104,4 +104,7 @@ def test_who_is_ahead_of_the_best_of_many_must_be_so_on_enough_events():
     assert sorted_out(rng.random(40) < 0.5, rivals).level == ["swap"]
     assert sorted_out(np.ones(40, bool), rivals).ahead[0].startswith("swap (100% against")
     assert sorted_out(np.zeros(40, bool), rivals).behind[0].startswith("swap (0% against")
+    ours, lucky = np.arange(20) == 0, np.arange(20) >= 12  # eight events against one: p = .04
+    assert sorted_out(ours, {"HMM": lucky}).behind
+    assert sorted_out(ours, {"HMM": lucky, **{f"rival {n}": ours for n in range(9)}}).level == ["swap"]
     assert sorted_out(np.ones(3, bool), {"HMM": np.zeros(3, bool)}).level == ["swap"]  # three events tell nothing

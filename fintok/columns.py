@@ -21,6 +21,7 @@ from fintok.spellings import (
 from fintok.tables import FILE, MISSING, Table
 
 _LONGEST = 200  # characters of a name in a message
+_CLOCK = r"^\s*([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?\s*$|^([01]\d|2[0-3])[0-5]\d[0-5]\d$"
 _LEAST_DATE = 170_001.0  # a date as a whole number is no less: a month
 
 
@@ -82,6 +83,26 @@ def find_columns(table: Table, values: str, date: str | None, symbol: str | None
     return Columns(date, symbol, found_price, fields, ())
 
 
+def with_time_of_day(table: Table, columns: Columns) -> tuple[Table, Columns]:
+    """A time of day in a column beside the date, as MetaTrader and stooq write hours, becomes part of the date where
+    dates repeat; where they do not (when an asset last traded), it is passed over.
+    """
+    names = [name for name in table.frame.collect_schema().names() if name != columns.date]
+    clock = first_of(("time",), names)
+    sample = pl.Series() if clock is None else _sample(table.frame, clock)
+    if clock is None or not len(sample) or not sample.str.contains(_CLOCK).all():
+        return table, columns
+    columns = columns._replace(assets=tuple(name for name in columns.assets if name != clock))
+    keys = [name for name in (columns.date, columns.symbol) if name is not None]
+    if not table.frame.select(pl.struct(keys).is_duplicated().any()).collect().item():
+        return table, columns
+    time = pl.col(clock).cast(pl.String).str.replace(r"^(\d\d)(\d\d)(\d\d)$", "$1:$2:$3")
+    day = pl.col(columns.date).cast(pl.String).str.replace(r"[T ]00:00:00(\.0+)?$", "")
+    return table._replace(
+        frame=table.frame.with_columns(pl.concat_str(day, time, separator=" ").alias(columns.date))
+    ), columns
+
+
 def _is_counter(frame: pl.LazyFrame, name: str, first: str) -> bool:
     """Whether a column beside the date, called as an index without a name is, numbers the rows.
 
@@ -98,7 +119,8 @@ def _is_counter(frame: pl.LazyFrame, name: str, first: str) -> bool:
 
 def _is_of_one_asset(names: set[str]) -> bool:
     """Whether a wide table's columns are one asset's bar: nothing else, or three of its parts beside whatever."""
-    return bool(names) and (names <= OF_ONE_ASSET or len(names & set(FIELDS)) >= 3)
+    parts = {FIELD_NAMES[name] for name in names & FIELD_NAMES.keys()}
+    return bool(names) and (names <= OF_ONE_ASSET or len(parts) >= 3)
 
 
 def first_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:

@@ -1,6 +1,7 @@
 """How dates are written: timestamps with and without a zone, text of many styles, 20200131, months, epochs."""
 
 import datetime as dt
+import warnings
 
 import numpy as np
 import polars as pl
@@ -12,10 +13,11 @@ from fintok.tables import Table
 _STYLES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
            "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d-%b-%Y", "%Y/%m/%d %H:%M:%S%.f", "%Y/%m/%d %H:%M",
            "%d.%m.%Y %H:%M:%S%.f", "%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.f%z",
-           "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%B %d, %Y", "%d-%b-%y")  # fmt: skip
+           "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%B %d, %Y", "%d-%b-%y", "%d.%m.%y",
+           "%Y年%m月%d日")  # fmt: skip
 _MONTH_OR_DAY_FIRST = tuple(
-    (f"%m{mark}%d{mark}%Y{time}", f"%d{mark}%m{mark}%Y{time}")
-    for mark in "/-"
+    (f"%m{mark}%d{mark}{year}{time}", f"%d{mark}%m{mark}{year}{time}")
+    for mark, year in (("/", "%Y"), ("-", "%Y"), ("/", "%y"))
     for time in ("", " %H:%M", " %H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
 )
 _PERIOD = r"^(\d{4})(?:-(\d\d)|[ -]?[Qq]([1-4]))$"  # a month, or a quarter
@@ -81,6 +83,7 @@ def _from_integers(column: pl.Series, table: Table) -> pl.Series:
 
 def _from_text(column: pl.Series, table: Table, may_be_days: bool = True) -> pl.Series:
     """Every different text is parsed once, in the one style that reads all of them."""
+    column = column.str.replace(r" ?(UTC|GMT)$", "+00:00")
     texts = column.unique()
     if texts.str.contains(r"^\d{6,19}\.0+$").all():
         return _from_text(column.str.replace(r"\.0+$", ""), table)
@@ -91,8 +94,9 @@ def _from_text(column: pl.Series, table: Table, may_be_days: bool = True) -> pl.
     if bare.str.contains(_PERIOD).all():
         best, styles = _month_ends(bare), []
     else:
-        best, styles = None, [*_unambiguous(bare, column.name, table.name), *_STYLES]
+        best, styles = None, [*_unambiguous(bare, column.name, table.name), *_STYLES, None]
     for style in styles:
+        style = style or _guess(bare)
         dates = _parse(bare, style)
         if best is None or dates.null_count() < best.null_count():
             best = dates
@@ -113,6 +117,15 @@ def _month_ends(texts: pl.Series) -> pl.Series:
     parts = texts.str.extract_groups(_PERIOD).struct.unnest()
     month = parts["2"].fill_null((parts["3"].cast(pl.Int64) * 3).cast(pl.String))
     return _parse(parts["1"] + "-" + month + "-01", "%Y-%m-%d").dt.month_end()
+
+
+def _guess(texts: pl.Series) -> str:
+    """The style that pandas sees in the first text."""
+    from pandas.tseries.api import guess_datetime_format
+
+    with warnings.catch_warnings(action="ignore"):  # that the day comes first, where the month cannot
+        style = guess_datetime_format(str(texts[0]).title()) or _STYLES[0]
+    return style.replace("%b", "%B")  # which reads short names, too
 
 
 def _in_full(texts: pl.Series) -> pl.Series:

@@ -7,12 +7,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fintok.columns import Columns, find_columns, listed
+from fintok.columns import Columns, find_columns, listed, with_time_of_day
 from fintok.dates import parse_dates
-from fintok.errors import InputError
+from fintok.errors import InputError, first_line
+from fintok.numbers import read_marked
 from fintok.panel import Panel, Values
 from fintok.spans import date_unit
-from fintok.tables import FILE, MISSING, Table, first_line, open_table, stem
+from fintok.spellings import plain
+from fintok.tables import FILE, MISSING, Table, open_table, stem
 
 LEVEL_AUTOCORRELATION = 0.95  # returns do not come near it; prices and yields lie above
 
@@ -34,7 +36,8 @@ def read_panel(
         date column or index and one column per asset. Long: a row per date and symbol, with a price and where
         present open, high, low, close and volume.
     date, symbol, price : names of columns, where they are not recognised. An adjusted close is preferred to
-        a close; the bar's own columns stay as they are in ``Panel.fields``.
+        a close; the bar's own columns stay as they are in ``Panel.fields``. CRSP's PRC counts by its size (a minus
+        marks the mean of bid and ask), 0 as missing.
     values : "prices" (positive), or "returns": log returns, or differences of prices that may be negative.
 
     Rows may come in any order. A month (1990-01, 199001) or a quarter (1990Q1) counts at its last day, when what it
@@ -48,7 +51,7 @@ def read_panel(
         return source
     table = open_table(source)
     try:
-        columns = find_columns(table, values, date, symbol, price)
+        table, columns = with_time_of_day(table, find_columns(table, values, date, symbol, price))
         read = _read_wide if columns.symbol is None else _read_long
         panel = read(table, columns, values)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -119,9 +122,12 @@ def _read_long(table: Table, columns: Columns, values: Values) -> Panel:
         return dense
 
     fields = {name: spread(column, np.float32) for name, column in columns.fields.items()}
-    return Panel.from_arrays(
-        spread(columns.price, np.float64), dates, names.to_list(), values=values, fields=fields, source=table.name
-    )
+    prices = spread(columns.price, np.float64)
+    if (
+        values == "prices" and plain(columns.price) == "prc"
+    ):  # CRSP's: a minus marks the mean of bid and ask, 0 that there was neither
+        prices = np.where(prices == 0.0, np.nan, np.abs(prices))
+    return Panel.from_arrays(prices, dates, names.to_list(), values=values, fields=fields, source=table.name)
 
 
 def _refuse_files_without(price: str, table: Table) -> None:
@@ -148,13 +154,12 @@ def _collect(table: Table, keys: list[str], numbers: dict[str, Any]) -> pl.DataF
     frame, source = table.frame, table.name
     schema = frame.collect_schema()
     expressions = [pl.col(key) for key in keys]
-    texts = []
+    texts: dict[str, pl.Expr] = {}
     for name, dtype in numbers.items():
         column = pl.col(name)
         if schema[name] in (pl.String, pl.Categorical, pl.Enum):
             text = column.cast(pl.String).str.strip_chars()
-            column = pl.when(~text.is_in(MISSING)).then(text)
-            texts.append(name)
+            column = texts[name] = pl.when(~text.is_in(MISSING)).then(text)
             parsed = column.cast(dtype, strict=False)
             expressions += [parsed.alias(name), (column.is_not_null() & parsed.is_null()).alias(f"no number: {name}")]
         elif schema[name].is_numeric() or schema[name] == pl.Null:
@@ -164,17 +169,24 @@ def _collect(table: Table, keys: list[str], numbers: dict[str, Any]) -> pl.DataF
     data = frame.select(expressions).collect()
     if not data.height:
         raise InputError(f"{source}: there are no rows")
-    for name in texts:
-        bad = data[f"no number: {name}"].arg_true()
-        if len(bad):
-            text = frame.select(pl.col(name)).slice(int(bad[0]), 1).collect().item()
-            if not text.strip("0123456789.,'$€£% "):
-                hint = "; write numbers as 1234.5"
-            else:
-                hint = "" if len(numbers) < 2 or keys[1:] else "; if this is a long table, name --symbol and --price"
-            file, row = table.where(int(bad[0]))
-            raise InputError(f"{file}: column {name!r} holds {text!r} in row {row}, which is no number{hint}")
+    for name, column in texts.items():
+        if data[f"no number: {name}"].any():  # read once more: $1,234.50
+            written = frame.select(column.alias(name)).collect().to_series()
+            read = read_marked(written, by_commas=table.commas_group)
+            bad = (written.is_not_null() & read.is_null()).arg_true()
+            if len(bad):
+                is_long = len(numbers) < 2 or len(keys) > 1
+                raise _no_number(table, name, written[int(bad[0])], int(bad[0]), is_long)
+            data = data.with_columns(read.cast(numbers[name]))
     return data
+
+
+def _no_number(table: Table, name: str, text: str, row: int, is_long: bool) -> InputError:
+    hint = "" if is_long else "; if this is a long table, name --symbol and --price"
+    if not text.strip("0123456789.,'$€£% "):
+        hint = "; write numbers as 1234.5"
+    file, row = table.where(row)
+    return InputError(f"{file}: column {name!r} holds {text!r} in row {row}, which is no number{hint}")
 
 
 def _refuse_repeats(

@@ -1,5 +1,7 @@
 """How dates are written."""
 
+import datetime as dt
+
 import numpy as np
 import polars as pl
 import pytest
@@ -71,6 +73,19 @@ def test_a_quarter_counts_at_its_last_day(quarters):
     assert parsed(quarters) == ["2020-03-31T00:00", "2020-12-31T00:00"]
 
 
+@pytest.mark.parametrize(
+    "style",
+    ["%d %b %Y", "%b %d %Y", "%d %B %Y", "%a %b %d %Y", "%a, %d %b %Y", "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y%m%dT%H%M%S",
+     "%Y%m%d %H%M%S", "%d.%m.%y", "%d/%b/%Y", "%Y-%b-%d", "%Y-%m-%d %H:%M:%S UTC", "%d%b%Y", "%m/%d/%y", "%d/%m/%y",
+     "%Y年%m月%d日"],
+)  # fmt: skip
+def test_dates_of_many_styles_are_read(style):
+    moments = [dt.datetime(2020, 5, 2), dt.datetime(2020, 12, 31)]
+    expected = ["2020-05-02T00:00", "2020-12-31T00:00"]
+    assert parsed([moment.strftime(style) for moment in moments]) == expected
+    assert parsed([moment.strftime(style).upper() for moment in moments]) == expected
+
+
 @pytest.mark.parametrize("texts", [["2020-01", "2020-13"], ["2020-01", "2020-02-03"], ["04-Oct-20", "04-Oct-65"],
                                    ["04-10-20"]])  # fmt: skip
 def test_what_could_only_be_guessed_is_no_date(texts):
@@ -85,6 +100,8 @@ def test_month_and_day_that_may_be_exchanged_are_refused():
         parsed(["03/04/2020", "05/06/2020"])
     with pytest.raises(InputError, match="dates like '04-10-2022' in column 'date' may be month or day first"):
         parsed(["04-10-2022"])
+    with pytest.raises(InputError, match="dates like '3/4/20' in column 'date' may be month or day first"):
+        parsed(["3/4/20", "5/6/20"])
     assert parsed(["03/04/2020", "25/06/2020"]) == ["2020-04-03T00:00", "2020-06-25T00:00"]
 
 

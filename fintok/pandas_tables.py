@@ -1,0 +1,51 @@
+"""pandas tables as polars ones: indexes and two levels of columns, as yfinance and terminals write them."""
+
+from typing import Any
+
+import polars as pl
+
+from fintok.errors import InputError, first_line
+from fintok.spellings import OF_ONE_ASSET, plain
+
+
+def from_pandas(frame: Any) -> pl.LazyFrame:
+    """A pandas table with its index as columns; two levels of columns (field, symbol) become a long table.
+
+    Of two levels of rows, one without a name is the date if it holds dates, else the symbol.
+    """
+    if frame.index.nlevels == 2:
+        usual = ["date" if level.dtype.kind == "M" else "symbol" for level in frame.index.levels]
+        frame = frame.rename_axis([name or other for name, other in zip(frame.index.names, usual, strict=True)])
+    if frame.columns.nlevels == 2:
+        levels = [{plain(str(name)) for name in frame.columns.get_level_values(level)} for level in (0, 1)]
+        usual = [len(names & OF_ONE_ASSET) / max(len(names), 1) for names in levels]
+        level = 0 if usual[1] > usual[0] else 1  # the level that names symbols
+        frame = frame.copy(deep=False)
+        frame.columns = frame.columns.set_names("symbol", level=level).set_names("field", level=1 - level)
+        frame.index = frame.index.set_names("date")
+        frame = frame.stack("symbol", future_stack=True)
+    elif frame.columns.nlevels > 2:
+        raise InputError("the pandas table has columns of more than two levels; give it one or two")
+    if not frame.columns.is_unique:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise InputError(f"the pandas table: column {name!r} appears twice; give every column its own name")
+    if type(frame.index).__name__ == "PeriodIndex":  # what a period holds is known at its end
+        start, name = frame.index.start_time, frame.index.name
+        unit = "D" if (start == start.normalize()).all() else "min"
+        frame = frame.set_axis(frame.index.end_time.floor(unit).rename(name))
+    for name in [name for name in frame.index.names if name is not None and name in frame.columns]:
+        if not (frame.index.get_level_values(name) == frame[name]).all():
+            raise InputError(f"the pandas table: {name!r} is an index and a column of other values; drop one of them")
+        frame = frame.drop(columns=name)
+    if type(frame.index).__name__ != "RangeIndex":
+        is_counter = frame.index.nlevels == 1 and frame.index.name is None and frame.index.dtype.kind in "iu"
+        frame = frame.reset_index(names="__index_level_0__" if is_counter else None)  # as it is called in Parquet
+    frame = frame.rename(columns=str)
+    try:
+        try:
+            return pl.from_pandas(frame).lazy()
+        except (ValueError, TypeError):  # numbers beside text: all as text, and the reader names what is no number
+            mixed = frame.select_dtypes(object).columns
+            return pl.from_pandas(frame.astype(dict.fromkeys(mixed, "string"))).lazy()
+    except (pl.exceptions.PolarsError, ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(f"the pandas table: {first_line(error)}") from error

@@ -31,7 +31,7 @@ def read_panel(
 
     Parameters
     ----------
-    source : a Parquet, CSV or Arrow file, a folder of them (partitioned by key=value folders, in any number
+    source : a Parquet, CSV, Excel or Arrow file, a folder of them (partitioned by key=value folders, in any number
         of parts, or one file per symbol), or a pandas, polars or pyarrow table; a Panel is one already. Wide: a
         date column or index and one column per asset. Long: a row per date and symbol, with a price and where
         present open, high, low, close and volume.

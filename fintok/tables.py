@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from fintok.csv_files import scan_csv
 from fintok.errors import InputError, first_line
 from fintok.pandas_tables import from_pandas
 from fintok.spellings import USUAL, plain
+from fintok.spreadsheets import scan_csv, scan_excel
 
 FILE = "__file__"  # column with the file's name, where a folder holds one file per symbol
 _FORMATS = {
@@ -24,6 +24,7 @@ _FORMATS = {
     ".arrow": "Arrow",
     ".feather": "Arrow",
     ".ipc": "Arrow",
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls"), "Excel"),
 }
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "-", "--", "."]
 
@@ -70,7 +71,7 @@ def open_table(source: object) -> Table:
     """Open a path, or a pandas, polars or pyarrow table. CSV columns come as text, to be parsed by the reader;
     lines that hold nothing are passed over.
 
-    A folder is read with all files below it, hidden ones (. or _ in front) left out; folders named key=value
+    A folder is read with all files below it, hidden ones (. or _ or ~$ in front) left out; folders named key=value
     give a column. Raises InputError for what does not exist, is empty, or is not what its name says.
     """
     if isinstance(source, str | PathLike):
@@ -115,10 +116,10 @@ def _scan_folder(folder: Path, name: str) -> Table:
         for path in folder.rglob("*")
         if path.is_file()
         and _format_of(path)
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        and not any(part.startswith((".", "_", "~$")) for part in path.relative_to(folder).parts)
     )
     if not files:
-        raise InputError(f"{name}: the folder holds no Parquet, CSV or Arrow file")
+        raise InputError(f"{name}: the folder holds no Parquet, CSV, Excel or Arrow file")
     kinds = sorted({str(_format_of(path)) for path in files})
     if len(kinds) > 1:
         raise InputError(f"{name}: the folder holds {' and '.join(kinds)} files; keep one kind")
@@ -163,7 +164,7 @@ def _scan_file(path: Path) -> tuple[pl.LazyFrame, bool]:
         if kind is None:
             kind = "Parquet" if head[:4] == b"PAR1" else "Arrow" if head == b"ARROW1" else None
         if kind is None:
-            raise InputError(f"{path}: not a kind of file that fintok reads; give .parquet, .csv or .arrow")
+            raise InputError(f"{path}: not a kind of file that fintok reads; give .parquet, .csv, .xlsx or .arrow")
         if kind == "Parquet":
             if head[:4] != b"PAR1":
                 raise InputError(f"{path}: the file is not Parquet, whatever its name says")
@@ -176,7 +177,7 @@ def _scan_file(path: Path) -> tuple[pl.LazyFrame, bool]:
             is_file = head == b"ARROW1"
             frame = pl.scan_ipc(path, hive_partitioning=False) if is_file else pl.read_ipc_stream(path).lazy()
         else:
-            frame, separator = scan_csv(path)
+            frame, separator = (scan_excel if kind == "Excel" else scan_csv)(path)
         names = frame.collect_schema().names()  # reads the footer or the header
     except InputError:
         raise

@@ -76,7 +76,7 @@ class PanelReader:
 
 
 ReaderOptions = Annotated[PanelReader, Parameter(name="*", group=COLUMNS)]
-PanelPath = Annotated[Path, Parameter(help="Prices: a Parquet, CSV or Arrow file, or a folder of them.")]
+PanelPath = Annotated[Path, Parameter(help="Prices: a Parquet, CSV, Excel or Arrow file, or a folder of them.")]
 ModelPath = Annotated[Path, Parameter(help="The folder that fintok pretrain left.")]
 AnyModel = Annotated[
     Path | None,

@@ -29,7 +29,7 @@ from fintok.errors import InputError
 Panels = Annotated[
     tuple[Path, ...],
     Parameter(
-        help="Prices: a Parquet, CSV or Arrow file, or a folder of them. Several give one vocabulary.",
+        help="Prices: a Parquet, CSV, Excel or Arrow file, or a folder of them. Several give one vocabulary.",
         show_default=False,
     ),
 ]

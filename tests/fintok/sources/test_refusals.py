@@ -14,7 +14,8 @@ FAULTY_FILES = {
     "only a header": ("p.csv", b"date,A,B\n", "there are no rows"),
     "text that says parquet": ("p.parquet", b"date,A\n", "is not Parquet"),
     "parquet cut short": ("p.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
-    "another kind": ("p.xlsx", b"PK\x03\x04....", "not a kind of file that fintok reads"),
+    "another kind": ("p.json", b"{}", "not a kind of file that fintok reads; give .parquet, .csv, .xlsx or .arrow"),
+    "Excel cut short": ("p.xlsx", b"PK\x03\x04....", "cannot be read as Excel"),
     "not utf-8": ("p.csv", b"date,\xff\xfe\n1,2\n", "cannot be read as CSV: .*; save it as UTF-8"),
     "years of two digits": ("p.csv", b"date,A,B\n02-Jan-65,1,2\n", "'02-Jan-65' in column 'date', row 1, is not a"),
     "thousands": (
@@ -113,7 +114,7 @@ def test_a_url_is_refused_with_what_to_do(url):
 def test_a_path_that_leads_nowhere_or_to_no_data_is_named(tmp_path, wide):
     with pytest.raises(InputError, match=r"gone\.parquet: there is no such file or folder"):
         read_panel(tmp_path / "gone.parquet")
-    with pytest.raises(InputError, match="the folder holds no Parquet, CSV or Arrow file"):
+    with pytest.raises(InputError, match="the folder holds no Parquet, CSV, Excel or Arrow file"):
         read_panel(tmp_path)
     wide.write_parquet(tmp_path / "a.parquet")
     wide.write_csv(tmp_path / "b.csv")

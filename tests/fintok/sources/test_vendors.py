@@ -1,5 +1,7 @@
 """read_panel: files as web sites, terminals and databases write them."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,3 +147,45 @@ def test_a_file_without_names_of_columns_is_told_so(tmp_path):
     (tmp_path / "p.csv").write_text("1577836800000,1.5,1.5,1.5\n1577923200000,1.5,1.5,1.5\n")
     with pytest.raises(InputError, match=r"p\.csv: the first row holds numbers, not the names of columns; put names"):
         read_panel(tmp_path / "p.csv")
+
+
+def write_sheets(path, **sheets):
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(path, {"default_date_format": "yyyy-mm-dd"}) as book:
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+
+
+@pytest.mark.parametrize("is_terminals", [False, True])
+def test_the_first_sheet_of_an_excel_file_is_read(is_terminals, tmp_path, capsys):
+    rows = [[day.to_pydatetime(), a, b] for day, a, b in zip(DAYS, *CLOSES.values(), strict=True)]
+    rows[2][1] = None
+    above = [["Prices of two drinks"], [], ["", "KO", "PEP"], ["Dates", "PX_LAST", "PX_LAST"]]
+    write_sheets(
+        tmp_path / "p.xlsx", Prices=[*(above if is_terminals else [["Date", "KO", "PEP"]]), *rows], Notes=[["a"]]
+    )
+    panel = read_panel(tmp_path / "p.xlsx")
+    assert panel.assets == ("KO", "PEP")
+    np.testing.assert_array_equal(panel.dates, DAYS.to_numpy())
+    expected = np.transpose([*CLOSES.values()])
+    expected[2, 0] = np.nan
+    np.testing.assert_array_equal(panel.prices, expected)
+    assert capsys.readouterr().err == f"{tmp_path / 'p.xlsx'}: the first of 2 sheets is read, 'Prices'\n"
+
+
+def test_excel_files_of_an_asset_each_are_a_folder(tmp_path):
+    for symbol, closes in CLOSES.items():
+        rows = [[day.to_pydatetime(), close] for day, close in zip(DAYS, closes, strict=True)]
+        write_sheets(tmp_path / f"{symbol}.xlsx", Sheet1=[["Date", "Close"], *rows])
+    (tmp_path / "~$KO.xlsx").write_bytes(b"Excel has it open")
+    np.testing.assert_array_equal(read_panel(tmp_path).prices, np.transpose([*CLOSES.values()]))
+
+
+def test_excel_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
+    write_sheets(tmp_path / "p.xlsx", Sheet1=[["Date", "KO", "PEP"]])
+    with pytest.raises(InputError, match=r'pip install "fintok\[excel\]"; or save it as CSV'):
+        read_panel(tmp_path / "p.xlsx")

@@ -50,8 +50,9 @@ def marked_cells(marks: object, panel: "Panel") -> NDArray[np.bool_]:
     """(T, A) True where a table with columns date and symbol names a cell of the panel.
 
     `marks` is a path (Parquet, CSV, Excel or Arrow) or a pandas, polars or pyarrow table, whose columns may be called
-    as a panel's may (Date, Ticker). Where it has a column `verdict`, only rows that say "data error" count. Rows for dates or
-    symbols that the panel lacks mark nothing: marks outlive panels. Raises InputError for a table without these columns.
+    as a panel's may (Date, Ticker). Where it has a column `verdict`, only rows that say "data error" count. Rows for
+    dates or symbols that the panel lacks mark nothing: marks outlive panels. Raises InputError for a table without
+    these columns.
     """
     return read_marks(marks, panel).cells
 

@@ -131,7 +131,7 @@ def test_one_alert_is_no_alerts(reading, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"), [(1499, "all rows"), (998, "the rows till then"), (None, "no row")], ids=["all", "some", "none"]
+    ("row", "said"), [(1499, "all rows"), (998, "the rows up to then"), (None, "no row")], ids=["all", "some", "none"]
 )
 def test_the_health_of_a_panel_says_which_rows_are_in_sample(reading, row, said):
     train_end = np.datetime64("1999-12-31", "ns") if row is None else reading.panel.dates[row]

@@ -119,13 +119,13 @@ def _health(reading: Reading, view: View, row: int) -> Any:
     rows = [
         ["with a value", f"{len(silence.present):,} of {panel.num_assets:,}", ""],
         ["late", f"{len(late):,}", _some(late)],
-        ["missing", f"{len(gone):,}", _some(gone)],
+        ["silent", f"{len(gone):,}", _some(gone)],
         ["stale", f"{len(silence.stale):,}", _some([panel.assets[a] for a in silence.stale])],
     ]
     return card(
         f"Panel on {moment(panel.dates[row])}",
         table(["", "assets", ""], rows, right=(1,)),
-        html.P(f"Late: rows behind, at most {FRESH_ROWS}; missing: longer.", className="soft"),
+        html.P(f"Late: rows behind, at most {FRESH_ROWS}; silent: longer, or not listed any more.", className="soft"),
         html.P(f"Found in the last month: {_found(reading, row)}."),
         html.P(_age(panel.dates[-1]), className="soft"),
         html.P(_in_sample(panel.dates, scores.train_end), className="soft"),
@@ -153,7 +153,7 @@ def _in_sample(dates: NDArray[np.datetime64], train_end: np.datetime64) -> str:
     until = moment(train_end)
     if train_end < dates[0]:
         return f"In sample: no row (trained to {until})."
-    return f"In sample: {'all rows' if train_end >= dates[-1] else 'the rows till then'} (trained to {until})."
+    return f"In sample: {'all rows' if train_end >= dates[-1] else 'the rows up to then'} (trained to {until})."
 
 
 def _latest(reading: Reading, view: View, row: int) -> Any:

@@ -32,9 +32,9 @@ def read_panel(
     Parameters
     ----------
     source : a Parquet, CSV, Excel or Arrow file, a folder of them (partitioned by key=value folders, in any number
-        of parts, or one file per symbol), or a pandas, polars or pyarrow table; a Panel is one already. Wide: a
-        date column or index and one column per asset. Long: a row per date and symbol, with a price and where
-        present open, high, low, close and volume.
+        of parts, or one file per symbol), or a pandas, polars or pyarrow table, or whatever else gives an Arrow
+        stream; a Panel is one already. Wide: a date column or index and one column per asset. Long: a row per date
+        and symbol, with a price and where present open, high, low, close and volume.
     date, symbol, price : names of columns, where they are not recognised. An adjusted close is preferred to
         a close; the bar's own columns stay as they are in ``Panel.fields``. CRSP's PRC counts by its size (a minus
         marks the mean of bid and ask), 0 as missing.

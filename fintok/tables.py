@@ -89,11 +89,11 @@ def open_table(source: object) -> Table:
         source = source.to_frame(source.name or "price")  # pyright: ignore
     if library == "pandas" and hasattr(source, "columns"):
         return Table(from_pandas(source), "the pandas table")
-    if library == "pyarrow":
+    if library == "pyarrow" or (library != "pandas" and hasattr(source, "__arrow_c_stream__")):  # DuckDB's relations
         try:
-            return Table(pl.DataFrame(pl.from_arrow(source)).lazy(), "the pyarrow table")  # pyright: ignore
+            return Table(pl.DataFrame(source).lazy(), f"the {library} table")  # pyright: ignore[reportArgumentType]
         except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
-            raise InputError(f"the pyarrow table: {first_line(error)}") from error
+            raise InputError(f"the {library} table: {first_line(error)}") from error
     kind = f"{type(source).__module__}.{type(source).__name__}"
     raise InputError(f"a panel is a path or a pandas, polars or pyarrow table, got {kind}")
 

@@ -147,6 +147,14 @@ def test_columns_with_unusual_names_can_be_named(long, expected):
     assert_is(read_panel(odd, date="when", symbol="what", price="how much"), expected)
 
 
+def test_whatever_gives_an_arrow_stream_is_a_table(long, expected):
+    class Relation:
+        def __arrow_c_stream__(self, requested_schema=None):
+            return long.to_arrow().__arrow_c_stream__(requested_schema)
+
+    assert_is(read_panel(Relation()), expected)
+
+
 def test_an_asset_may_be_called_as_a_symbol_column_is(wide):
     assert read_panel(wide.rename({"AAA": "CODE", "BBB": "ID"})).assets == ("CODE", "ID", "CCC")
 

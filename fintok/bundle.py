@@ -21,7 +21,7 @@ from fintok.imaging import BAR_CHANNELS, ReturnImages, imager
 from fintok.inference import Surprise, Vocabulary
 from fintok.panel import Panel, require_panel
 from fintok.signature import row_noun
-from fintok.spans import DateLike, date_unit
+from fintok.spans import DateLike, date_text
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
 from vision.files import write_bytes
@@ -123,7 +123,7 @@ class Bundle:
     def forecast(self, panel: Panel) -> NDArray[np.float32]:
         """Predicted distribution over codes of the patch after each date, mean over assets: (T, K).
 
-        NaN rows: not a window of days before yet, or nothing observed that day.
+        NaN rows: fewer days so far than a window less the patch that is asked for, or nothing observed that day.
         """
         window = self.config.imaging
         return inference.read_forecast(self.predictor, self.images(panel), window.window_days, window.patch_days)
@@ -145,7 +145,7 @@ class Bundle:
         window = self.config.imaging
         images = self.images(panel[: row + 1])
         if row + 1 < window.window_days or not images.observed[column, row]:
-            day = np.datetime_as_string(panel.dates[row], unit=date_unit(panel.dates))
+            day = date_text(panel.dates, row)
             raise InputError(
                 f"{symbol} has no token on {day} to compare with: it is not observed that day, its scale is not yet "
                 f"known, or there are not {window.window_days} days before"

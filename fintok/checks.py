@@ -31,14 +31,13 @@ _DECIMAL_RATIOS = (10.0, 100.0)
 
 
 def is_not_positive(panel: "Panel") -> Flags:
-    """A price, or a bar's open, high, low or close, at or below zero."""
+    """A bar's open, high, low or close at or below zero; a panel refuses such prices themselves."""
     flags = np.zeros(panel.returns.shape, dtype=bool)
     if panel.values != "prices":  # returns of futures and spreads may come with prices of any sign
         return flags
-    columns = [panel.prices, *(panel.fields.get(name) for name in ("open", "high", "low", "close"))]
-    for column in columns:
-        if column is not None:
-            flags |= column <= 0.0  # NaN compares as False
+    for name in ("open", "high", "low", "close"):
+        if name in panel.fields:
+            flags |= panel.fields[name] <= 0.0  # NaN compares as False
     return flags
 
 

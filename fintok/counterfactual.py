@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.spans import date_unit
+from fintok.spans import date_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class Counterfactual:
         return (self.seen - self.expected) / self.deviation
 
     def __repr__(self) -> str:
-        day = np.datetime_as_string(self.dates[-1], unit=date_unit(self.dates))
+        day = date_text(self.dates, -1)
         form = "+.2%" if self.values == "prices" else "+.4g"
         seen, expected = (format(float(self.as_moves(total)), form) for total in self._totals)
         return (

@@ -19,7 +19,7 @@ def asset_table(panel: "Panel") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    known, listed, observed = known_values(panel), panel.is_listed, panel.is_observed
+    known, listed, observed = np.isfinite(panel.data), panel.is_listed, panel.is_observed
     table = pd.DataFrame(index=pd.Index(panel.assets, name="symbol"))
     for name, order in (("first", slice(None)), ("last", slice(None, None, -1))):
         dates = np.full(panel.num_assets, np.datetime64("NaT"), dtype="datetime64[ns]")
@@ -46,11 +46,6 @@ def asset_table(panel: "Panel") -> "pd.DataFrame":
         found = extreme(np.where(observed, panel.returns, empty), axis=0, initial=empty)
         table[name] = np.where(count > 0, found, np.nan)
     return table
-
-
-def known_values(panel: "Panel") -> NDArray[np.bool_]:
-    """(T, A): what the source gave is there, price or return."""
-    return np.isfinite(panel.returns if panel.prices is None else panel.prices)
 
 
 class Runs(NamedTuple):

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from fintok.channels import NORMAL_SCALE
 from fintok.checks import run_checks
-from fintok.coverage import known_values, runs_of
+from fintok.coverage import runs_of
 from fintok.files import as_polars
 from fintok.panel import MAX_GAP_ROWS, Panel, dates_missing, require_panel
-from fintok.spans import date_unit
+from fintok.spans import date_text, date_unit
 from fintok.trailing import median_of_day, trailing_moments
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class PanelHealth:
         """Coverage and calendar, then one row per kind of finding: how many, and the first of them."""
         import pandas as pd
 
-        known, listed = known_values(self.panel), self.panel.is_listed
+        known, listed = np.isfinite(self.panel.data), self.panel.is_listed
         dates = self.panel.dates
         rows = [
             ("assets", f"{self.panel.num_assets}", ""),
@@ -103,7 +103,7 @@ class PanelHealth:
         name = "" if asset < 0 else f"{self.panel.assets[asset]} "
         if self.findings.kind[place] in (_NEVER, _STILL):
             return name.strip()
-        date = np.datetime_as_string(self.panel.dates[row], unit=date_unit(self.panel.dates))
+        date = date_text(self.panel.dates, row)
         if self.findings.kind[place] == _MISSING:
             return f"between {_span(self.panel.dates[row - 1 : row + 1]).replace(' to ', ' and ')}"
         partner = ""
@@ -132,7 +132,7 @@ def check_panel(panel: Panel) -> PanelHealth:
     flags = dict(run_checks(panel))
     flags[_SPIKE] = reverting_spikes(panel.returns)
     parts = [(kind, *runs_of(table)) for kind, table in flags.items()]
-    known, listed = known_values(panel), panel.is_listed
+    known, listed = np.isfinite(panel.data), panel.is_listed
     row, asset, days = runs_of(listed & ~known)
     long = days >= MAX_GAP_ROWS
     parts.append((_GAP, row[long], asset[long], days[long]))
@@ -191,8 +191,7 @@ def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
 def _span(dates: NDArray[np.datetime64]) -> str:
     if not len(dates):
         return ""
-    first, last = (np.datetime_as_string(day, unit=date_unit(dates)) for day in dates[[0, -1]])
-    return f"{first} to {last}"
+    return f"{date_text(dates, 0)} to {date_text(dates, -1)}"
 
 
 def _weekdays(dates: NDArray[np.datetime64]) -> str:

@@ -114,9 +114,9 @@ def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int, sinc
 
 
 def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int) -> Array:
-    """p(code of the coming patch | the window up to each date), averaged over observed assets: (T, K).
+    """p(code of the coming patch | the rest of the window, up to each date), averaged over observed assets: (T, K).
 
-    NaN rows: fewer than a window of days before, or no asset observed that day.
+    NaN rows: fewer than ``window_days - patch_days`` days so far, or no asset observed that day.
     """
     forecast = np.full((images.num_days, model.num_codes), np.nan, np.float32)
     seen_days = window_days - patch_days

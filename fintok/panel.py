@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fintok.errors import InputError, did_you_mean
 from fintok.signature import row_noun, rows_per_year
-from fintok.spans import DateLike, date_unit, rows_until, rows_within
+from fintok.spans import DateLike, date_text, rows_until, rows_within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +95,11 @@ class Panel:
         return len(self.assets)
 
     @property
+    def data(self) -> NDArray[np.float64]:
+        """(T, A): what the panel was built from, prices or returns; NaN = not there."""
+        return self.returns if self.prices is None else self.prices
+
+    @property
     def is_observed(self) -> NDArray[np.bool_]:
         """(T, A): the return is known."""
         return np.isfinite(self.returns)
@@ -105,7 +110,7 @@ class Panel:
 
         The last value is known only afterwards, so this is for descriptions, never for models.
         """
-        known = np.isfinite(self.returns if self.prices is None else self.prices)
+        known = np.isfinite(self.data)
         return np.logical_or.accumulate(known) & np.logical_or.accumulate(known[::-1])[::-1]
 
     @property
@@ -181,7 +186,7 @@ class Panel:
     def __repr__(self) -> str:
         if not self.num_days:
             return f"Panel({self.num_assets} assets, no rows, {self.source})"
-        first, last = (np.datetime_as_string(day, unit=date_unit(self.dates)) for day in self.dates[[0, -1]])
+        first, last = date_text(self.dates, 0), date_text(self.dates, -1)
         share = 100.0 * self.is_observed.mean() if self.num_assets else 0.0
         return (
             f"Panel({self.num_assets} assets x {self.num_days} rows, {first} to {last}, {self.values}, "
@@ -205,16 +210,14 @@ class Panel:
         """What the panel was built from, prices or returns: a date index and one column per asset."""
         import pandas as pd
 
-        data = self.returns if self.prices is None else self.prices
         index = pd.DatetimeIndex(self.dates, name="date")
-        return pd.DataFrame(data, index=index, columns=pd.Index(self.assets, name="symbol"), copy=True)
+        return pd.DataFrame(self.data, index=index, columns=pd.Index(self.assets, name="symbol"), copy=True)
 
     def to_polars(self) -> "pl.DataFrame":
         """What the panel was built from, prices or returns: a date column and one column per asset."""
         import polars as pl
 
-        data = self.returns if self.prices is None else self.prices
-        columns = {name: data[:, column] for column, name in enumerate(self.assets)}
+        columns = {name: self.data[:, column] for column, name in enumerate(self.assets)}
         return pl.DataFrame({"date": self.dates.astype("datetime64[us]"), **columns})
 
 
@@ -274,7 +277,7 @@ def _check_dates(dates: NDArray[np.datetime64], source: str) -> None:
     steps = np.diff(dates) <= np.timedelta64(0)
     if steps.any():
         row = int(steps.argmax()) + 1
-        date = np.datetime_as_string(dates[row], unit=date_unit(dates))
+        date = date_text(dates, row)
         fault = "appears twice" if dates[row] == dates[row - 1] else "comes after a later date"
         raise InputError(f"{source}: date {date} (row {row}) {fault}; dates must strictly increase")
 
@@ -286,7 +289,7 @@ def _check_numbers(
     if not bad.any():
         return
     row, column = divmod(int(bad.argmax()), bad.shape[1])
-    date = np.datetime_as_string(dates[row], unit=date_unit(dates))
+    date = date_text(dates, row)
     number = float(table[row, column])
     count = f"{int(bad.sum())} such in {int(bad.any(axis=0).sum())} of {len(names)} assets"
     if np.isinf(number):

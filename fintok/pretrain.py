@@ -84,8 +84,8 @@ def pretrain(
 
     Raises
     ------
-    InputError : too few rows or assets, train_end outside the data, or a run in ``out`` without ``resume`` or
-        ``overwrite``.
+    InputError : too few rows or assets, train_end outside the data, an unknown preset, ``out`` is a file, or holds a
+        run without ``resume`` or ``overwrite``.
     KeyboardInterrupt : after saving; call again with ``resume``.
     """
     panels = [panel] if isinstance(panel, Panel) or not isinstance(panel, Sequence) else list(panel)
@@ -93,7 +93,7 @@ def pretrain(
         require_panel(one)
     if not panels:
         raise InputError("there is no panel to learn from")
-    config = config or load_yaml(PretrainConfig, recipe_path(f"fintok/{preset}"))
+    config = config or load_yaml(PretrainConfig, recipe_path(preset))
     run = _Run(panels, train_end, Path(out or Path("runs") / Path(panels[0].source).stem), config, progress)
     return run.go(resume=resume, overwrite=overwrite)
 
@@ -130,6 +130,8 @@ class _Run:
         """Prepare the folder; True if a finished run with the same identity is already there."""
         path = self.out / CONFIG_FILE
         identity_file = self.out / "stages" / "run.yaml"
+        if self.out.is_file():
+            raise InputError(f"{self.out} is a file; name a folder for the run")
         if self.out.exists() and any(self.out.iterdir()):
             if resume and identity_file.is_file() and path.is_file():
                 self._check_same(identity_file, path)

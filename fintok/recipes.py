@@ -16,11 +16,8 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
-def recipe_path(name: str) -> Path:
-    """The file of a recipe such as ``"fintok/tiny"``. Raises InputError that lists what there is."""
-    folder = recipes_folder()
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))
-        raise InputError(f"no recipe {name!r}; there are: {', '.join(known)}")
-    return path
+def recipe_path(preset: str) -> Path:
+    """The file of a preset. Raises InputError that lists them."""
+    if preset not in PRESETS:
+        raise InputError(f"there is no preset {preset!r}; choose among {', '.join(PRESETS)}")
+    return recipes_folder() / "fintok" / f"{preset}.yaml"

@@ -14,7 +14,7 @@ from fintok.files import as_polars
 from fintok.moves import Moves, moves_of
 from fintok.panel import MAX_GAP_DAYS, MAX_GAP_ROWS
 from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
-from fintok.spans import DateLike, date_unit, rows_until
+from fintok.spans import DateLike, date_text, rows_until
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ class Regimes:
         return (
             f"Regimes({len(labelled):,} of {len(self.labels):,} dates in {self.num_regimes} regimes, "
             f"{self.switches_per_year:.1f} switches a year; "
-            f"{np.datetime_as_string(self.dates[last], date_unit(self.dates))}: {self.names[self.labels[last]]})"
+            f"{date_text(self.dates, last)}: {self.names[self.labels[last]]})"
         )
 
     def _why_unlabelled(self) -> str:

@@ -12,7 +12,7 @@ from fintok.dates import parse_dates
 from fintok.errors import InputError, first_line
 from fintok.numbers import read_marked
 from fintok.panel import Panel, Values
-from fintok.spans import date_unit
+from fintok.spans import date_text
 from fintok.spellings import plain
 from fintok.tables import FILE, MISSING, Table, open_table, stem
 
@@ -82,7 +82,7 @@ def _read_wide(table: Table, columns: Columns, values: Values) -> Panel:
     dates = dates[order]
     repeats = np.flatnonzero(dates[1:] == dates[:-1])
     if len(repeats):
-        first = np.datetime_as_string(dates[repeats[0]], unit=date_unit(dates))
+        first = date_text(dates, int(repeats[0]))
         two = order[repeats[0] : repeats[0] + 2]
         asset = _doubled(data, columns.assets, two)
         raise InputError(
@@ -204,7 +204,7 @@ def _refuse_repeats(
         return
     cells = np.sort(rows * shape[1] + place.astype(np.int64))
     row, column = divmod(int(cells[1:][cells[1:] == cells[:-1]][0]), shape[1])
-    day = np.datetime_as_string(dates[row], unit=date_unit(dates))
+    day = date_text(dates, row)
     which = table.both(np.flatnonzero((rows == row) & (place == column)).tolist())
     raise InputError(
         f"{table.name}: {names[column]} has more than one row on {day} ({extra} row{'s' * (extra > 1)} too many): "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fintok.cells import locate
 from fintok.errors import InputError
-from fintok.spans import date_unit
+from fintok.spans import date_text
 from fintok.usage import usage_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Tokens:
         """
         row, column = locate(self.dates, self.assets, date, symbol)
         if self.codes[row, column] < 0:
-            day = np.datetime_as_string(self.dates[row], unit=date_unit(self.dates))
+            day = date_text(self.dates, row)
             raise InputError(f"{symbol} has no token on {day}: not observed that day, or its scale is not yet known")
         alike = np.zeros(self.codes.shape, dtype=bool)
         columns = slice(column, column + 1) if same_asset else slice(None)

@@ -114,7 +114,7 @@ def test_every_recipe_loads_and_builds(path: Path):
 
 
 def test_every_preset_has_its_recipe():
-    assert all(recipe_path(f"fintok/{preset}").is_file() for preset in PRESETS)
+    assert all(recipe_path(preset).is_file() for preset in PRESETS)
 
 
 def test_no_file_names_a_place_on_somebodys_machine(root):

@@ -27,7 +27,7 @@ class ConfigLayers:
         files = [Path(name) for name in given["--config"]]
         preset = given["--preset"][-1] if given["--preset"] else _DEFAULT_PRESET[commands[0]]
         if preset in PRESETS:  # another word is refused with the choices when it is converted
-            files.insert(0, recipe_path(f"fintok/{preset}"))
+            files.insert(0, recipe_path(preset))
         if (before := _resumed(given)) is not None:
             files.insert(1, before)  # a resumed run is what it was
         Dict(merge_files(files), use_commands_as_keys=False)(app, commands, arguments)

@@ -140,7 +140,7 @@ class Arena:
         for make in planted:
             panel, faults = make()
             moved = [fault._replace(row=fault.row - self.cut) for fault in faults]
-            truths.append(Truth(moved, (panel.num_days - self.cut, panel.num_assets), 0, counted))
+            truths.append(Truth(moved, (panel.num_days - self.cut, panel.num_assets), counted))
             for name, found in self._scores(panel):
                 scores[name].append(found)
         kinds = tuple(kind for truth in truths for kind in truth.kinds)

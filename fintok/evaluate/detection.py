@@ -57,12 +57,11 @@ class Truth:
     Parameters
     ----------
     faults : of the panel.
-    shape : (T, A) of the panel.
-    cut : rows that are not judged, from the first on.
+    shape : (T, A) of what is judged.
     counted : kinds whose asset-days are to be told from ordinary ones; those of other kinds are left out.
     """
 
-    def __init__(self, faults: Sequence[Fault], shape: tuple[int, int], cut: int, counted: Sequence[str]) -> None:
+    def __init__(self, faults: Sequence[Fault], shape: tuple[int, int], counted: Sequence[str]) -> None:
         self.kinds = tuple(fault.kind for fault in faults)
         row = np.array([fault.row for fault in faults])
         days = np.array([fault.days for fault in faults])
@@ -72,7 +71,6 @@ class Truth:
         self.inside = later < days[:, None]  # (E, D)
         self.rows = row[:, None] + np.where(self.inside, later, 0)
         self.labels, self.judged = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
-        self.judged[:cut] = False
         for fault in faults:
             columns, end = list(fault.assets), fault.row + fault.days
             counts = fault.kind in counted

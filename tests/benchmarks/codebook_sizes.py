@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/codebook_sizes"), help="folder of the runs")
     arguments = parser.parse_args()
     panel = load_us20() if arguments.panel is None else fintok.read_panel(arguments.panel)
-    config = load_yaml(PretrainConfig, recipe_path(f"fintok/{arguments.preset}"))
+    config = load_yaml(PretrainConfig, recipe_path(arguments.preset))
     print(f"{panel}\n{platform.machine()}, torch {torch.__version__}, recipe {arguments.preset}")
     rows = []
     for size in arguments.sizes:

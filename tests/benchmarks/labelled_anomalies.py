@@ -98,7 +98,7 @@ def print_detection(name: str, bundle: Bundle, sets: list[Labelled]) -> None:
     truths, scores = [], {}
     for one in track(sets, name):
         width = one.labels.shape[1]
-        truths.append(Truth(_faults(one.labels[one.cut :]), (longest, width), 0, ("labelled",)))
+        truths.append(Truth(_faults(one.labels[one.cut :]), (longest, width), ("labelled",)))
         for detector, found in all_scores(bundle, one.panel, one.cut).items():
             rows = found[one.cut :]
             if width == 1 and rows.shape[1] > 1:  # labels of rows

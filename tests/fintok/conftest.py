@@ -82,7 +82,7 @@ def demo_panel() -> Panel:
 @pytest.fixture(scope="session")
 def demo_bundle(demo_panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundled panel to 2007, recipe ``tiny``: some minutes on one core."""
-    config = load_yaml(PretrainConfig, recipe_path("fintok/tiny"))
+    config = load_yaml(PretrainConfig, recipe_path("tiny"))
     out = tmp_path_factory.mktemp("runs") / "demo"
     return pretrain(demo_panel, train_end="2007-12-31", out=out, config=config, progress=False)
 

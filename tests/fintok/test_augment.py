@@ -65,7 +65,7 @@ def test_a_masked_window_hides_the_exact_number_and_keeps_pixels(images, rng):
     assert seen.shape == (6, WINDOW)
 
 
-def test_jitter_is_the_image_of_returns_scaled_as_a_whole(rng):
+def test_jitter_is_the_image_of_returns_scaled_as_a_whole():
     returns = 0.01 * np.random.default_rng(1).standard_t(4, (300, 6))
     dates = np.datetime64("2020-01-01") + np.arange(300)
     panel = Panel.from_arrays(returns, dates, "ABCDEF", values="returns")

@@ -158,7 +158,7 @@ def test_equal_returns_share_their_rank():
     np.testing.assert_array_equal(ReturnImager(("rank",)).transform(panel).values[0, :, 30:], 0.0)
 
 
-def test_what_is_not_observed_is_zero_in_every_channel(panel, images):
+def test_what_is_not_observed_is_zero_in_every_channel(images):
     assert (images.values[:, ~images.observed] == 0).all()
     assert np.isfinite(images.values).all()
     assert not images.observed[4].any()  # empty column

@@ -92,8 +92,10 @@ def one_asset() -> Panel:
         (lambda p: {"train_end": "2050-01-01"}, "train_end 2050-01-01 lies outside the data"),
         (lambda p: {"panel": replace(p, returns=p.returns * np.nan)}, "nothing to learn from"),
         (lambda p: {"panel": replace(p, returns=p.returns * 0.0)}, "nothing to learn from"),
+        (lambda p: {"config": None, "preset": "bse"}, "no preset 'bse'; choose among tiny, base, large"),
+        (lambda p: {"out": __file__}, "test_pretrain.py is a file; name a folder"),
     ],
-    ids=["few rows", "one asset", "too early", "too late", "all NaN", "constant prices"],
+    ids=["few rows", "one asset", "too early", "too late", "all NaN", "constant prices", "preset", "file"],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(small_panel, tmp_path, change, sentence, small_config):
     given = {"panel": small_panel, "out": tmp_path / "run", "config": small_config(), "progress": False}
@@ -191,7 +193,7 @@ def test_a_bundle_reads_another_panel_with_other_symbols_and_another_number(smal
     assert np.isfinite(small_bundle.forecast(other)[60:]).all()
 
 
-def test_odd_assets_are_read_as_documented(small_bundle, small_panel):
+def test_odd_assets_are_read_as_documented(small_bundle):
     """A gap, a late start, an end, a constant price, nothing at all: no token where nothing is observed."""
     returns = np.random.default_rng(0).normal(0, 0.01, (300, 6))
     returns[100:130, 0] = np.nan  # gap

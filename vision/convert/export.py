@@ -73,5 +73,4 @@ def _checked(path: str | Path, suffix: str) -> Path:
     target = Path(path)
     if target.suffix != suffix:
         raise ConvertError(f"{target} ends in {target.suffix!r}, expected {suffix}")
-    target.parent.mkdir(parents=True, exist_ok=True)
     return target

@@ -66,14 +66,12 @@ def check_suffix(target: Path) -> None:
 def write_tensors(tensors: Mapping[str, Tensor], target: Path, layout: tuple[str, ...]) -> None:
     """Write a checkpoint; a ``.pth`` file holds the tensors under the entries of ``layout``."""
     content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(save(content) if target.suffix == ".safetensors" else _pickled(content, layout), target)
 
 
 def _write_folder(encoder: VisionTransformer, folder: Path, scale: Scale | None) -> None:
     kind = architecture(encoder.config)
     tensors = to_theirs(encoder.state_dict(), HUGGING_FACE[kind], encoder.config)
-    folder.mkdir(parents=True, exist_ok=True)
     content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_bytes(save(content, metadata={"format": "pt"}), folder / "model.safetensors")
     write_bytes(_json(config_json(encoder.config, kind)), folder / "config.json")

@@ -87,7 +87,7 @@ def resize(image: Tensor, observed: Tensor | None, size: tuple[int, int]) -> tup
     filled = torch.where(observed, image, 0.0)
     share = _interpolate(weight, size, "bilinear")
     seen = share[0] >= 0.5
-    mean = _interpolate(filled * weight, size, "bilinear") / share.clamp(min=1e-6)
+    mean = _interpolate(filled, size, "bilinear") / share.clamp(min=1e-6)
     return torch.where(seen, mean, 0.0), seen
 
 

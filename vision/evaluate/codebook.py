@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ class CodebookHealth:
     @property
     def perplexity(self) -> float:
         """exp of the entropy: as many codes, used equally, would be as hard to guess."""
-        return float(torch.tensor(self.entropy).exp())
+        return math.exp(self.entropy)
 
     @property
     def largest_share(self) -> float:

@@ -73,9 +73,7 @@ class CodeGallery:
 
     def save(self, path: str | Path, title: str = "What each code stands for") -> None:
         """Write the page; its folder is made if it is not there."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(self.to_html(title).encode(), target)
+        write_bytes(self.to_html(title).encode(), Path(path))
 
 
 @torch.no_grad()

@@ -89,6 +89,4 @@ def data_uri(picture: Picture) -> str:
 
 def save_picture(picture: Picture, path: str | Path) -> None:
     """Write a PNG file; its folder is made if it is not there."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(png(picture), target)
+    write_bytes(png(picture), Path(path))

@@ -12,6 +12,7 @@ from vision.batch import Batch, Mask
 from vision.config import ViTConfig
 from vision.nn.grid import PatchGrid
 from vision.nn.vit import Encoded, VisionTransformer
+from vision.targets import normalise_patches
 
 
 class Method(nn.Module):
@@ -150,15 +151,24 @@ class HiddenPixels(NamedTuple):
     weight: Tensor  # (R,), or (R, P) where some pixels were not observed; 0 = does not count
 
 
-def hidden_pixels(batch: Batch, mask: Mask, grid: PatchGrid) -> HiddenPixels:
-    """The pixels that ``mask`` hides of the batch's first crop size."""
-    images, seen = batch.views[0], batch.valid[0]
-    if seen is None:
-        return HiddenPixels(take(grid.patchify(images), mask.index), None, mask.weight)
-    whole = seen.unsqueeze(1).expand_as(images)
-    patches = take(grid.patchify(torch.where(whole, images, 0.0)), mask.index)
-    observed = take(grid.patchify(whole), mask.index)
-    return HiddenPixels(patches, observed, mask.weight.unsqueeze(-1) * observed)
+def pixel_patches(images: Tensor, observed: Tensor | None, grid: PatchGrid) -> tuple[Tensor, Tensor | None]:
+    """Pixels (B, N, P) of images (B, C, H, W), 0 where not observed, and which were observed, bool; None = all."""
+    if observed is None:
+        return grid.patchify(images), None
+    whole = observed.unsqueeze(1).expand_as(images)
+    return grid.patchify(torch.where(whole, images, 0.0)), grid.patchify(whole)
+
+
+def hidden_pixels(batch: Batch, mask: Mask, grid: PatchGrid, *, is_normalised: bool) -> HiddenPixels:
+    """The pixels that ``mask`` hides of the batch's first crop size, each patch normalised by itself if asked."""
+    patches, observed = pixel_patches(batch.views[0], batch.valid[0], grid)
+    patches, weight = take(patches, mask.index), mask.weight
+    if observed is not None:
+        observed = take(observed, mask.index)
+        weight = weight.unsqueeze(-1) * observed
+    if is_normalised:
+        patches = normalise_patches(patches.float(), observed)
+    return HiddenPixels(patches, observed, weight)
 
 
 def mask_of(batch: Batch, method: str) -> Mask:

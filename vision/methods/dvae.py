@@ -29,7 +29,7 @@ from vision.batch import Batch
 from vision.collapse import codebook_warning
 from vision.config import DVAEConfig, ViTConfig
 from vision.losses import weighted_mean
-from vision.methods.base import Method, check_global_tokens, count_places, observed_patches
+from vision.methods.base import Method, check_global_tokens, count_places, observed_patches, pixel_patches
 from vision.nn.dvae import DiscreteVAE, divergence_from_uniform, relaxed_one_hot, straight_through
 from vision.nn.usage import CodeUsage
 from vision.schedule import CosineSchedule, Scheduled
@@ -83,11 +83,7 @@ class DVAE(Method):
         """The image's own pixels."""
         images, observed = batch.views[0], batch.valid[0]
         grid = self.tokenizer.encoder.grid(images)
-        if observed is None:
-            return DVAETargets(grid.patchify(images), None, None)
-        whole = observed.unsqueeze(1).expand_as(images)
-        patches = grid.patchify(torch.where(whole, images, 0.0))
-        return DVAETargets(patches, grid.patchify(whole), grid.pool_any(observed))
+        return DVAETargets(*pixel_patches(images, observed, grid), observed_patches(observed, grid))
 
     def predict(self, batch: Batch) -> DVAEPredictions:
         """Encode, draw codes (in eval mode: take the most likely ones), decode."""

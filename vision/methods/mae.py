@@ -28,7 +28,6 @@ from vision.nn.embed import Positions
 from vision.nn.grid import PatchGrid
 from vision.nn.packed import Segment, pack, split
 from vision.nn.vit import Encoded, VisionTransformer
-from vision.targets import normalise_patches
 
 
 class MAEDecoder(nn.Module):
@@ -108,10 +107,8 @@ class MAE(Method):
     @torch.no_grad()
     def targets(self, batch: Batch) -> HiddenPixels:
         """Pixels of the hidden patches, each patch normalised by itself if asked."""
-        pixels = hidden_pixels(batch, _mask(batch), self.encoder.grid(batch.views[0]))
-        if not self.config.normalise_pixels:
-            return pixels
-        return pixels._replace(patches=normalise_patches(pixels.patches.float(), pixels.observed))
+        grid = self.encoder.grid(batch.views[0])
+        return hidden_pixels(batch, _mask(batch), grid, is_normalised=self.config.normalise_pixels)
 
     def predict(self, batch: Batch) -> Tensor:
         """Pixels (R, P) of the hidden patches, from the others."""

@@ -30,7 +30,6 @@ from vision.methods.base import (
 )
 from vision.methods.codes import init_cut_normal, rescale_outputs
 from vision.nn.vit import VisionTransformer
-from vision.targets import normalise_patches
 
 
 class SimMIM(Method):
@@ -64,10 +63,8 @@ class SimMIM(Method):
     @torch.no_grad()
     def targets(self, batch: Batch) -> HiddenPixels:
         """The pixels of the hidden patches, as the loader gives them unless asked otherwise."""
-        pixels = hidden_pixels(batch, mask_of(batch, "SimMIM"), self.encoder.grid(batch.views[0]))
-        if not self.config.normalise_pixels:
-            return pixels
-        return pixels._replace(patches=normalise_patches(pixels.patches.float(), pixels.observed))
+        grid = self.encoder.grid(batch.views[0])
+        return hidden_pixels(batch, mask_of(batch, "SimMIM"), grid, is_normalised=self.config.normalise_pixels)
 
     def predict(self, batch: Batch) -> Tensor:
         """Pixels (R, P) of the hidden patches, from the others."""

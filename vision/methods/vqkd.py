@@ -26,7 +26,7 @@ from vision.batch import Batch
 from vision.collapse import codebook_warning
 from vision.config import ViTConfig, VQKDConfig
 from vision.losses import cosine_distance, masked_mse
-from vision.methods.base import Method, check_global_tokens, count_places, observed_patches
+from vision.methods.base import Method, check_global_tokens, count_places, observed_patches, pixel_patches
 from vision.nn.decoder import TokenDecoder
 from vision.nn.teacher import Frozen
 from vision.nn.tokenizer import Tokenizer
@@ -106,12 +106,7 @@ class VQKD(Method):
         if self.teacher is not None:
             features = self.teacher.module(images, observed).patches
         if self.num_pixels:
-            images = self.tokenizer.select(images)
-            if observed is not None:
-                whole = observed.unsqueeze(1).expand_as(images)
-                images = torch.where(whole, images, 0.0)
-                seen = grid.patchify(whole)
-            patches = grid.patchify(images)
+            patches, seen = pixel_patches(self.tokenizer.select(images), observed, grid)
         return VQKDTargets(features, patches, observed_patches(observed, grid), seen)
 
     def predict(self, batch: Batch) -> VQKDPredictions:

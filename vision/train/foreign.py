@@ -42,13 +42,13 @@ def save_converted(out: Path, read: Converted, inputs: Inputs, extra: Mapping[st
     if name == "mae" and (decoder := read_mae_decoder(read.source, read.entry, encoder.config)) is not None:
         config, tensors = decoder
         method = MAE(encoder.config, config)
-        fill(method, _inside("encoder", encoder) | tensors, read.source)
+        fill(method, _of_encoder(encoder) | tensors, read.source)
         _open_run(out, read.source, inputs, method)
         save_artifacts(out, encoder, {**extra, "method": name})
         return "decoder and mask token"
     if name in ("beit", "beit2") and (head := read_code_head(read.source, read.entry)) is not None:
         model = MaskedCodeModel(encoder.config, head["head.weight"].shape[0])
-        fill(model, _inside("encoder", encoder) | head, read.source)
+        fill(model, _of_encoder(encoder) | head, read.source)
         clear_folder(out)
         save_artifacts(out, model.eval(), {**extra, "method": name})
         return "mask token and classifier of codes"
@@ -74,8 +74,9 @@ def tensors_beside(run: Path, form: str) -> dict[str, Tensor]:
     return {}
 
 
-def _inside(prefix: str, encoder: VisionTransformer) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in encoder.state_dict().items()}
+def _of_encoder(encoder: VisionTransformer) -> dict[str, Tensor]:
+    """Its weights as a model that holds it names them."""
+    return {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
 
 
 def _open_run(out: Path, source: Path, inputs: Inputs, method: MAE) -> None:

@@ -103,7 +103,7 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
     return figure
 
 
-def patch(reading: Reading, found: Counterfactual, ink: Ink) -> go.Figure:
+def patch(found: Counterfactual, ink: Ink) -> go.Figure:
     """The patch seen beside the one the model expected from the other assets and the past."""
     figure = blank("The patch seen, and the one expected", ink, height=SMALL)
     days = [moment(day)[5:] for day in found.dates]  # the year stands above

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from fintok import Panel
 
+_NUM_PEERS = 6
 PEER_ROWS = 500  # rows before a date that say who its peers are
 _MIN_COMMON = 60
 
 
-def peers_of(panel: Panel, row: int, column: int, count: int = 6) -> NDArray[np.intp]:
-    """Assets whose returns, up to a row, went most with those of one asset; best first. Uses earlier rows only."""
+def peers_of(panel: Panel, row: int, column: int) -> NDArray[np.intp]:
+    """The six assets whose returns, up to a row, went most with those of one asset, best first."""
     returns = panel.returns[max(row + 1 - PEER_ROWS, 0) : row + 1]
     own = returns[:, [column]]
     both = np.isfinite(returns) & np.isfinite(own)
@@ -26,7 +27,7 @@ def peers_of(panel: Panel, row: int, column: int, count: int = 6) -> NDArray[np.
     usable = (common >= _MIN_COMMON) & (scale > 0.0)
     usable[column] = False
     correlation = np.where(usable, product / np.where(scale > 0.0, scale, 1.0), -np.inf)
-    best = np.argsort(-correlation, kind="stable")[:count]
+    best = np.argsort(-correlation, kind="stable")[:_NUM_PEERS]
     return best[np.isfinite(correlation[best])]
 
 

@@ -101,7 +101,7 @@ def protect(server: flask.Flask, access: Access, script_hashes: Sequence[str]) -
         if request.method == "GET" and request.args.get("token"):
             return _log_in(access)
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-            return _ask(access, 401)
+            return _ask(access)
         return "Log in first.", 401
 
     @server.after_request
@@ -119,14 +119,14 @@ def _log_in(access: Access) -> Response:
     cookie = access.pass_for(given.get("token", ""), given.get("user", ""), given.get("password", ""))
     if not cookie:
         time.sleep(_SECONDS_AFTER_FAILURE)
-        return _ask(access, 401, "That was not right.")
+        return _ask(access, "That was not right.")
     response = flask.redirect("/" if flask.request.path == _LOGIN else flask.request.path)  # without the token
     response.set_cookie(_COOKIE, cookie, httponly=True, samesite="Strict", secure=flask.request.is_secure, path="/")
     return response
 
 
-def _ask(access: Access, status: int, problem: str = "") -> flask.Response:
-    """The page with the form."""
+def _ask(access: Access, problem: str = "") -> flask.Response:
+    """The page with the form, which goes on asking: 401."""
     fields = []
     if access.token:
         fields.append('<label>Token <input name="token" type="password" autocomplete="current-password"></label>')
@@ -141,7 +141,7 @@ def _ask(access: Access, status: int, problem: str = "") -> flask.Response:
         f'<form method="post" action="{_LOGIN}"><h1>fintok</h1>{"".join(fields)}'
         f"<button>Log in</button><p role=alert>{html.escape(problem)}</p></form></html>"
     )
-    return flask.Response(page, status)
+    return flask.Response(page, 401)
 
 
 def _same(given: str, expected: str) -> bool:

@@ -107,7 +107,7 @@ def alert_counts(reading: Reading, row: int, alarms_per_1000: float) -> list[Ale
 
 def silence_on(panel: Panel, row: int, is_stale: NDArray[np.bool_]) -> Silence:
     """Who has no value on a row, and since when; `is_stale` (A,) is what the checks flag on it."""
-    known = np.isfinite(panel.returns if panel.prices is None else panel.prices)[: row + 1]
+    known = np.isfinite(panel.data)[: row + 1]
     ever = known.any(axis=0)
     behind = np.where(ever, known[::-1].argmax(axis=0), -1) if len(known) else np.full(panel.num_assets, -1)
     late = np.flatnonzero((behind > 0) & (behind <= FRESH_ROWS))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fintok_dashboard.formats import moment
 
 _YEARS = (1, 2, 5, 10, 20)
+_PIXELS_EACH = 12.0  # of a name
 
 
 def date_ticks(dates: NDArray[np.datetime64], rows: slice, most: int) -> tuple[list[int], list[str]]:
@@ -28,9 +29,9 @@ def date_ticks(dates: NDArray[np.datetime64], rows: slice, most: int) -> tuple[l
     return [rows.start + k for k in chosen], [moment(part[k]) for k in chosen]
 
 
-def name_ticks(count: int, pixels: float, *, pixels_each: float = 12.0) -> list[int]:
+def name_ticks(count: int, pixels: float) -> list[int]:
     """Places of names that fit one below the other."""
-    step = max(int(np.ceil(count * pixels_each / max(pixels, 1.0))), 1)
+    step = max(int(np.ceil(count * _PIXELS_EACH / max(pixels, 1.0))), 1)
     return list(range(0, count, step))
 
 

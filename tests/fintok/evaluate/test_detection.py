@@ -13,7 +13,7 @@ FAULTS = (Fault("drift", 60, 10, (1,)), Fault("swap", 65, 5, (2, 4)), Fault("sta
 
 @pytest.fixture
 def truth():
-    return Truth(FAULTS, SHAPE, cut=50, counted=("drift", "swap"))
+    return Truth(FAULTS, SHAPE, counted=("drift", "swap"))
 
 
 def one_alarm(row, asset, height=9.0):
@@ -24,7 +24,7 @@ def one_alarm(row, asset, height=9.0):
 
 def test_what_is_labelled_and_what_is_judged(truth):
     assert truth.labels.sum() == 10 + 2 * 5
-    assert not truth.judged[:50].any()
+    assert truth.judged[:60].all()
     assert truth.judged[60:70, 1].all()
     assert not truth.judged[70 : 70 + UNJUDGED, 1].any()
     assert not truth.judged[120:146, 0].any()  # its kind does not count
@@ -79,7 +79,7 @@ def test_many_events_agree_with_a_loop_over_them():
     panel = make_panel(simulate_returns(1200, 20)[0])
     planted = [plant_faults(panel, list(KINDS), range(400, 1150), seed=seed) for seed in range(2)]
     scores = [np.random.default_rng(seed).exponential(size=panel.returns.shape) for seed in range(2)]
-    truths = [Truth(one.faults, panel.returns.shape, 400, ("swap", "drift")) for one in planted]
+    truths = [Truth(one.faults, panel.returns.shape, ("swap", "drift")) for one in planted]
     limits = np.array([5.0, 3.0])
     found = detect(limits, scores, truths)
     pairs = [(one, fault, two.faults) for one, two in zip(scores, planted, strict=True) for fault in two.faults]

@@ -44,7 +44,7 @@ def test_the_table_is_worked_out_once_and_is_yours_to_change(labeler, panel, mon
     assert tables == [1]
 
 
-def test_a_panel_of_returns_is_described_in_deviations_of_each_asset(bundle, labeler, panel):
+def test_a_panel_of_returns_is_described_in_deviations_of_each_asset(labeler, panel):
     """One contract a thousand times louder than the others says no more than they do; labels are the model's."""
     loud = panel.returns * np.where(np.arange(8) == 3, 1e3, 1.0)
     given = replace(panel, returns=loud, values="returns", prices=None)

@@ -105,7 +105,7 @@ def test_fitting_without_a_panel_equals_fitting_on_the_training_panel(bundle, pa
     np.testing.assert_allclose(alone.signature_["volatility"], together.signature_["volatility"])
 
 
-def test_a_gap_in_the_forecast_is_skipped_and_stays_unlabelled(labeler, panel):
+def test_a_gap_in_the_forecast_is_skipped_and_stays_unlabelled(panel):
     class WithGap(FakeBundle):
         def forecast(self, panel):
             forecast = super().forecast(panel).copy()
@@ -213,7 +213,7 @@ def test_regimes_may_learn_on_among_rows_that_the_network_has_seen(bundle, panel
     assert labeler.learned_until_ == bundle.train_end
 
 
-def test_regimes_of_the_bundle_learn_on_from_another_panel(bundle, panel):
+def test_regimes_of_the_bundle_learn_on_from_another_panel(bundle):
     other = make_panel(simulate_returns(2400, 5, seed=7)[0])
     labeler = RegimeLabeler(bundle, n_regimes=3).fit().update(other)
     assert labeler.learned_until_ == other.dates[-1]

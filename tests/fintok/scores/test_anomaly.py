@@ -69,7 +69,7 @@ def test_a_bundle_scores_another_panel_without_any_option(bundle):
     assert not scores.is_in_sample.any()
 
 
-def test_missing_assets_have_missing_scores_and_never_alert(bundle, scorer):
+def test_missing_assets_have_missing_scores_and_never_alert(scorer):
     returns = faulty_returns()
     returns[:600, 5] = np.nan  # starts late
     returns[1800:, 6] = np.nan  # ends
@@ -147,7 +147,7 @@ def test_one_group_is_no_group_and_two_are_calibrated_apart(scorer, scores, pane
     assert not reader.calls  # said before the network reads
 
 
-def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(bundle, scorer, scores, panel):
+def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(scorer, scores, panel):
     daily = pickle.loads(pickle.dumps(scorer))
     daily.bundle = FakeBundle(panel[:TRAIN])
     daily.score(panel[:2397])
@@ -158,7 +158,7 @@ def test_a_new_day_is_all_that_is_read_and_the_scores_are_those_of_the_whole(bun
     assert daily.bundle.calls == ["surprise", "surprise since 2397", "surprise since 2398"]
 
 
-def test_features_and_panels_are_not_mixed(bundle, scorer, panel):
+def test_features_and_panels_are_not_mixed(scorer, panel):
     with pytest.raises(InputError, match="without a bundle takes features"):
         AnomalyScorer().fit(panel)
     with pytest.raises(InputError, match=r"expected a Panel, got numpy\.ndarray"):

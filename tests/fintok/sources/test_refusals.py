@@ -142,7 +142,7 @@ def test_a_named_column_that_is_not_there_gets_a_suggestion(long, wide):
         read_panel(wide, price="AAA")
 
 
-def test_levels_given_as_returns_are_refused(wide, long):
+def test_levels_given_as_returns_are_refused(long):
     rng = np.random.default_rng(0)
     levels = 100 + np.cumsum(rng.normal(size=(400, 2)), axis=0)  # a futures price, as differences would need
     dates = np.datetime64("2020-01-01") + np.arange(400)

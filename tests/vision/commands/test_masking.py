@@ -30,7 +30,7 @@ def test_masking_is_measured_without_a_model(tmp_path, refuse):
 
 
 @pytest.mark.parametrize("method", ["beit", "online_tokenizer"])  # whose tokenizer is its parent's; its own
-def test_masking_of_a_masked_code_model_measures_what_that_has_of_the_codes(method, train, data, tmp_path, monkeypatch):
+def test_masking_of_a_masked_code_model_measures_what_that_has_of_the_codes(method, train, tmp_path, monkeypatch):
     rng, seen = np.random.default_rng(0), []
     levels = rng.integers(0, 256, (80, 1, 1, 1))  # what all patches of an image share
     noise = rng.integers(0, 128, (80, 16, 16, 3))

@@ -165,7 +165,7 @@ def test_more_codes_than_vectors_are_told_and_do_not_repeat(train, data, tmp_pat
     assert len(rows.unique(dim=0)) == 100
 
 
-def test_an_image_that_a_worker_cannot_read_is_one_sentence(data, tmp_path, monkeypatch, capsys):
+def test_an_image_that_a_worker_cannot_read_is_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("vision.data.images.MEMORY_BYTES", 0)  # read as they come
     folder = tmp_path / "images"
     folder.mkdir()

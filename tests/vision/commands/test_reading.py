@@ -250,7 +250,7 @@ def test_fewer_than_five_images_need_others_to_test_on(train, data, tmp_path, re
     call(*words, "--test", tmp_path / "few.parquet", "--out", tmp_path / "e")
 
 
-def test_images_are_read_by_other_processes_with_the_same_numbers(train, data, tmp_path, capsys):
+def test_images_are_read_by_other_processes_with_the_same_numbers(train, data, tmp_path):
     words = ["--data", data / "images.parquet", "--batch-size", "3", "--device", "cpu"]
     tasks = ["--task", "knn", "pixels", "finetune", "segment", *SHORT.split()]
     for workers in ("0", "2"):

@@ -27,7 +27,7 @@ def write_maps(path, maps, size=(16, 16)):
     return path
 
 
-def test_images_larger_than_the_network_saw_are_segmented_whole(train, data, tmp_path):
+def test_images_larger_than_the_network_saw_are_segmented_whole(train, tmp_path):
     rng, table = np.random.default_rng(0), {}
     table["image"] = [encoded(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for _ in range(10)]
     table["mask"] = [encoded(rng.integers(0, 3, (48, 64), dtype=np.uint8)) for _ in range(10)]

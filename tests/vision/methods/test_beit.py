@@ -226,7 +226,7 @@ def test_batch_of_one_and_a_state_that_loads_give_the_same_numbers(build, make_b
     assert torch.equal(loss_of(method, batch), loss_of(other, batch))
 
 
-def test_what_does_not_fit_is_refused(build, make_batch, tokenizer):
+def test_what_does_not_fit_is_refused(build, make_batch):
     with pytest.raises(ValueError, match=r"same patch_size, got \(2, 3\) and \(4, 3\)"):
         build(patch_size=(4, 3))
     with pytest.raises(ValueError, match="causal"):

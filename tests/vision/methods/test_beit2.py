@@ -155,7 +155,7 @@ def test_extra_blocks_stay_behind(build):
     assert not any("extra" in name for name in build().artifact().state_dict())
 
 
-def test_codebook_of_several_levels_is_predicted_at_the_first(encoder, make_batch, train):
+def test_codebook_of_several_levels_is_predicted_at_the_first(encoder, make_batch):
     torch.manual_seed(0)
     tokenizer = Tokenizer(encoder, CodebookConfig(num_codes=8, dim=8, levels=3))
     method, batch = BEiT2(encoder, MAIN, tokenizer), make_batch(4, mask_ratio=0.4)

@@ -137,7 +137,7 @@ def test_batch_of_one(build, make_batch, train):
     assert all(math.isfinite(loss) for loss in train(build("both"), make_batch(1), 3))
 
 
-def test_state_loads_into_a_new_method_and_gives_the_same_numbers(build, make_batch, train, loss_of):
+def test_state_loads_into_a_new_method_and_gives_the_same_numbers(build, make_batch, train):
     method, other, batch = build("both"), build("both"), make_batch(4)
     train(method, batch, steps=3)
     other.load_state_dict(method.state_dict())

@@ -30,7 +30,7 @@ def test_the_norm_is_frozen_or_not_as_asked(head):
     assert free.last_layer.weight_g.requires_grad
 
 
-def test_prototypes_keep_the_default_initialisation_and_the_mlp_does_not(head):
+def test_prototypes_keep_the_default_initialisation_and_the_mlp_does_not():
     torch.manual_seed(0)
     wide = DINOHead(256, num_prototypes=400, hidden_dim=256, bottleneck_dim=64)
     bound = 1 / math.sqrt(64)  # nn.Linear draws from U(-1 / sqrt(in), 1 / sqrt(in))

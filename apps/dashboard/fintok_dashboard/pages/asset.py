@@ -90,7 +90,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
             found = desk.counterfactual(reading.panel, row, column)
         except InputError as error:
             return message_for("Seen beside expected", str(error), ink)
-        return patch(reading, found, ink)
+        return patch(found, ink)
 
     @app.callback(
         Output("url", "search", allow_duplicate=True),

@@ -47,7 +47,7 @@ def register(app: dash.Dash, desk: Desk) -> None:
         reading, view = desk.reading, View.parse(search)
         assert reading is not None
         row = select(reading, view).today
-        cards = [_regime(reading, view, row), _alerts(reading, view, row), _health(reading, view, row)]
+        cards = [_regime(reading, view, row), _alerts(reading, view, row), _health(reading, row)]
         return cards, _latest(reading, view, row)
 
     @app.callback(Output("today-probabilities", "figure"), Input("url", "search"), Input("theme", "data"))
@@ -110,7 +110,7 @@ def _alerts(reading: Reading, view: View, row: int) -> Any:
     )
 
 
-def _health(reading: Reading, view: View, row: int) -> Any:
+def _health(reading: Reading, row: int) -> Any:
     panel, scores = reading.panel, reading.scores
     stale = np.array([reason == "stale price" for reason in scores.reasons])[scores.reason_codes[row]]
     silence = silence_on(panel, row, stale)

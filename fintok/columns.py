@@ -6,11 +6,11 @@ from typing import NamedTuple
 import polars as pl
 
 from fintok.errors import InputError, did_you_mean
-from fintok.panel import FIELDS
 from fintok.spellings import (
     COUNTERS,
     DATES,
     FIELD_NAMES,
+    FIELDS,
     INDEXES,
     OF_ONE_ASSET,
     PRICES,

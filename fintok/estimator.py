@@ -1,8 +1,8 @@
 """scikit-learn's estimator form without importing scikit-learn.
 
-`clone`, `Pipeline`, `GridSearchCV` and the notebook display work on a class that keeps its constructor
-arguments under their own names, answers `get_params` and `set_params`, and, since scikit-learn 1.6, has
-`__sklearn_tags__`. Importing `sklearn.base` costs more than a second, so the tags are built when asked for.
+`clone`, `Pipeline`, `GridSearchCV` (with a `scoring` of one's own) and the notebook display work on a class that
+keeps its constructor arguments under their own names, answers `get_params` and `set_params`, and, since scikit-learn
+1.6, has `__sklearn_tags__`. Importing `sklearn.base` costs more than a second, so the tags are built when asked for.
 """
 
 import inspect

@@ -1,10 +1,12 @@
 """Features in scikit-learn's form at the door of an estimator: a table of numbers, a row a day, in their order."""
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.arrays import moments_of
 from fintok.errors import InputError
 
 _ROWS_PER_YEAR = 252  # of a table without dates
@@ -16,7 +18,7 @@ class Features(NamedTuple):
 
 
 def read_features(estimator: object, table: Any, *, is_fit: bool) -> Features:
-    """Check a table (N, F) as scikit-learn's estimators do; rows without an index of dates are exchange days.
+    """Check a table (N, F) as scikit-learn's estimators do; rows without dates are exchange days.
 
     `is_fit` remembers the number and names of the columns on the estimator, later tables are held against them.
     Raises InputError where scikit-learn is not installed, ValueError in its own words for what is not such a table,
@@ -32,14 +34,33 @@ def read_features(estimator: object, table: Any, *, is_fit: bool) -> Features:
         ) from None
     if not is_fit:
         check_is_fitted(estimator)
+    dates, table = _split_dates(table)
     values: Any = validate_data(estimator, table, reset=is_fit, dtype=np.float64)
+    if dates is None:
+        step = np.timedelta64(365 * 24 * 60 + 6 * 60, "m") / _ROWS_PER_YEAR
+        dates = np.datetime64("2000-01-03", "ns") + np.arange(len(values)) * step
+    elif not (np.diff(dates) > np.timedelta64(0)).all():
+        raise InputError("the dates of the features must strictly increase: sort the table by its dates")
+    return Features(values, dates)
+
+
+def _split_dates(table: Any) -> tuple[NDArray[np.datetime64] | None, Any]:
+    """The dates of a table, if it has some, and the table without them: pandas has them as its index, polars as its
+    one column of dates. Moments with a zone become UTC, unless all are local midnights.
+    """
     index: Any = getattr(table, "index", None)
-    if getattr(getattr(index, "dtype", None), "kind", "") == "M":
-        if getattr(index, "tz", None) is not None:
-            index = index.tz_convert(None)  # UTC, without saying so
-        dates = np.asarray(index, dtype="datetime64[ns]")
-        if (np.diff(dates) <= np.timedelta64(0)).any():
-            raise InputError("the dates of the features must strictly increase: sort the table by its index")
-        return Features(values, dates)
-    step = np.timedelta64(365 * 24 * 60 + 6 * 60, "m") / _ROWS_PER_YEAR
-    return Features(values, np.datetime64("2000-01-03", "ns") + np.arange(len(values)) * step)
+    if type(index).__name__ == "PeriodIndex":
+        index = index.end_time
+    if index is None or not hasattr(index, "dtype"):
+        columns = getattr(table, "schema", {})
+        temporal = [name for name, dtype in columns.items() if getattr(dtype, "is_temporal", bool)()]
+        if len(temporal) > 1:
+            raise InputError(f"the features have several columns of dates, {', '.join(temporal)}: keep one")
+        if not temporal:
+            return None, table
+        index, table = table[temporal[0]], table.drop(temporal[0])
+    elif not len(index) or index.nlevels > 1 or re.match(r"(NaT|\d+[-/.]\d)", str(index[0])) is None:
+        return None, table  # numbers and names of rows
+    if index.has_nulls() if hasattr(index, "has_nulls") else index.hasnans:
+        raise InputError("a row of the features has no date: fill it in or remove the row")
+    return moments_of(index, "the features"), table

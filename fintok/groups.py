@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +53,21 @@ def count_known(groups: Mapping[str, object], assets: tuple[str, ...], source: s
     return known
 
 
-def group_names(groups: Mapping[str, object] | str | Path | None, assets: tuple[str, ...]) -> NDArray[np.str_]:
-    """Class of each asset, (A,), "other" for those that `groups` (mapping, pandas Series or file) does not name."""
-    if isinstance(groups, str | Path):
+def group_names(groups: object, assets: tuple[str, ...]) -> NDArray[np.str_]:
+    """Class of each asset, (A,), "other" for those that `groups` does not name; None names nobody.
+
+    `groups` is a mapping, a pandas Series, a table or a file. Raises InputError where it names no asset, or one twice.
+    """
+    if isinstance(groups, str | Path) or hasattr(groups, "columns"):
         groups = read_groups(groups)
     if groups is not None and not hasattr(groups, "items"):
-        raise InputError(f"groups is {groups!r}, expected a mapping from symbol to group, or a file of them")
-    named = {} if groups is None else dict(groups.items())
+        raise InputError(f"groups is {groups!r}, expected a mapping from symbol to group, or a table or file of them")
+    pairs: list[Any] = [] if groups is None else list(groups.items())  # pyright: ignore[reportAttributeAccessIssue]
+    named = {str(symbol): name for symbol, name in pairs}
+    if len(named) < len(pairs):
+        symbols = [str(symbol) for symbol, _ in pairs]
+        twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
+        raise InputError(f"groups: {twice!r} is named more than once; give every symbol one group")
+    count_known(named, assets, "groups")
     classes = [named.get(asset, OTHER) for asset in assets]
     return np.array([OTHER if name is None or name != name else str(name) for name in classes], dtype=np.str_)  # NaN

@@ -13,8 +13,10 @@ def from_pandas(frame: Any) -> pl.LazyFrame:
 
     Of two levels of rows, one without a name is the date if it holds dates, else the symbol.
     """
+    import pandas as pd
+
     if frame.index.nlevels == 2:
-        usual = ["date" if level.dtype.kind == "M" else "symbol" for level in frame.index.levels]
+        usual = ["date" if _are_dates(level) else "symbol" for level in frame.index.levels]
         frame = frame.rename_axis([name or other for name, other in zip(frame.index.names, usual, strict=True)])
     if frame.columns.nlevels == 2:
         levels = [{plain(str(name)) for name in frame.columns.get_level_values(level)} for level in (0, 1)]
@@ -29,10 +31,6 @@ def from_pandas(frame: Any) -> pl.LazyFrame:
     if not frame.columns.is_unique:
         name = frame.columns[frame.columns.duplicated()][0]
         raise InputError(f"the pandas table: column {name!r} appears twice; give every column its own name")
-    if type(frame.index).__name__ == "PeriodIndex":  # what a period holds is known at its end
-        start, name = frame.index.start_time, frame.index.name
-        unit = "D" if (start == start.normalize()).all() else "min"
-        frame = frame.set_axis(frame.index.end_time.floor(unit).rename(name))
     for name in [name for name in frame.index.names if name is not None and name in frame.columns]:
         if not (frame.index.get_level_values(name) == frame[name]).all():
             raise InputError(f"the pandas table: {name!r} is an index and a column of other values; drop one of them")
@@ -41,6 +39,8 @@ def from_pandas(frame: Any) -> pl.LazyFrame:
         is_counter = frame.index.nlevels == 1 and frame.index.name is None and frame.index.dtype.kind in "iu"
         frame = frame.reset_index(names="__index_level_0__" if is_counter else None)  # as it is called in Parquet
     frame = frame.rename(columns=str)
+    periods = [name for name in frame.columns if isinstance(frame[name].dtype, pd.PeriodDtype)]
+    frame = frame.assign(**{name: _period_ends(frame[name].dt) for name in periods})
     try:
         try:
             return pl.from_pandas(frame).lazy()
@@ -49,3 +49,14 @@ def from_pandas(frame: Any) -> pl.LazyFrame:
             return pl.from_pandas(frame.astype(dict.fromkeys(mixed, "string"))).lazy()
     except (pl.exceptions.PolarsError, ValueError, TypeError, NotImplementedError) as error:
         raise InputError(f"the pandas table: {first_line(error)}") from error
+
+
+def _are_dates(level: Any) -> bool:
+    return level.dtype.kind == "M" or type(level).__name__ == "PeriodIndex"
+
+
+def _period_ends(periods: Any) -> Any:
+    """What a period holds is known at its end: its last day, or its last minute."""
+    start = periods.start_time
+    is_of_days = bool((start == start.dt.normalize()).all())
+    return periods.end_time.dt.floor("D" if is_of_days else "min")

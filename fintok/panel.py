@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from fintok.arrays import check_dates, check_numbers, moments_of, numbers_of, read_only
 from fintok.errors import InputError, did_you_mean
 from fintok.signature import row_noun, rows_per_year
 from fintok.spans import DateLike, date_text, rows_until, rows_within
+from fintok.spellings import FIELDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 Values: TypeAlias = Literal["prices", "returns"]
 
-FIELDS = ("open", "high", "low", "close", "volume")
 MAX_GAP_ROWS = 5  # a price older than this many sessions gives no return: a new start instead
 MAX_GAP_DAYS = 20  # ... nor one across more days without a row; mainland China's new year closed the market for 20
 _MAX_GAP_STEPS = 6  # ... where that is also longer than so many usual steps: monthly rows are 30 days apart
@@ -59,30 +60,32 @@ class Panel:
     ) -> "Panel":
         """Panel from prices or returns (T, A), their dates (T,) and names (A,).
 
-        Returns must add up over time: log returns, or differences of a price that may be negative. Raises
-        InputError for shapes that do not fit, dates that do not strictly increase, repeated names, infinite
-        numbers, and prices that are not positive.
+        Returns must add up over time: log returns, or differences of a price that may be negative. Dates may be
+        whatever `read_panel` takes for some: moments with a zone become UTC, unless all are local midnights. Raises
+        InputError for shapes that do not fit, dates that do not strictly increase, repeated names, what is no number,
+        infinite numbers, and prices that are not positive.
         """
         if values not in ("prices", "returns"):
             raise InputError(f"values is {values!r}, expected 'prices' or 'returns'")
-        table = _copy(data, np.float64)
-        days = _copy(dates, "datetime64[ns]")
+        table = numbers_of(data, np.float64, values, source)
+        days = read_only(moments_of(dates, source))
         names = tuple(str(name) for name in assets)
         if table.ndim != 2 or table.shape != (len(days), len(names)):
             expected = f"{len(days)} dates and {len(names)} assets"
             raise InputError(f"{source}: {values} of shape {table.shape} do not fit {expected}")
-        _check_dates(days, source)
+        check_dates(days, source)
         if len(set(names)) < len(names):
             name = next(name for name in names if names.count(name) > 1)
             raise InputError(f"{source}: asset {name!r} appears twice; give every column its own name")
-        _check_numbers(table, days, names, values, source)
-        columns = {name: _copy(column, np.float32) for name, column in (fields or {}).items()}
+        check_numbers(table, days, names, values, source)
+        columns = {name: numbers_of(column, np.float32, name, source) for name, column in (fields or {}).items()}
         for name, column in columns.items():
             if name not in FIELDS or column.shape != table.shape:
                 expected = f"one of {', '.join(FIELDS)}, of shape {table.shape}"
                 raise InputError(f"{source}: field {name!r} of shape {column.shape}, expected {expected}")
+            check_numbers(column, days, names, name, source)
         prices = table if values == "prices" else None
-        returns = _read_only(log_returns(table, days)) if values == "prices" else table
+        returns = read_only(log_returns(table, days)) if values == "prices" else table
         return cls(returns, days, names, prices, columns, values, source)
 
     @property
@@ -170,10 +173,10 @@ class Panel:
         columns = [place[name] for name in assets]
         return replace(
             self,
-            returns=_read_only(self.returns[:, columns]),
+            returns=read_only(self.returns[:, columns]),
             assets=tuple(assets),
-            prices=None if self.prices is None else _read_only(self.prices[:, columns]),
-            fields={name: _read_only(column[:, columns]) for name, column in self.fields.items()},
+            prices=None if self.prices is None else read_only(self.prices[:, columns]),
+            fields={name: read_only(column[:, columns]) for name, column in self.fields.items()},
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -257,47 +260,3 @@ def dates_missing(dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
         usual = np.partition(steps[: place + 1], place // 2)[place // 2]
         missing[place + 1] = steps[place] > _MAX_GAP_STEPS * usual
     return missing
-
-
-def _copy(data: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
-    """The panel's own: what the caller does to the data later changes nothing here."""
-    return _read_only(np.array(data, dtype=dtype, copy=True, order="C"))
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """An array of the panel's own, row by row in memory and never written to again."""
-    array = np.ascontiguousarray(array)
-    array.setflags(write=False)
-    return array
-
-
-def _check_dates(dates: NDArray[np.datetime64], source: str) -> None:
-    if np.isnat(dates).any():
-        raise InputError(f"{source}: row {int(np.isnat(dates).argmax())} has no date")
-    steps = np.diff(dates) <= np.timedelta64(0)
-    if steps.any():
-        row = int(steps.argmax()) + 1
-        date = date_text(dates, row)
-        fault = "appears twice" if dates[row] == dates[row - 1] else "comes after a later date"
-        raise InputError(f"{source}: date {date} (row {row}) {fault}; dates must strictly increase")
-
-
-def _check_numbers(
-    table: NDArray[np.float64], dates: NDArray[np.datetime64], names: Sequence[str], values: str, source: str
-) -> None:
-    bad = np.isinf(table) if values == "returns" else np.isinf(table) | (table <= 0.0)
-    if not bad.any():
-        return
-    row, column = divmod(int(bad.argmax()), bad.shape[1])
-    date = date_text(dates, row)
-    number = float(table[row, column])
-    count = f"{int(bad.sum())} such in {int(bad.any(axis=0).sum())} of {len(names)} assets"
-    if np.isinf(number):
-        raise InputError(
-            f"{source}: the {values[:-1]} of {names[column]} on {date} is infinite ({count}); correct it or empty it"
-        )
-    raise InputError(
-        f"{source}: the price of {names[column]} on {date} is {number:.10g} ({count}), and log returns need "
-        "positive prices; correct it or leave it empty, or give returns (for futures and spreads: "
-        "differences) with --values returns"
-    )

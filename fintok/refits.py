@@ -91,6 +91,7 @@ def walk_forward(
 
     require_panel(panel)
     worker = copy.copy(labeler)
+    vars(worker).update(vars(labeler))  # what it read last, too
     first = rows_until(panel.dates, worker.source().train_end if start is None else start)
     if not 0 < first < panel.num_days:
         raise InputError(

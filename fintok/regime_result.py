@@ -52,7 +52,7 @@ class Regimes:
 
     @property
     def is_in_sample(self) -> NDArray[np.bool_]:
-        """(T,) True up to the bundle's train_end: the model has seen these days."""
+        """(T,) True up to `train_end`, the last day that the network or the regimes learned from."""
         return self.dates <= self.train_end
 
     @property
@@ -162,7 +162,8 @@ class Regimes:
         if 0 < never < self.num_regimes:
             sentences.append(
                 f"{never} of {self.num_regimes} regimes never occur{'s' * (never == 1)} here; raise --switches, "
-                "lower --regimes, or learn this panel's own, in Python RegimeLabeler(bundle).fit(panel)"
+                "lower --regimes, or learn this panel's own from 500 rows or more, in Python "
+                "RegimeLabeler(bundle).fit(panel, until=…)"
             )
         known = np.flatnonzero(days >= _ROWS_TO_ORDER)
         falls = np.flatnonzero(np.diff(volatility[known]) < 0.0)

@@ -66,8 +66,8 @@ class RegimeLabeler(Estimator):
     return in them: 0 is calmest.
 
     It takes features as well, as scikit-learn's clusterers do: a table (N, F) of finite numbers instead of a panel,
-    a row a day in their order, on one scale. `bundle` is then not asked; regimes are numbered by the mean of their
-    centre, and `predict` and `predict_proba` answer with arrays.
+    a row a day in their order, on one scale, all of which `fit` learns from. `bundle` is then not asked; regimes are
+    numbered by the mean of their centre, and `predict` and `predict_proba` answer with arrays.
 
     Parameters
     ----------
@@ -82,11 +82,11 @@ class RegimeLabeler(Estimator):
 
     Attributes learned by `fit`
     ---------------------------
-    model_ (a RegimeModel), fitted_on_ ("panel", "bundle" or "features"), learned_until_ (the last date that the
-    bundle or the regimes learned from: labels up to it are in-sample), transition_matrix_ (K, K) day to day,
-    durations_ (K,) mean spell in rows; but for features names_ (K,) and signature_ (a DataFrame, one row per
-    regime, over the training rows; correlation and dispersion are NaN when fitted without a panel); for features
-    labels_ (N,) and n_features_in_.
+    model_ (a RegimeModel), fitted_on_ ("panel", "bundle" or "features"), transition_matrix_ (K, K) day to day,
+    durations_ (K,) mean spell in rows; but for features learned_until_ (the last date that the bundle or the regimes
+    learned from: labels up to it are in-sample), names_ (K,) and signature_ (a DataFrame, one row per regime, over
+    the training rows; correlation and dispersion are NaN when fitted without a panel); for features labels_ (N,) and
+    n_features_in_.
     """
 
     def __init__(
@@ -119,11 +119,13 @@ class RegimeLabeler(Estimator):
 
         `until` is another date to learn up to, for refits on newer rows of the panel; it must hold 500 labelled
         rows. `registry` is the `signature_` of an earlier fit: regimes that are alike in it keep its names
-        (`fintok.match_regimes`). `y` is ignored. Raises InputError for a parameter out of range or when there
-        are too few training rows for `n_regimes`.
+        (`fintok.match_regimes`). Neither is of features. `y` is ignored. Raises InputError for a parameter out of
+        range or when there are too few training rows for `n_regimes`.
         """
         self._check_parameters()
         if panel is not None and not self._takes_panel(panel, is_fit=True):
+            if until is not None or registry is not None:
+                raise InputError("`until` and `registry` are of panels: cut the features before fit")
             return self._fit_features(read_features(self, panel, is_fit=True))
         training, fitted_on = self._training(panel, until)
         if len(training.roots) < ROWS_PER_REGIME * self.n_regimes:
@@ -145,13 +147,15 @@ class RegimeLabeler(Estimator):
         """Learn on from the panel's rows after those learned from, up to `until` (the last one): regimes keep their
         numbers, their names and nearly all their days.
 
-        Each new day joins the nearest regime, whose centre follows; the signature is learned anew. Without new rows
-        nothing changes. Raises InputError with fewer than 500 labelled rows of the panel up to `until`.
+        Each new day joins the nearest regime, whose centre follows, until no new day changes; the signature is learned
+        anew. Days that come in one call settle together: one call for a year gives slightly other regimes than twelve
+        for its months (`fintok.walk_forward` fixes the stretches). Without new rows nothing changes. Raises InputError
+        with fewer than 500 labelled rows of the panel up to `until`.
         """
         self._require_fit()
         require_panel(panel)
         self._takes_panel(panel)
-        training, _ = self._training(panel, panel.dates[-1] if until is None else until)
+        training = self._training(panel, panel.dates[-1] if until is None else until)[0]
         num_known = int((training.dates <= self._known_until).sum())
         if num_known < len(training.dates):
             self.model_ = self.model_.update(training.roots, num_known)
@@ -272,9 +276,9 @@ class RegimeLabeler(Estimator):
             found = self._rows_of(panel, count) if count >= _ROWS_TO_FIT else None
             if found is not None and len(found.roots) >= _ROWS_TO_FIT:
                 return found, "panel"
-        if until is not None and panel is None:
-            raise InputError("`until` is a date of a panel's: fit(panel, until=…)")
         if until is not None:
+            if panel is None:
+                raise InputError("`until` is a date of a panel's: fit(panel, until=…)")
             raise InputError(
                 f"fewer than {_ROWS_TO_FIT} labelled rows up to {str(until).split('T')[0]} to learn regimes from: "
                 "choose a later date, or a panel with a longer past"

@@ -39,6 +39,10 @@ class SimulatedPanel(NamedTuple):
     regimes: NDArray[np.int64]  # (T,) 0 = calm, 1 = normal, 2 = stressed
     faults: tuple[Fault, ...]
 
+    def __repr__(self) -> str:
+        num_days, num_assets = self.panel.returns.shape
+        return f"SimulatedPanel({num_assets} assets x {num_days} rows, {len(self.faults)} faults)"
+
     def truth(self) -> "pl.DataFrame":
         """A row per date and symbol: date, symbol, regime (its name), fault (its kind, or null)."""
         import polars as pl

@@ -31,6 +31,7 @@ _ATTRIBUTION_ROWS = 10
 class Attribution(NamedTuple):
     """Why one (date, symbol) has its score."""
 
+    symbol: str
     statistics: "pd.DataFrame"  # statistic, meaning, value, p_value, share of the combined evidence
     days: "pd.DataFrame"  # the last ten rows: date, return, expected, residual, share of their residual energy
 
@@ -38,11 +39,11 @@ class Attribution(NamedTuple):
         dates = self.days["date"].to_numpy()
         moment = np.datetime_as_string(dates, unit=date_unit(dates))
         if not np.isfinite(self.statistics["share"]).any():
-            return f"Attribution(no score on {moment[-1]})"
+            return f"Attribution({self.symbol}: no score on {moment[-1]})"
         first, place = self.statistics.iloc[0], int(self.days["share"].fillna(0.0).argmax())
         day = self.days.iloc[place]
         return (
-            f"Attribution({first['meaning']!r} carries {first['share']:.0%}; {moment[place]}: "
+            f"Attribution({self.symbol}: {first['meaning']!r} carries {first['share']:.0%}; {moment[place]}: "
             f"{day['return']:+.4g}, {day['expected']:+.4g} expected)"
         )
 
@@ -241,7 +242,7 @@ class Scores:
                 "share": residual**2 / energy if energy > 0 else np.full(len(residual), np.nan),
             }
         )
-        return Attribution(statistics, days)
+        return Attribution(symbol, statistics, days)
 
     def plot(self) -> "go.Figure":
         """Heat map of the scores, assets by dates, with the alerts marked."""

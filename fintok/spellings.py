@@ -2,8 +2,7 @@
 
 import re
 
-from fintok.panel import FIELDS
-
+FIELDS = ("open", "high", "low", "close", "volume")
 DATES = ("date", "dates", "datetime", "timestamp", "time", "day", "dt", "trade_date", "trading_date", "price_date",
          "as_of_date", "asofdate", "datadate", "caldt", "dlycaldt", "observation_date", "open_time", "unix", "datum",
          "fecha", "data", "日期")  # fmt: skip

@@ -84,8 +84,8 @@ def open_table(source: object) -> Table:
         return Table(frame, str(source), commas_group=commas_group)
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return Table(source.lazy(), "the polars table")
-    library = type(source).__module__.split(".")[0]
-    if library == "pandas" and type(source).__name__ == "Series" and source.index.nlevels == 2:  # pyright: ignore
+    library = next((name for name in _libraries(source) if name in ("pandas", "pyarrow")), _libraries(source)[0])
+    if library == "pandas" and not hasattr(source, "columns") and source.index.nlevels == 2:  # pyright: ignore
         source = source.to_frame(source.name or "price")  # pyright: ignore
     if library == "pandas" and hasattr(source, "columns"):
         return Table(from_pandas(source), "the pandas table")
@@ -96,6 +96,11 @@ def open_table(source: object) -> Table:
             raise InputError(f"the {library} table: {first_line(error)}") from error
     kind = f"{type(source).__module__}.{type(source).__name__}"
     raise InputError(f"a panel is a path or a pandas, polars or pyarrow table, got {kind}")
+
+
+def _libraries(source: object) -> list[str]:
+    """Where the class and those it is made of come from: geopandas makes pandas tables."""
+    return [kind.__module__.split(".")[0] for kind in type(source).__mro__]
 
 
 def _format_of(path: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,8 +98,10 @@ class Tokens:
         """The last `n` times before a date that any asset, or this one alone, had the token that it has there.
 
         The latest first; columns as in `occurrences`; no rows for a token that is new. Raises InputError for a
-        cell that is not there or has no token.
+        cell that is not there or has no token, and for an `n` that counts nothing.
         """
+        if not isinstance(n, Integral) or n < 0:
+            raise InputError(f"n is {n!r}, expected a whole number from 0 on")
         row, column = locate(self.dates, self.assets, date, symbol)
         if self.codes[row, column] < 0:
             day = date_text(self.dates, row)

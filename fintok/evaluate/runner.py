@@ -33,6 +33,9 @@ class Evaluation(NamedTuple):
     page: Path
     tables: list[Path]
 
+    def __repr__(self) -> str:
+        return f"Evaluation({', '.join(self.findings)}: {len(self.verdicts)} verdicts, {self.page})"
+
     @property
     def verdicts(self) -> list[str]:
         """All sentences, in the order of the parts."""
@@ -60,6 +63,7 @@ def evaluate(
     then), for an unknown part, for ``others`` that cannot be compared, and where ``out`` holds something and
     ``overwrite`` is False.
     """
+    parts = [parts] if isinstance(parts, str) else parts
     folder = check_request(out, parts, overwrite=overwrite, has_others=bool(others))
     if not (panel.dates > bundle.train_end).any():
         date = np.datetime_as_string(bundle.train_end, unit="D")

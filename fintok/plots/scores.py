@@ -176,7 +176,9 @@ def evidence_shares(found: "Attribution") -> "go.Figure":
 
     table = found.statistics.iloc[::-1]
     date = moments(found.days["date"].to_numpy())[-1]
-    figure = new_figure(f"What speaks against {str(date).replace('T', ' ')}", height=110 + 28 * len(table))
+    figure = new_figure(
+        f"What speaks against {found.symbol} on {str(date).replace('T', ' ')}", height=110 + 28 * len(table)
+    )
     figure.add_trace(
         go.Bar(
             x=table["share"].to_numpy(dtype=np.float32),

@@ -75,18 +75,43 @@ def test_a_table_is_not_taken_for_a_panel_nor_a_panel_for_features(bundle, kind)
     assert len(getattr(kind().fit(panel.returns), ask)(panel.returns)) == panel.num_days
 
 
-def test_dates_of_features_may_have_a_zone_and_other_indexes_are_no_dates():
+def weekly_features():
     pd = pytest.importorskip("pandas")
     pytest.importorskip("sklearn")
-    values = np.random.default_rng(0).normal(size=(400, 3))
-    days = pd.date_range("2010-01-01", periods=400, freq="B")
-    plain = RegimeLabeler(n_regimes=2).fit(pd.DataFrame(values, index=days)).labels_
-    zoned = RegimeLabeler(n_regimes=2).fit(pd.DataFrame(values, index=days.tz_localize("UTC"))).labels_
-    np.testing.assert_array_equal(plain, zoned)
-    undated = RegimeLabeler(n_regimes=2).fit(values).labels_
-    for index in (days.astype(str), days.to_period("D"), pd.CategoricalIndex(days.astype(str))):
-        found = RegimeLabeler(n_regimes=2).fit(pd.DataFrame(values, index=index)).labels_
-        np.testing.assert_array_equal(found, undated)
+    weeks = pd.date_range("2008-01-04", periods=600, freq="W-FRI", name="date")
+    return pd.DataFrame(np.random.default_rng(0).normal(size=(600, 3)), index=weeks, columns=list("abc"))
+
+
+def test_dates_of_features_may_be_written_in_many_ways():
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    table = weekly_features()
+    weeks = table.index
+    plain = RegimeLabeler(n_regimes=2).fit(table)
+    for index in (weeks.tz_localize("Asia/Tokyo"), weeks.to_period("W-FRI"), pd.Index(weeks.date), weeks.astype(str),
+                  pd.CategoricalIndex(weeks.astype(str))):  # fmt: skip
+        np.testing.assert_array_equal(RegimeLabeler(n_regimes=2).fit(table.set_axis(index)).labels_, plain.labels_)
+    dated = pl.from_pandas(table.reset_index())
+    found = RegimeLabeler(n_regimes=2).fit(dated)
+    assert found.n_features_in_ == 3
+    np.testing.assert_array_equal(found.predict(dated), plain.predict(table))
+    undated = RegimeLabeler(n_regimes=2).fit(table.to_numpy()).labels_
+    assert (undated != plain.labels_).any()  # 252 rows a year switch less often
+    for index in (range(600), [f"row {k}" for k in range(600)]):
+        np.testing.assert_array_equal(RegimeLabeler(n_regimes=2).fit(table.set_axis(index)).labels_, undated)
+
+
+def test_dates_of_features_that_are_missing_doubled_or_out_of_order_are_refused():
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    table = weekly_features()
+    labeler = RegimeLabeler(n_regimes=2)
+    with pytest.raises(InputError, match="a row of the features has no date"):
+        labeler.fit(table.set_axis(table.index.insert(0, pd.NaT)[:-1]))
+    with pytest.raises(InputError, match="must strictly increase"):
+        labeler.fit(table.set_axis(table.index.date)[::-1])
+    with pytest.raises(InputError, match="several columns of dates, date, other: keep one"):
+        labeler.fit(pl.from_pandas(table.reset_index()).with_columns(other=pl.col("date")))
+    with pytest.raises(InputError, match="`until` and `registry` are of panels"):
+        labeler.fit(table, until="2010-01-01")
 
 
 def test_functions_of_a_panel_refuse_a_table_in_the_same_words(bundle):

@@ -42,3 +42,18 @@ def test_a_file_of_groups_with_too_many_cells_in_a_row_is_one_sentence(tmp_path)
     (tmp_path / "groups.csv").write_text("symbol,group\nA,bank,big\n")
     with pytest.raises(InputError, match=r"groups.csv: cannot be read: a row has more fields than the first one.*$"):
         read_groups(tmp_path / "groups.csv")
+
+
+@pytest.mark.parametrize("is_index", [False, True])
+def test_groups_may_be_a_table(is_index):
+    table = pd.DataFrame({"symbol": ["A", "B"], "group": ["bank", "oil"]})
+    table = table.set_index("symbol") if is_index else table
+    assert group_names(table, ("B", "A", "C")).tolist() == ["oil", "bank", "other"]
+    assert group_names({1: "bank"}, ("1", "2")).tolist() == ["bank", "other"]
+
+
+def test_groups_that_name_no_asset_or_one_twice_are_refused():
+    with pytest.raises(InputError, match="groups: none of its 1 symbols is in the panel; the first is 'a', where"):
+        group_names({"a": "bank"}, ("A", "B"))
+    with pytest.raises(InputError, match="groups: 'A' is named more than once; give every symbol one group"):
+        group_names(pd.Series(["bank", "oil"], index=["A", "A"]), ("A", "B"))

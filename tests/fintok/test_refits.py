@@ -49,6 +49,12 @@ def test_the_first_fit_is_the_only_one_and_regimes_learn_on_from_it(labeler, pan
     assert len(done) > 2
 
 
+def test_what_the_labeler_has_read_is_not_read_again(panel, monkeypatch):
+    labeler = RegimeLabeler(FakeBundle(panel[:TRAIN]), n_regimes=3).fit(panel)
+    monkeypatch.setattr(FakeBundle, "forecast", lambda *_: pytest.fail("a pass of the network"))
+    fintok.walk_forward(labeler, panel, refit="1Y")
+
+
 def test_days_that_the_first_fit_learned_from_are_in_sample(walk, labeler, panel):
     assert walk.regimes.is_in_sample.sum() == TRAIN
     later = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel, until=panel.dates[TRAIN + 100])

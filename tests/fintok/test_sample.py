@@ -44,6 +44,10 @@ def test_the_same_seed_gives_the_same_market():
     assert one.panel.returns.tobytes() != other.panel.returns.tobytes()
 
 
+def test_a_simulated_market_is_shown_in_a_line():
+    assert repr(simulate_panel(20, 400, seed=1)) == "SimulatedPanel(20 assets x 400 rows, 12 faults)"
+
+
 def test_the_simulated_market_has_the_regimes_it_says():
     simulated = simulate_panel(30, 3000, num_faults=0, seed=0)
     market = np.nanmean(simulated.panel.returns[1:], axis=1)

@@ -47,3 +47,6 @@ def test_like_days_lie_before_and_the_latest_comes_first(tokens):
     for date in ("2020-01-01", np.datetime64("2020-01-01", "ns")):
         with pytest.raises(InputError, match="B has no token on 2020-01-01:"):
             tokens.like(date, "B")
+    for n in (-1, 2.5):
+        with pytest.raises(InputError, match=f"n is {n}, expected a whole number from 0 on"):
+            tokens.like("2020-01-05", "A", n=n)

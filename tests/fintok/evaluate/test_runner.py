@@ -43,7 +43,7 @@ def evaluation(panel, bundle, tmp_path_factory):
         patch.setattr(stability, "NUM_REFITS", 2)
         patch.setattr(regimes, "SWITCHES", (4.0, 25.0))
         patch.setattr(regimes, "RIVALS", [rival for rival in RIVALS if rival.package is None])
-        return runner.evaluate(bundle, panel, tmp_path_factory.mktemp("out"), parts=("regimes",))
+        return runner.evaluate(bundle, panel, tmp_path_factory.mktemp("out"), parts="regimes")
 
 
 def test_every_table_is_a_file_with_its_rows(evaluation):
@@ -55,6 +55,10 @@ def test_every_table_is_a_file_with_its_rows(evaluation):
         "evaluation.html", "regimes_frontier.parquet", "regimes_stability.parquet", "regimes_log_score.parquet",
         "regimes_future.parquet", "regimes_strategy.parquet",
     }  # fmt: skip
+
+
+def test_an_evaluation_is_shown_in_a_line(evaluation):
+    assert repr(evaluation) == f"Evaluation(regimes: {len(evaluation.verdicts)} verdicts, {evaluation.page})"
 
 
 def test_all_methods_are_judged_and_regimes_beat_none(evaluation):

@@ -46,7 +46,8 @@ def test_events_merge_neighbouring_alerts_and_put_the_strangest_first(scores):
 
 def test_attribution_names_the_statistics_and_the_days(scores):
     date = scores.dates[1500]
-    statistics, days = why = scores.attribution(date, "A01")
+    why = scores.attribution(date, "A01")
+    statistics, days = why.statistics, why.days
     assert set(statistics["statistic"]) == set(REASONS)
     assert statistics["share"].sum() == pytest.approx(1.0)
     assert statistics.iloc[0]["meaning"] == reason_at(scores, 1500, 1)
@@ -56,7 +57,7 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     assert days["share"].sum() == pytest.approx(1.0)
     assert len(scores.attribution(scores.dates[2], "A01").days) == 3
     first = statistics["meaning"][0]
-    assert re.fullmatch(rf"Attribution\('{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
+    assert re.fullmatch(rf"Attribution\(A01: '{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
     assert why.summary().index[0] == first
     assert list(why.summary().columns) == ["value", "p_value", "share"]
     (bars,) = why.plot().data

@@ -6,7 +6,7 @@ import pytest
 
 from fintok.errors import InputError
 from fintok.sources import read_panel
-from tests.fintok.sources.conftest import assert_is
+from tests.fintok.sources.conftest import SYMBOLS, assert_is
 
 
 def test_stacked_frames_of_pandas_are_read_with_and_without_names(wide, long, expected):
@@ -81,3 +81,23 @@ def test_an_index_that_is_a_column_too_is_read_once(wide, long, expected):
         assert_is(read_panel(table), expected)
     with pytest.raises(InputError, match=r"'date' is an index and a column of other values; drop one of them"):
         read_panel(dated.assign(date=dated["date"] + np.timedelta64(1, "D")))
+
+
+def test_periods_count_at_their_end_wherever_they_stand(wide):
+    table = wide.to_pandas().assign(date=lambda frame: frame["date"].dt.to_period("D"))
+    long = table.melt("date", var_name="symbol", value_name="close")
+    for frame in (
+        table,
+        long,
+        long.set_index(["date", "symbol"]),
+        long.set_index(["date", "symbol"]).rename_axis([None] * 2),
+    ):
+        np.testing.assert_array_equal(read_panel(frame).prices, wide.select(SYMBOLS).to_numpy())
+        assert read_panel(frame).dates[0] == np.datetime64("2020-01-01")
+
+
+def test_a_kind_of_pandas_table_is_one(wide, expected):
+    class Kind(pd.DataFrame):
+        pass
+
+    assert_is(read_panel(Kind(wide.to_pandas().set_index("date"))), expected)

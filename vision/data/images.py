@@ -7,7 +7,6 @@ stated share; above it, and where nothing is left, that is an error.
 from __future__ import annotations
 
 import io
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,11 +19,10 @@ from torch import Tensor
 
 from vision.data.arrays import ArrayImages
 from vision.data.decode import decode, turn_like
-from vision.data.sources import IMAGE_ENDINGS, FolderSource, ImageSource, Labels, ParquetSource, files_below
+from vision.data.folders import open_folder
+from vision.data.sources import ImageSource, Labels, ParquetSource
 from vision.data.tars import TarSource
 from vision.errors import InputError
-
-_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.")  # of Hugging Face and TensorFlow: the set, its number, of how many
 
 Track: TypeAlias = Callable[[range, str], Iterable[int]]
 
@@ -78,7 +76,7 @@ def open_images(
         raise InputError(f"{path} does not exist; --data takes a folder of images, .parquet, .tar, .npy or .npz")
     ending = path.suffix.lower()
     if path.is_dir():
-        source = _open_folder(path, label_column)
+        source = open_folder(path, label_column)
     elif ending in (".npy", ".npz"):
         return ArrayImages(path, label_column)
     elif ending in (".parquet", ".tar"):
@@ -86,34 +84,6 @@ def open_images(
     else:
         raise InputError(f"{path}: expected a folder of images, .parquet, .tar, .npy or .npz, not {ending!r}")
     return EncodedImages(source, str(path), shortest, max_unreadable, track)
-
-
-def _open_folder(path: Path, label_column: str | None) -> ImageSource:
-    """Of tars, else of Parquet tables, else of image files; what else lies there is told on stderr."""
-    names = files_below(path)
-    endings = {"tars": (".tar",), "Parquet tables": (".parquet",), "image files": IMAGE_ENDINGS}
-    kinds = {kind: [name for name in names if name.lower().endswith(of)] for kind, of in endings.items()}
-    chosen, *others = [kind for kind, found in kinds.items() if found] or ["image files"]
-    for kind in others:
-        print(f"{path}: {len(kinds[chosen])} {chosen} are read, {len(kinds[kind])} {kind} left alone", file=sys.stderr)
-    if chosen == "image files":
-        if label_column is not None:
-            raise InputError(
-                f"{path}: --label-column (in Python label_column) is of tables, tars and arrays; in a folder of image "
-                "files the class is the folder's name"
-            )
-        return FolderSource(path, kinds[chosen])
-    _refuse_several_sets(path, kinds[chosen])
-    return (TarSource if chosen == "tars" else ParquetSource)([path / name for name in kinds[chosen]], label_column)
-
-
-def _refuse_several_sets(path: Path, names: Sequence[str]) -> None:
-    """InputError for shards of several sets, ``train-00000-of-00001`` beside ``test-00000-of-00001``."""
-    sets = {found[1] for name in names if (found := _SHARD.match(Path(name).name))}
-    if len(sets) > 1:
-        raise InputError(
-            f"{path} holds shards of several sets, {' and '.join(sorted(sets))}: give a folder that holds one of them"
-        )
 
 
 class EncodedImages:

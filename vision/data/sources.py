@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from vision.errors import InputError
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".jp2", ".tif", ".tiff", ".gif", ".ppm",
+    ".pgm", ".tga",
+)  # fmt: skip
 
 
 class Labels(NamedTuple):
@@ -44,12 +47,10 @@ class FolderSource:
     Parameters
     ----------
     folder : of them all.
-    names : of the files, from there on (:func:`files_below`).
+    names : of the files, from there on (:func:`vision.data.folders.files_below`).
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        if not names:
-            raise InputError(f"{folder} holds no images ({', '.join(IMAGE_ENDINGS)}), Parquet files, tars or arrays")
         self.folder, self.names = folder, names
         classes = [name.partition(os.sep)[0] for name in names if os.sep in name]
         self.labels = name_labels(classes, str(folder)) if len(classes) == len(names) else None
@@ -117,25 +118,6 @@ class ParquetSource:
 
     def where(self, index: int) -> str:
         return f"{self.name}, row {index}"
-
-
-def files_below(folder: Path) -> list[str]:
-    """Names of the files below a folder, from there on, sorted folder by folder; hidden files and folders are left out.
-
-    Links to folders are followed, each folder once.
-    """
-    found: list[str] = []
-    seen = set()
-    for above, folders, names in os.walk(folder, followlinks=True):
-        status = os.stat(above)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = os.path.relpath(above, folder)
-        found += [os.path.normpath(os.path.join(below, name)) for name in names if not name.startswith(".")]
-    return sorted(found, key=lambda name: name.split(os.sep))
 
 
 def name_labels(values: Iterable[Any], source: str) -> Labels:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,12 +28,13 @@ from vision.evaluate.linear import linear_probe
 from vision.evaluate.masking import MaskingStudy, code_information, linear_information
 from vision.evaluate.reconstruct import fill_in, reconstruction_picture
 from vision.evaluate.segment import segment
+from vision.methods.beit import BEiT
+from vision.methods.beit2 import BEiT2
 from vision.methods.dvae import DVAE
 from vision.methods.mae import MAE
 from vision.methods.simmim import SimMIM
 from vision.train.artifacts import MODEL, TOKENIZER, open_tokenizer
 from vision.train.checkpoint import CheckpointError, load_masked_model
-from vision.train.folder import read_run
 from vision.train.inputs import Inputs
 from vision.train.progress import track
 from vision.train.run import load_method
@@ -184,9 +184,16 @@ def _figures_of(study: MaskingStudy) -> dict[str, float]:
 
 
 def _study_codes(on: Evaluation) -> MaskingStudy:
-    """The study by the model's masked code model. Raises InputError or CheckpointError where its tokenizer is gone."""
-    parent = None if (on.model / TOKENIZER).is_dir() else read_run(on.model)[1].parent
-    tokenizer, _ = open_tokenizer(on.model if parent is None else Path(parent))
+    """The study by the model's masked code model, and the run's own copy of the tokenizer that it learned from.
+
+    Raises InputError or CheckpointError where it lacks that.
+    """
+    if (on.model / TOKENIZER).is_dir():
+        tokenizer, _ = open_tokenizer(on.model)
+    else:
+        method = load_method(on.model).method
+        assert isinstance(method, BEiT | BEiT2)
+        tokenizer = method.tokenizer.module
     model = load_masked_model(on.model / MODEL).to(on.device)
     images = on.test.spread(IN_STUDY).to(on.device)
     return code_information(model, tokenizer.to(on.device), images, batch_size=on.batch_size)

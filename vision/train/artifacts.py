@@ -71,6 +71,15 @@ def open_tokenizer(path: Path) -> tuple[VisualTokenizer, dict[str, Any]]:
     return read_tokenizer_folder(folder), read_header(folder, *TOKENIZERS)["extra"]
 
 
+def network_of(path: Path, wanted: str) -> dict[str, Any]:
+    """Kind and configuration of the network in the folder ``wanted`` of a run, or at ``path`` itself.
+
+    What :func:`vision.train.checkpoint.build_network` takes. Raises CheckpointError.
+    """
+    header = read_header(_artifact_folder(path, wanted), "encoder", *TOKENIZERS)
+    return {"kind": header["kind"], "config": header["config"]}
+
+
 def _artifact_folder(path: Path, wanted: str) -> Path:
     """The folder ``wanted`` of a run, or ``path`` itself where it is an artefact."""
     if (path / wanted).is_dir():

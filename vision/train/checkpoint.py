@@ -236,6 +236,15 @@ TOKENIZERS: Mapping[str, Callable[[Mapping[str, Any]], VisualTokenizer]] = {
 """Kind of an artefact -> what builds it."""
 
 
+def build_network(network: Mapping[str, Any]) -> VisionTransformer | VisualTokenizer:
+    """The encoder or tokenizer of some kind and configuration, with any weights. Raises CheckpointError."""
+    try:
+        kind, config = network["kind"], network["config"]
+        return VisionTransformer(from_dict(ViTConfig, config)) if kind == "encoder" else TOKENIZERS[kind](config)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"the run does not describe the network that it builds on: {error}") from None
+
+
 def save_masked_model(folder: str | Path, model: MaskedCodeModel, extra: Extra = None) -> None:
     """Write the folder of a masked code model; ``extra`` as in :func:`save_module`."""
     config = MaskedCodeConfig(

@@ -25,9 +25,10 @@ LAYOUT = ("num_workers", "log_every", "checkpoint_every", "optim.batch_size", "o
 class RunFacts:
     """What a run was started with, beside its configuration: ``run.yaml``."""
 
-    data: str  # where the images are
+    data: str  # where the images are, a whole path
     num_images: int
-    parent: str | None  # the run it builds on
+    parent: str | None  # the run it builds on, likewise
+    parent_network: dict[str, Any] | None = None  # kind and configuration of what the checkpoint holds of it
     init: str | None = None  # the run of the same method whose weights it started from
     inputs: Inputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def _open_run(out: Path, source: Path, inputs: Inputs, method: MAE) -> None:
     """A folder of a run at step 0."""
     images = ImagesConfig(size=inputs.image_size, mean=inputs.mean, std=inputs.std)
     config = PretrainConfig(method="mae", images=images, encoder=method.encoder.config, mae=method.config)
-    facts = RunFacts(data=str(source), num_images=0, parent=None, inputs=inputs)
+    facts = RunFacts(data=os.path.abspath(source), num_images=0, parent=None, inputs=inputs)
     open_folder(out, config, facts, resume=False)
     state = {"run": {}, "step": 0, "method": method.state_dict(), "optimizer": {}}
     save_training_state(out / f"{STATE}.ckpt", state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from vision.config import ConfigError, MaskConfig, PretrainConfig, from_dict, to_dict
+from vision.config import ConfigError, MaskConfig, PretrainConfig, to_dict
 from vision.data.augment import ImageViews
 from vision.data.loader import unwrapped
 from vision.errors import InputError
@@ -19,11 +20,12 @@ from vision.methods.base import Method
 from vision.nn.grid import PatchGrid
 from vision.nn.teacher import Frozen
 from vision.nn.vit import VisionTransformer
-from vision.train.artifacts import open_encoder, open_tokenizer, save_artifacts
+from vision.train.artifacts import save_artifacts
 from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, Strategy, fit, make_trainer
 from vision.train.folder import STATE, RunFacts, check_folder, open_folder, read_run
 from vision.train.inputs import Inputs, decide_inputs, fit_encoder, make_mask, open_data
+from vision.train.parent import open_parent, rebuild_parent
 from vision.train.state import load_training_state
 
 
@@ -76,18 +78,19 @@ def pretrain(
     is_main = make_trainer(config.optim, out, config.optim.steps, accelerator, devices, nodes, strategy).is_global_zero
     if is_main:
         check_folder(out, resume=resume, overwrite=overwrite)
-    parent_module, parent_inputs = _open_parent(config, parent)
+    opened = open_parent(config, parent)
     images = open_data(data, config.images)
     start_inputs = None if init is None else read_run(init)[1].inputs
-    inputs = decide_inputs(images, config.images, parent_inputs or start_inputs)
-    method, views = build(config, inputs, images.size, parent_module)
+    inputs = decide_inputs(images, config.images, (opened and opened.inputs) or start_inputs)
+    method, views = build(config, inputs, images.size, opened and opened.module)
     if init is not None:
         _start_from(init, method, config)
     facts = RunFacts(
-        data=str(data),
+        data=os.path.abspath(data),  # not resolved: a link may lead to a file without an ending
         num_images=len(images),
-        parent=None if parent is None else str(parent),
-        init=None if init is None else str(init),
+        parent=None if parent is None else os.path.abspath(parent),
+        parent_network=None if opened is None else opened.network,
+        init=None if init is None else os.path.abspath(init),
         inputs=inputs,
     )
     if is_main:
@@ -210,46 +213,16 @@ class LoadedMethod(NamedTuple):
 
 
 def load_method(folder: str | Path) -> LoadedMethod:
-    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError."""
+    """The method of a run as its checkpoint left it, heads and all, in eval mode. Raises InputError.
+
+    A teacher or tokenizer that it builds on is the run's own copy, wherever its folder is now.
+    """
     folder = Path(folder)
     config, facts = read_run(folder)
-    parent, _ = _open_parent(config, None if facts.parent is None else Path(facts.parent))
-    method, views = build(config, facts.inputs, None, parent)
+    method, views = build(config, facts.inputs, None, rebuild_parent(config, facts))
     checkpoint = folder / f"{STATE}.ckpt"
     fill(method, load_training_state(checkpoint)["method"], checkpoint)
     return LoadedMethod(method.eval(), views, facts.inputs)
-
-
-def _open_parent(config: PretrainConfig, parent: Path | None) -> tuple[nn.Module | None, Inputs | None]:
-    """The module that the method builds on, and what it was trained on."""
-    wanted = _wanted_parent(config)
-    if wanted is None:
-        if parent is not None:
-            raise InputError(f"{config.method} builds on no other run: leave out {parent}")
-        return None, None
-    if parent is None:
-        is_teacher = wanted == "teacher"
-        makers = "dino, ibot or dinov2 (or another encoder)" if is_teacher else "dvae, vqkd or online_tokenizer"
-        raise InputError(f"{config.method} builds on a {wanted}: name the folder of a run of {makers} as --{wanted}")
-    if wanted == "teacher":
-        module, extra = open_encoder(parent)
-        patch_size = module.config.patch_size
-    else:
-        module, extra = open_tokenizer(parent)
-        patch_size = module.patch_size
-    if patch_size != config.encoder.patch_size:
-        raise InputError(
-            f"the {wanted} in {parent} has patches of {' x '.join(map(str, patch_size))}, encoder.patch_size is "
-            f"{' x '.join(map(str, config.encoder.patch_size))}: they must be the same"
-        )
-    inputs = extra.get("inputs")
-    return module, None if inputs is None else from_dict(Inputs, inputs, str(parent))
-
-
-def _wanted_parent(config: PretrainConfig) -> str | None:
-    if config.method == "vqkd" and config.vqkd.target == "patches":
-        return None
-    return config.needs.parent
 
 
 def _say_few_vectors(config: PretrainConfig, views: ImageViews) -> None:

@@ -1,14 +1,17 @@
 """``evaluate --task masking``, and which images a study or a page sees where it does not see all."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from fintok.cli import run
-from tests.vision.commands.conftest import encoded
+from tests.vision.commands.conftest import NETWORK, TRAINING, encoded
 from vision.errors import InputError
 from vision.evaluate.masking import MaskingStudy
 
@@ -50,6 +53,37 @@ def test_masking_of_a_masked_code_model_measures_what_that_has_of_the_codes(meth
     assert (figures["codes: I(0.250)"], figures["codes: best_measured"]) == (2.0, 0.25)
     assert 0 < figures["best_ratio"] < 1
     call(*words, "--out", tmp_path / "f")  # two steps have taught it nothing, or next to it: that is no error
+
+
+def test_the_codes_are_those_of_the_tokenizer_that_the_run_learned_from(train, data, tmp_path, monkeypatch, capsys):
+    """Its folder was another working directory's, and another tokenizer lies there now."""
+    asked, elsewhere = [], tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(train("dvae"), tmp_path / "dvae")
+    monkeypatch.chdir(tmp_path)
+    words = f"--method beit --tokenizer dvae --data {data / 'images.parquet'} --out run {NETWORK} {TRAINING}"
+    call("pretrain", *words.split())
+    weights = tmp_path / "dvae" / "tokenizer" / "model.safetensors"
+    before = load_file(weights)
+    save_file({name: tensor + 1 for name, tensor in before.items()}, weights)
+    monkeypatch.chdir(elsewhere)
+
+    def measure(model, tokenizer, images, **options):
+        asked.append(tokenizer.state_dict())
+        raise InputError("far enough")
+
+    monkeypatch.setattr("vision.commands.tasks.code_information", measure)
+    levels = np.random.default_rng(0).integers(0, 256, (80, 1, 1, 1), dtype=np.uint8)
+    images = [encoded(image) for image in np.broadcast_to(levels, (80, 16, 16, 3))]
+    pq.write_table(pa.table({"image": images}), tmp_path / "x.parquet")
+    study = ("evaluate", "--model", tmp_path / "run", "--data", tmp_path / "x.parquet", "--task", "masking")
+    call(*study, "--out", tmp_path / "e")
+    shutil.rmtree(tmp_path / "dvae")
+    call(*study, "--out", tmp_path / "f")
+    assert capsys.readouterr().out.count("is not measured: far enough") == len(asked) == 2
+    for state in asked:
+        assert state.keys() == before.keys()
+        assert all(torch.equal(tensor, before[name]) for name, tensor in state.items())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 
 import vision
 from fintok.cli import run
+from tests.vision.commands.conftest import NETWORK, TRAINING
 from vision.config import NEEDS
 from vision.train.checkpoint import CheckpointError
 from vision.train.folder import read_run
@@ -122,6 +123,34 @@ def test_a_run_starts_from_one_of_the_same_method_and_parent(train, data, tmp_pa
     line = refuse(*words, "--tokenizer", train("online_tokenizer"), "--init", train("beit"))
     assert f"builds on another tokenizer, {train('dvae')}: give that one" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_knows_its_data_and_parent_from_any_working_directory(train, data, tmp_path, monkeypatch):
+    for name, place in (("x.parquet", data / "images.parquet"), ("dvae", train("dvae"))):
+        (tmp_path / name).symlink_to(place)
+    monkeypatch.chdir(tmp_path)
+    words = f"vision pretrain --method beit --tokenizer dvae --data x.parquet --out run {NETWORK} {TRAINING}"
+    assert run(words.split()) == 0
+    facts = read_run(tmp_path / "run")[1]
+    assert (facts.data, facts.parent) == (str(tmp_path / "x.parquet"), str(tmp_path / "dvae"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(["vision", "pretrain", "--out", str(tmp_path / "run"), "--resume", "--accelerator", "cpu"]) == 0
+    (tmp_path / "dvae").unlink()
+    state = load_training_state(tmp_path / "run" / "pretrain.ckpt")["method"]
+    loaded = vision.load_method(tmp_path / "run").method.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
+
+
+def test_a_run_that_does_not_say_what_its_parent_was_asks_its_folder(train, tmp_path):
+    shutil.copytree(train("beit"), tmp_path / "run")
+    facts = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
+    del facts["parent_network"]
+    (tmp_path / "run" / "run.yaml").write_text(yaml.safe_dump(facts))
+    assert vision.load_method(tmp_path / "run").method.state_dict().keys()
+    (tmp_path / "run" / "run.yaml").write_text(yaml.safe_dump({**facts, "parent_network": {"kind": "odd"}}))
+    with pytest.raises(CheckpointError, match="does not describe the network"):
+        vision.load_method(tmp_path / "run")
 
 
 def test_a_run_that_has_ended_says_how_to_go_on(train, refuse):

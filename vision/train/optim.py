@@ -1,5 +1,6 @@
 """Optimiser, and the learning rate as a pure function of the step."""
 
+import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -8,8 +9,11 @@ import torch
 from torch import nn
 
 from vision.config import OptimConfig
+from vision.errors import InputError
 
 EMBEDDING = ("patch_embed", "cls_token", "registers", "positions", "mask_token")  # layer 0 of layer decay
+_ENCODER = re.compile(r"((?:.*\.)?encoder)\.(?:blocks\.(\d+)\.|(\w+))")  # which one, the number of a block or the part
+_MASK_TOKEN = re.compile(r"(?!.*\bdecoder\.)(?:.*\.)?mask_token\b")
 
 
 def learning_rate_at(step: int, config: OptimConfig) -> float:
@@ -99,20 +103,39 @@ def _clip_each(gradients: list[torch.Tensor], largest: float) -> None:
     torch._foreach_mul_(gradients, factors.unbind())  # pyright: ignore[reportPrivateImportUsage]
 
 
+def check_undecayed(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> None:
+    """InputError for a name in ``config.undecayed`` that no parameter has and no encoder could have."""
+    parts = {part for name, _ in parameters for part in name.split(".")}
+    for name in config.undecayed:
+        if name not in (*parts, *EMBEDDING):
+            near = difflib.get_close_matches(name, {*parts, *EMBEDDING}, n=1)
+            hint = f"did you mean {near[0]!r}? Else " if near else ""
+            raise InputError(
+                f"optim.undecayed names {name!r}, which is part of no parameter's name: {hint}leave it out, or give [] "
+                "in a YAML file, for none"
+            )
+
+
 def _rate_scales(named: Sequence[tuple[str, nn.Parameter]], config: OptimConfig) -> list[float]:
     """Factor of the rate for each parameter (BEiT, ``optim_factory``; DINOv2, ``param_groups``).
 
-    The embedding is layer 0, block i layer i + 1; the final norm and the heads, above the last, keep the rate.
+    The embedding is layer 0 of its encoder, block i layer i + 1; the final norm, above the last, keeps the rate, as
+    heads, decoders and all else outside of encoders do, but for the mask token, which the first encoder embeds.
     """
-    numbers = [re.search(r"encoder\.blocks\.(\d+)\.", name) for name, _ in named]
-    depth = 1 + max((int(number[1]) for number in numbers if number), default=-1)
+    inside = [_ENCODER.match(name) for name, _ in named]
+    depths: dict[str, int] = {}
+    for found in filter(None, inside):
+        depths[found[1]] = max(depths.get(found[1], 0), int(found[2] or -1) + 1)
     scales = []
-    for (name, _), number in zip(named, numbers, strict=True):
-        parts = name.split(".")
-        is_embedding = any(part in EMBEDDING for part in parts)
-        layer = int(number[1]) + 1 if number else 0 if is_embedding else depth + 1
-        scale = config.layer_decay ** (depth + 1 - layer)
-        scales.append(scale * config.embed_rate if "patch_embed" in parts else scale)
+    for (name, _), found in zip(named, inside, strict=True):
+        if found is None:
+            below = next(iter(depths.values()), 0) + 1 if _MASK_TOKEN.match(name) else 0
+        elif found[2]:
+            below = depths[found[1]] - int(found[2])
+        else:
+            below = depths[found[1]] + 1 if found[3] in EMBEDDING else 0
+        is_patches = found is not None and found[3] == "patch_embed"
+        scales.append(config.layer_decay**below * (config.embed_rate if is_patches else 1.0))
     return scales
 
 

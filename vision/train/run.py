@@ -25,6 +25,7 @@ from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, Strategy, fit, make_trainer
 from vision.train.folder import STATE, RunFacts, check_folder, open_folder, read_run
 from vision.train.inputs import Inputs, decide_inputs, fit_encoder, make_mask, open_data
+from vision.train.optim import check_undecayed
 from vision.train.parent import open_parent, rebuild_parent
 from vision.train.state import load_training_state
 
@@ -83,6 +84,7 @@ def pretrain(
     start_inputs = None if init is None else read_run(init)[1].inputs
     inputs = decide_inputs(images, config.images, (opened and opened.inputs) or start_inputs)
     method, views = build(config, inputs, images.size, opened and opened.module)
+    check_undecayed(method.parameters_to_train(), config.optim)
     if init is not None:
         _start_from(init, method, config)
     facts = RunFacts(

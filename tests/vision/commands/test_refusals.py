@@ -139,6 +139,10 @@ def cases(data, tmp_path):
             ["--data", images, *large.split()],
             "local crops of 16 x 20 pixels go beyond images of 16 x 16, where learned positions end",
         ),
+        "a name that no parameter has": (
+            ["--data", images, "--optim.undecayed", "none"],
+            "optim.undecayed names 'none'",
+        ),
         "a parent it has no use for": (["--data", images, "--teacher", tmp_path], "mae builds on no other run"),
         "a folder that is a file": (["--data", images, "--out", images], "is a file"),
         "nothing to resume": (["--data", images, "--resume", "--out", broken], "holds no run to resume"),
@@ -166,6 +170,7 @@ CASES = (
     "local crops that nobody looks at",
     "a mask that hides from nobody",
     "crops beyond learned positions",
+    "a name that no parameter has",
     "a parent it has no use for",
     "a folder that is a file",
     "nothing to resume",

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from vision.config import OptimConfig
-from vision.train.optim import clip_gradients, learning_rate_at, make_optimizer, set_step, weight_decay_at
+from vision.errors import InputError
+from vision.train.optim import (
+    check_undecayed,
+    clip_gradients,
+    learning_rate_at,
+    make_optimizer,
+    set_step,
+    weight_decay_at,
+)
 
 CONFIG = OptimConfig(
     steps=101,
@@ -102,6 +110,47 @@ def test_layer_decay_slows_what_is_near_the_input():
             "student.head.weight": 1.0,
         }
     )
+
+
+def test_decoders_keep_the_rate_and_each_encoder_counts_its_own_layers():
+    names = """
+    model.encoder.patch_embed.projection.weight 0.25 0.2
+    model.encoder.positions.table 0.25 1
+    model.encoder.blocks.0.mlp.weight 0.5 1
+    model.encoder.norm.weight 1 1
+    model.mask_token.weight 0.25 1
+    model.head.weight 1 1
+    tokenizer.encoder.patch_embed.projection.weight 0.0625 0.2
+    tokenizer.encoder.blocks.0.mlp.weight 0.125 1
+    tokenizer.encoder.blocks.2.mlp.weight 0.5 1
+    tokenizer.encoder.relative.table 1 1
+    decoder.mask_token.weight 1 1
+    decoder.positions.table 1 1
+    decoder.vit.patch_embed.projection.weight 1 1
+    decoder.vit.blocks.0.mlp.weight 1 1
+    """
+    rows = [line.split() for line in names.split("\n") if line.strip()]
+    named = [(name, torch.nn.Parameter(torch.ones(2, 2))) for name, _, _ in rows]
+    optimizer = make_optimizer(named, OptimConfig(layer_decay=0.5, embed_rate=0.2))
+    scale = {id(part): group["rate_scale"] for group in optimizer.param_groups for part in group["params"]}
+    found = {name: scale[id(part)] for name, part in named}
+    assert found == pytest.approx({name: float(layer) * float(patches) for name, layer, patches in rows})
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("none",), "names 'none', which is part of no parameter's name: leave it out, or give"),
+        (("cls_token", "weigth"), "names 'weigth', which is part of no parameter's name: did you mean 'weight'"),
+    ],
+)
+def test_undecayed_names_that_no_parameter_has_are_refused(names, said):
+    with pytest.raises(InputError, match=said):
+        check_undecayed(Nested().named_parameters(), OptimConfig(undecayed=names))
+
+
+def test_undecayed_names_of_parameters_and_of_what_an_encoder_may_lack_are_taken():
+    check_undecayed(Nested().named_parameters(), OptimConfig(undecayed=("head", "cls_token", "mask_token")))
 
 
 def test_named_tokens_are_exempt_from_decay():

@@ -42,8 +42,8 @@ def export_program(encoder: VisionTransformer, path: str | Path, image_size: tup
 def export_onnx(encoder: VisionTransformer, path: str | Path, image_size: tuple[int, int]) -> None:
     """Write an ``.onnx`` file with input "images" and outputs "cls" (where there is one) and "patches".
 
-    One image size (height, width), any batch. Raises ConvertError for another suffix, or without onnx and
-    onnxscript, and ValueError when patches do not fill the image.
+    One image size (height, width), any batch. Raises ConvertError for another suffix, without onnx and onnxscript, or
+    where torch cannot write the encoder so, and ValueError when patches do not fill the image.
     """
     target = _checked(path, ".onnx")
     try:
@@ -53,11 +53,20 @@ def export_onnx(encoder: VisionTransformer, path: str | Path, image_size: tuple[
     names = ["cls", "patches"] if encoder.config.has_cls else ["patches"]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")  # of torch, about itself
-        program = torch.onnx.export(
-            _program(encoder, image_size), dynamo=True, input_names=["images"], output_names=names, verbose=False
-        )
+        program = _as_onnx(_program(encoder, image_size), names)
     assert program is not None
     write_bytes(program.model_proto.SerializeToString(), target)
+
+
+def _as_onnx(program: torch.export.ExportedProgram, names: list[str]) -> torch.onnx.ONNXProgram | None:
+    """The program in ONNX. Raises ConvertError where torch cannot say it so."""
+    try:
+        return torch.onnx.export(program, dynamo=True, input_names=["images"], output_names=names, verbose=False)
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
+        raise ConvertError(
+            f"this encoder cannot be written as ONNX ({reason}): write a torch.export program, .pt2"
+        ) from None
 
 
 def _program(encoder: VisionTransformer, image_size: tuple[int, int]) -> torch.export.ExportedProgram:

@@ -65,8 +65,10 @@ class JointAttention(nn.Module):
         mask = self._mask(segment, query)
         if is_cut:
             query, mask = query[:, :, :1], None if mask is None else mask[..., :1, :]
-        attended = attend(query, key, value, mask)
-        return attended.transpose(1, 2).flatten(2)  # (B, L, D)
+        attended = attend(query, key, value, mask).transpose(1, 2)
+        if torch.compiler.is_exporting():  # where a bias is added, ONNX's attention leaves them in another order
+            attended = attended.clone(memory_format=torch.contiguous_format)
+        return attended.flatten(2)  # (B, L, D)
 
     def _query_key_value(self, qkv: Tensor, segment: Segment) -> tuple[Tensor, Tensor, Tensor]:
         """(B, L, 3·D) -> three of (B, heads, L, d)."""

@@ -27,7 +27,9 @@ def test_an_exported_program_gives_the_same_features_at_any_batch(encoder, tmp_p
         assert torch.allclose(patches, encoded.patches, atol=1e-5)
 
 
-def test_onnx_gives_the_same_features(encoder, tmp_path):
+@pytest.mark.parametrize("options", [{}, {"relative_position": "shared"}, {"relative_position": "block"}])
+def test_onnx_gives_the_same_features(options, make_encoder, tmp_path):
+    encoder = make_encoder(**{"depth": 1, "num_registers": 1, "max_rows": 2, "max_columns": 3, **options}).train()
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     with warnings.catch_warnings():
@@ -40,6 +42,18 @@ def test_onnx_gives_the_same_features(encoder, tmp_path):
         encoded = encoder.eval()(images)
     assert torch.allclose(torch.from_numpy(cls), encoded.cls, atol=1e-4)
     assert torch.allclose(torch.from_numpy(patches), encoded.patches, atol=1e-4)
+
+
+def test_what_torch_cannot_write_as_onnx_is_one_sentence(encoder, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript")
+
+    def fail(*given, **options):
+        raise torch.onnx.OnnxExporterError("failed to convert\nthe program")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(ConvertError, match=r"as ONNX \(failed to convert the program\): write a torch.export program"):
+        export_onnx(encoder, tmp_path / "encoder.onnx", (8, 12))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_suffix_or_size_is_refused(encoder, tmp_path):

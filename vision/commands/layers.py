@@ -1,12 +1,13 @@
 """Configuration in layers: the method's recipe, YAML files in their order, a size, flags; what comes later wins.
 
 A file that names its method is a whole recipe: the library's own one for small data is then not laid under it.
-Every layer is checked against the configuration classes as it is laid on.
+What is still wrong when all are laid on is told with the file that brought it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,7 +53,7 @@ class PretrainLayers:
             before = read_yaml(files[0]).get("method")
             if method not in (None, before):
                 raise ConfigError(f"the run in {out} has method {before!r}, not {method!r}: resume it as it was")
-        merged = merge(method, files, size)
+        merged = merge(method, files, size, lambda: _flags(arguments))
         chosen = merged["method"]
         for argument in arguments:
             section = argument.name.removeprefix("--").split(".")[0].replace("-", "_")
@@ -61,8 +62,16 @@ class PretrainLayers:
         Dict(merged, use_commands_as_keys=False)(app, commands, arguments)
 
 
-def merge(method: str | None, files: list[Path], size: str | None = None) -> dict[str, Any]:
-    """The values of all layers below the flags. Raises ConfigError or InputError naming the file at fault."""
+def merge(
+    method: str | None,
+    files: list[Path],
+    size: str | None = None,
+    flags: Callable[[], Mapping[str, Any]] = dict,
+) -> dict[str, Any]:
+    """The values of all layers below the flags. Raises ConfigError or InputError naming the file at fault.
+
+    A file may be wrong by itself where a later one, the size, or the flags, read only then, put it right.
+    """
     layers = [(file, read_yaml(file)) for file in files]
     named = [values["method"] for _, values in layers if "method" in values]
     chosen = method or (named[-1] if named else "")
@@ -70,14 +79,44 @@ def merge(method: str | None, files: list[Path], size: str | None = None) -> dic
     if chosen and not named:
         recipe = find_recipe(f"small/{chosen}")
         layers.insert(0, (recipe, read_yaml(recipe)))
-    merged = to_dict(PretrainConfig())
+    merged, culprits = to_dict(PretrainConfig()), {}
     for file, values in layers:
         strange = sorted(key for key in values if key in NEEDS and key != chosen)
         if strange:
             raise ConfigError(f"{file}: section {strange[0]!r} is of another method than {chosen!r}")
+        sections = [key for key, value in merged.items() if isinstance(value, Mapping)]
+        flat = [key for key in sections if key in values and not isinstance(values[key], Mapping)]
+        if flat:
+            raise ConfigError(f"{file}: {flat[0]}: got {values[flat[0]]!r}, expected a mapping of keys to values")
         merged = lay_over(merged, values)
-        from_dict(PretrainConfig, merged, where=str(file))
+        fault = _fault(merged)
+        culprits = {} if fault is None else {fault: file, **culprits}  # the first that brought it
     if size is not None:
         sized = ViTConfig.of_size(size)
         merged["encoder"] |= {key: getattr(sized, key) for key in (*VIT_SIZES[size], "mlp")}
+    fault = _fault(lay_over(merged, flags())) if culprits else None
+    if fault in culprits:
+        raise ConfigError(f"{culprits[fault]}: {fault}")
     return {**merged, "method": chosen}
+
+
+def _fault(values: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values of all layers so far; None = nothing."""
+    try:
+        from_dict(PretrainConfig, values)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _flags(arguments: ArgumentCollection) -> dict[str, Any]:
+    """The values of the configuration that were given as flags. Raises what cyclopts does."""
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        if not argument.tokens or not argument.keys:
+            continue
+        above = values
+        for key in argument.keys[:-1]:
+            above = above.setdefault(key, {})
+        above[argument.keys[-1]] = argument.convert()
+    return values

@@ -135,10 +135,7 @@ def observed_part(shown: ShownImages) -> ShownImages:
 def labels_of(shown: ShownImages) -> Tensor:
     """Labels (n,) long. Raises InputError where there are none."""
     if shown.labels is None:
-        raise InputError(
-            f"{shown.images.name} has no labels; sort the images into class folders, or name the column of the "
-            "labels (--label-column)"
-        )
+        raise InputError(f"{shown.images.name} has no labels: {shown.images.label_advice}")
     return shown.labels
 
 

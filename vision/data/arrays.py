@@ -23,12 +23,15 @@ class ArrayImages:
 
     uint8 is read as images are, from 0 to 255; everything else as it is. ``.npy`` files are mapped, not kept in
     memory. Where any value of the set is NaN, every image comes with its observed pixels, so that no batch differs in
-    kind from another; else none does. Floats are looked through for it when the file is opened.
+    kind from another; else none does. Floats are looked through for it when the file is opened; infinite ones are an
+    InputError when their image is read.
 
     Raises
     ------
     InputError : it is no such array, or has not the label key.
     """
+
+    label_advice = "put them beside the images, as 'labels' of an .npz"
 
     def __init__(self, path: Path, label_key: str | None = None) -> None:
         self.name = str(path)
@@ -40,7 +43,8 @@ class ArrayImages:
                 f"{path} holds an array of shape {array.shape} and type {array.dtype}, expected numbers of shape "
                 "(images, channels, height, width), or (images, height, width)"
             )
-        if array.shape[-1] in (1, 3, 4) and array.shape[1] not in (1, 3, 4):
+        is_square = array.shape[1] == array.shape[2] and array.shape[3] < array.shape[1]
+        if array.shape[1] not in (1, 3, 4) and (array.shape[3] in (1, 3, 4) or is_square):
             raise InputError(
                 f"{path} has shape {array.shape}: channels come second, as (images, channels, height, width)"
             )
@@ -62,7 +66,13 @@ class ArrayImages:
         values = np.array(self._array[index])
         if values.dtype == np.uint8:
             return torch.from_numpy(values), None
-        image = torch.from_numpy(values.astype(np.float32))
+        with np.errstate(over="ignore"):
+            image = torch.from_numpy(values.astype(np.float32))
+        if values.dtype.kind == "f" and image.isinf().any():
+            raise InputError(
+                f"{self.name}: image {index} holds infinite values; put NaN where nothing was observed, and scale "
+                "what is beyond float32"
+            )
         if not self.has_gaps:
             return image, None
         observed = ~image.isnan().any(dim=0)

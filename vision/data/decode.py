@@ -28,11 +28,14 @@ def decode(content: bytes, shortest: int | None = None) -> Tensor:
     """An encoded image -> (3, H, W) uint8, upright, its shorter side scaled down to ``shortest`` pixels.
 
     With ``shortest``, four times as many of the longer side are kept, from the middle. Raises what Pillow does where
-    the image is damaged, and ValueError for one of more than 8 bits.
+    the image is damaged, and ValueError for one of more than 8 bits or of more pixels than Pillow takes.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of EXIF blocks and palettes that need not concern us
-        image = Image.open(io.BytesIO(content))
+        try:
+            image = Image.open(io.BytesIO(content))
+        except Image.DecompressionBombError:
+            raise ValueError("too many pixels for Pillow: cut it into tiles, or give .npy") from None
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode}: give images of more than 8 bits as .npy")
         if _is_deep(image):

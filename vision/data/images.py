@@ -36,6 +36,7 @@ class ImageSet(Protocol):
 
     name: str
     labels: Labels | None
+    label_advice: str  # how to give labels where there are none
     channels: int
     is_encoded: bool  # RGB in uint8, as files hold it
     size: tuple[int, int] | None  # (height, width) of all images, pixels; None = they differ
@@ -112,7 +113,7 @@ class EncodedImages:
         track: Track | None = None,
     ) -> None:
         self.source, self.name, self.shortest, self.max_unreadable = source, name, shortest, max_unreadable
-        self.labels, self._kept = source.labels, None
+        self.labels, self.label_advice, self._kept = source.labels, source.label_advice, None
         self._places: Sequence[int] = range(len(source))  # in the source, of the images that are there
         self._faults: dict[int, str] = {}
         self._num_named = 0  # of the faults
@@ -139,7 +140,7 @@ class EncodedImages:
         try:
             encoded = Image.open(io.BytesIO(content))
             encoded.load()
-        except (UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
             where = self.source.where(self._places[index])
             raise InputError(f"{where}: the label map in column mask cannot be read ({error})") from None
         label_map = np.array(turn_like(encoded, self.source.content(self._places[index])))

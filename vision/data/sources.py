@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +31,7 @@ class ImageSource(Protocol):
     """Encoded images by number."""
 
     labels: Labels | None
+    label_advice: str  # how to give labels where there are none
 
     def __len__(self) -> int: ...
 
@@ -53,7 +56,16 @@ class FolderSource:
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.folder, self.names = folder, names
         classes = [name.partition(os.sep)[0] for name in names if os.sep in name]
-        self.labels = name_labels(classes, str(folder)) if len(classes) == len(names) else None
+        outside = [name for name in names if os.sep not in name]
+        self.labels = None if outside else name_labels(classes, str(folder))
+        self.label_advice = "sort the images into class folders"
+        if outside and classes:
+            self.label_advice = f"move {outside[0]} into a class folder, where others are"
+            print(
+                f"{folder}: no labels are read, for {outside[0]} lies in no class folder "
+                f"({len(outside)} of {len(names)} images do not)",
+                file=sys.stderr,
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,6 +93,8 @@ class ParquetSource:
     InputError : a table cannot be read, has no column of images or several, or not the label column.
     """
 
+    label_advice = "name the column of the labels (--label-column)"
+
     def __init__(self, paths: Sequence[Path], label_column: str | None = None) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -104,13 +118,20 @@ class ParquetSource:
                 return None
             known = ", ".join(table.column_names)
             raise InputError(f"{self.name} has no column {label_column!r}; its columns: {known}")
-        return name_labels(table[name].to_pylist(), self.name)
+        labels = name_labels(table[name].to_pylist(), self.name)
+        known = _class_names(table.schema.metadata, name)
+        return labels._replace(names=tuple(known.get(number, number) for number in labels.names))
 
     def __len__(self) -> int:
         return len(self._images)
 
     def content(self, index: int) -> bytes:
-        return _content(self._images[index].as_py()) or b""
+        """The encoded image. Raises ValueError for a row that says where the image is, and does not hold it."""
+        value = self._images[index].as_py()
+        content = _content(value)
+        if content is None and isinstance(value, dict) and value.get("path"):
+            raise ValueError("a path without bytes: write the images themselves into the table")
+        return content or b""
 
     def mask(self, index: int) -> bytes | None:
         """The encoded label map beside the image, from the column ``mask``; None = the tables have none."""
@@ -122,6 +143,8 @@ class ParquetSource:
 
 def name_labels(values: Iterable[Any], source: str) -> Labels:
     """Labels of any kind -> numbers in the order of their names (of their values, where they are numbers).
+
+    A whole float, as pandas makes of integers in a column with gaps, is named as the integer.
 
     Raises InputError, which names the source and the row, for a row without one class.
     """
@@ -140,7 +163,18 @@ def name_labels(values: Iterable[Any], source: str) -> Labels:
 
 
 def _text(name: object) -> str:
+    if isinstance(name, float) and name.is_integer():
+        return str(int(name))
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+
+
+def _class_names(metadata: Mapping[bytes, bytes] | None, column: str) -> dict[str, str]:
+    """Number of a class -> its name, where the table was written by Hugging Face's datasets with a ClassLabel."""
+    try:
+        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
+        return {str(number): str(name) for number, name in enumerate(names)}
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def _image_column(encoded: Sequence[str], columns: Sequence[str], source: str) -> str:

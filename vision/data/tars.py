@@ -27,6 +27,8 @@ class TarSource:
     InputError : a tar is damaged, compressed or holds no image; or some samples have a label and some not.
     """
 
+    label_advice = "give each image a .cls or .json with its class, or name the key of the .json (--label-column)"
+
     def __init__(self, paths: Sequence[Path], label_column: str | None = None) -> None:
         self._places: list[tuple[Path, str, int, int]] = []  # tar, member, offset, bytes
         labels: list[Any] = []

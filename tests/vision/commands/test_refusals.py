@@ -112,7 +112,10 @@ def cases(data, tmp_path):
         "a damaged archive": (["--data", tmp_path / "cut.npz"], "cut.npz cannot be read as a NumPy array: File is not"),
         "labels of several classes": (["--data", lists], "lists.npz: the label of row 0 is a list; give each image"),
         "a label that is NaN": (["--data", nowhere], "nowhere.npz: row 1 has no label"),
-        "an infinite value": (["--data", infinite], "infinite.npz holds infinite values; put NaN where nothing was"),
+        "an infinite value": (
+            ["--data", infinite],
+            "infinite.npz: image 1 holds infinite values; put NaN where nothing was",
+        ),
         "an empty folder": (["--data", empty], "holds no images"),
         "nothing there": (["--data", tmp_path / "none"], "does not exist"),
         "no label column": (["--data", images, "--images.label-column", "kind"], "no column 'kind'; its columns: "),
@@ -251,7 +254,7 @@ def test_images_of_another_number_of_channels_are_refused(train, data, tmp_path,
 
 def test_evaluation_without_labels_is_refused(train, data, tmp_path, refuse):
     words = ["evaluate", "--model", train("mae", "panel"), "--data", data / "panel.npy", "--out", tmp_path / "e"]
-    assert "has no labels; sort the images into class folders" in refuse(*words)
+    assert "has no labels: put them beside the images, as 'labels' of an .npz" in refuse(*words)
     line = refuse(*words[:2], train("mae"), "--data", data / "images.parquet", "--label-column", "kind", *words[5:])
     assert "no column 'kind'" in line
 

@@ -85,6 +85,29 @@ def test_more_unreadable_images_than_the_share_are_an_error(tmp_path):
         open_images(tmp_path)
 
 
+def test_a_row_that_holds_a_path_alone_is_told_from_a_damaged_image(tmp_path):
+    rows = [{"bytes": picture(1), "path": "1.png"}, {"bytes": None, "path": "images/2.png"}]
+    with pytest.raises(InputError, match=r"row 1 \(a path without bytes: write the images themselves into the table\)"):
+        open_images(write_parquet(tmp_path / "x.parquet", rows))
+
+
+def test_a_photograph_of_too_many_pixels_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(InputError, match=r"0\.png \(too many pixels for Pillow: cut it into tiles, or give \.npy\)"):
+        open_images(write_folder(tmp_path, ["0.png"]))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e200])
+def test_an_array_with_infinite_pixels_names_the_image(tmp_path, value):
+    values = np.zeros((3, 2, 4, 5))
+    values[0, 0, 0, 0], values[2, 1, 3, 3] = np.nan, value
+    np.save(tmp_path / "x.npy", values)
+    images = open_images(tmp_path / "x.npy")
+    assert images[1][1].all()
+    with pytest.raises(InputError, match=r"x\.npy: image 2 holds infinite values; put NaN"):
+        images[2]
+
+
 def npy(path, array):
     np.save(path, array)
     return path
@@ -118,6 +141,7 @@ BAD = {
     "objects": (lambda p: npy(p / "x.npy", np.array([{}], dtype=object)), "cannot be read as a NumPy array"),
     "too few axes": (lambda p: npy(p / "x.npy", np.zeros((2, 3))), r"shape \(2, 3\)"),
     "channels last": (lambda p: npy(p / "x.npy", np.zeros((2, 9, 9, 3))), "channels come second"),
+    "many channels last": (lambda p: npy(p / "x.npy", np.zeros((2, 64, 64, 12))), "channels come second"),
     "a single label": (
         lambda p: (np.savez(p / "x.npz", images=np.zeros((2, 1, 3, 3)), labels=np.array(3)), p / "x.npz")[1],
         r"x\.npz has a single label, expected one for each of 2 images",

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from vision.batch import Batch
 from vision.collapse import codebook_warning
+from vision.collectives import StepSums
 from vision.config import DVAEConfig, ViTConfig
 from vision.losses import weighted_mean
 from vision.methods.base import Method, check_global_tokens, count_places, observed_patches, pixel_patches
@@ -73,6 +74,7 @@ class DVAE(Method):
         )
         self.kl_weight = Scheduled(partial(_eased, 0.0, config.kl_weight, config.kl_warmup))
         self.usage = CodeUsage(config.num_codes)
+        self._counts = StepSums()
 
     def begin_step(self, progress: float) -> None:
         self.temperature.update(progress)
@@ -93,7 +95,9 @@ class DVAE(Method):
         logits = self.tokenizer.encode(images, observed)
         codes = logits.argmax(dim=-1)
         if self.training:
-            self.usage.update(codes, valid)
+            counts = self._counts(self.usage.count(codes, valid))
+            if counts is not None:  # the last pass of a step
+                self.usage.move(counts)
             vectors = self._draw(logits) @ self.tokenizer.vectors
         else:
             vectors = F.embedding(codes, self.tokenizer.vectors)

@@ -27,9 +27,17 @@ class CodeUsage(nn.Module):
     @torch.no_grad()
     def update(self, codes: Tensor, weight: Tensor | None = None) -> None:
         """Count codes (...) of weight (...): 1 = counts, 0 = does not (not observed); None = all count."""
+        self.move(sum_over_ranks(self.count(codes, weight)))
+
+    @torch.no_grad()
+    def count(self, codes: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Counts (K,) of this process's codes, weighed as in :meth:`update`; moves nothing."""
         counted = torch.ones_like(codes, dtype=torch.float32) if weight is None else weight.float()
-        counts = torch.zeros_like(self.frequencies).index_add_(0, codes.flatten(), counted.flatten())
-        counts = sum_over_ranks(counts)
+        return torch.zeros_like(self.frequencies).index_add_(0, codes.flatten(), counted.flatten())
+
+    @torch.no_grad()
+    def move(self, counts: Tensor) -> None:
+        """One update, by counts (K,) of all processes."""
         self.frequencies.lerp_(counts, 1 - DECAY)
         self.unused_for.copy_(torch.where(counts > 0, 0, self.unused_for + 1))
         self.updates.add_(1)

@@ -103,3 +103,18 @@ def test_passes_of_a_dvae_weigh_by_the_pixels_observed():
 
     method.eval()  # no noise; the KL starts at 0
     torch.testing.assert_close(gradient(slice(2), slice(2, 4)), gradient(slice(4)))
+
+
+def test_a_dvae_counts_its_codes_once_a_step_over_all_passes(dataset, config, tmp_path):
+    encoder, found = ViTConfig(patch_size=(2, 3), in_channels=1, dim=16, depth=1, heads=2, has_cls=False), []
+    for accumulate in (1, 3):
+        torch.manual_seed(0)
+        method = DVAE(encoder, DVAEConfig(num_codes=8, code_dim=8, decoder_depth=1))
+        still = dataclasses.replace(config, steps=2, learning_rate=0.0, min_learning_rate=0.0)
+        still = dataclasses.replace(still, batch_size=6 // accumulate, accumulate=accumulate)
+        fit(method, dataset, SingleView((4, 9), (2, 3)), still, seed=0, out=tmp_path, name="d", progress=False)
+        found.append(method.usage)
+    assert int(found[0].updates) == int(found[1].updates) == 2
+    assert found[0].frequencies.any()
+    torch.testing.assert_close(found[1].frequencies, found[0].frequencies)
+    assert torch.equal(found[1].unused_for, found[0].unused_for)

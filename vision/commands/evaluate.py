@@ -107,7 +107,7 @@ def evaluate(
         raise InputError("--ignore is of segment: ask for it with --task, or leave it out")
     if pictures is not None and not {"attention", "reconstruction"} & set(task):
         raise InputError("--pictures is of attention and reconstruction: ask for one with --task, or leave it out")
-    from vision.commands.evaluation import Evaluation
+    from vision.commands.evaluation import Evaluation, check_tasks
     from vision.commands.tasks import TASKS
 
     place, is_masking = pick_device(device), set(task) == {"masking"}
@@ -118,6 +118,9 @@ def evaluate(
         subject = _without_model(data, ImagesConfig(label_column=label_column, max_unreadable=share), patch_size)
     else:
         raise InputError("evaluate needs --model for every task but masking")
+
+    if subject.trained is not None:
+        check_tasks(task, *subject.trained)
 
     def read(path: Path) -> ShownImages:
         is_reduced = "segment" not in task  # its masks have the images' own size

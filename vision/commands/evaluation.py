@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,25 @@ from vision.evaluate.config import FinetuneConfig, LinearConfig, Pooling, Segmen
 from vision.evaluate.features import extract_features
 from vision.evaluate.pictures import enlarge, save_picture
 from vision.nn.vit import VisionTransformer
+from vision.train.artifacts import open_tokenizer
+from vision.train.folder import read_run
 from vision.train.inputs import Inputs
 
+REBUILDING = ("mae", "simmim", "dvae")  # methods that predict pixels
 LEAST_SIDE = 96  # pixels of a shown image; smaller ones are enlarged
+
+
+def check_tasks(tasks: Sequence[str], model: Path, encoder: VisionTransformer) -> None:
+    """Refuse before the work what the model in a folder cannot do. Raises InputError or CheckpointError."""
+    if "codebook" in tasks:
+        open_tokenizer(model)
+    if "attention" in tasks and (encoder.config.attention != "joint" or encoder.config.scope == "patch"):
+        raise InputError(
+            f"the encoder of {model} attends along an axis, or each patch to itself, of which there is no picture: "
+            "leave out attention"
+        )
+    if "reconstruction" in tasks and (method := read_run(model)[0].method) not in REBUILDING:
+        raise InputError(f"{model} is a run of {method}, which rebuilds no pixels; {', '.join(REBUILDING)} do")
 
 
 @dataclass

@@ -184,7 +184,7 @@ def test_fine_tuning_reads_what_is_asked_for_and_says_so(train, data, tmp_path, 
 
 def test_a_method_that_rebuilds_no_pixels_has_no_reconstruction(train, data, tmp_path, refuse):
     words = ["evaluate", "--model", train("dino"), "--data", data / "images.parquet", "--out", tmp_path / "e"]
-    assert "rebuilds no pixels; mae, simmim and dvae do" in refuse(*words, "--task", "reconstruction")
+    assert "a run of dino, which rebuilds no pixels; mae, simmim, dvae do" in refuse(*words, "--task", "reconstruction")
     assert "holds no tokenizer" in refuse(*words, "--task", "codebook")
 
 
@@ -291,8 +291,23 @@ def test_an_error_of_a_process_that_reads_is_its_sentence(train, data):
 
 
 def test_what_was_done_before_a_task_that_is_refused_stays(train, data, tmp_path, capsys):
-    words = ["evaluate", "--model", train("dino"), "--data", data / "images.parquet", "--out", tmp_path / "e"]
-    words += ["--task", "pixels", "reconstruction", "--device", "cpu"]
+    words = ["evaluate", "--model", train("mae", "panel"), "--data", data / "panel.npy", "--out", tmp_path / "e"]
+    words += ["--task", "attention", "segment", "--device", "cpu"]
     assert run(["vision", *map(str, words)]) == 2
-    assert "rebuilds no pixels" in capsys.readouterr().err
-    assert "k = 10" in json.loads((tmp_path / "e" / "results.json").read_text())["pixels"]
+    assert "has no label maps" in capsys.readouterr().err
+    assert "attention" in json.loads((tmp_path / "e" / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [("codebook", "holds no tokenizer"), ("reconstruction", "rebuilds no"), ("attention", "attends along an axis")],
+)
+def test_what_a_model_cannot_do_is_refused_before_its_other_tasks(task, said, train, data, tmp_path, refuse):
+    model, images = train("dino"), data / "images.parquet"
+    if task == "attention":
+        model = tmp_path / "run"
+        words = f"pretrain --method simmim {NETWORK} --encoder.attention axial --max-steps 1 --accelerator cpu"
+        call(*words.split(), "--data", images, "--out", model)
+    line = refuse("evaluate", "--model", model, "--data", images, "--out", tmp_path / "e", "--task", "pixels", task)
+    assert said in line
+    assert not (tmp_path / "e").exists()

@@ -124,8 +124,7 @@ def _guess(texts: pl.Series) -> str:
     from pandas.tseries.api import guess_datetime_format
 
     with warnings.catch_warnings(action="ignore"):  # that the day comes first, where the month cannot
-        style = guess_datetime_format(str(texts[0]).title()) or _STYLES[0]
-    return style.replace("%b", "%B")  # which reads short names, too
+        return guess_datetime_format(str(texts[0]).title()) or _STYLES[0]
 
 
 def _in_full(texts: pl.Series) -> pl.Series:

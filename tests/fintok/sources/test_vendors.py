@@ -118,15 +118,19 @@ def test_an_asset_called_time_stays_one(tmp_path):
     assert read_panel(tmp_path / "p.csv").assets == ("TIME", "B")
 
 
-def test_whole_numbers_are_grouped_by_commas_where_commas_separate(tmp_path):
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_whole_numbers_are_grouped_by_commas_where_commas_separate(is_folder, tmp_path):
+    source = tmp_path if is_folder else tmp_path / "p.csv"
     for separator in ",\t":
         rows = [separator.join(("date", "A", "B")), separator.join(("2020-01-02", '"1,234"', "987"))]
         (tmp_path / "p.csv").write_text("\n".join(rows))
+        if is_folder:
+            (tmp_path / "q.csv").write_text("\n".join([rows[0], rows[1].replace("-02", "-03")]))
         if separator == ",":
-            assert read_panel(tmp_path / "p.csv").prices.tolist() == [[1234.0, 987.0]]
+            assert read_panel(source).prices.tolist() == [[1234.0, 987.0]] * (1 + is_folder)
         else:  # 1.234 or 1234
             with pytest.raises(InputError, match=r"holds '1,234' in row 1, .*; write numbers as 1234\.5"):
-                read_panel(tmp_path / "p.csv")
+                read_panel(source)
 
 
 @pytest.mark.parametrize("cells", [("1,5", "2,5"), ("12,34", "1,234"), ("1.5%", "2")])

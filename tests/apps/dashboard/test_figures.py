@@ -131,9 +131,11 @@ def test_one_alert_is_no_alerts(reading, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"), [(1499, "all rows"), (998, "the rows up to then"), (None, "no row")], ids=["all", "some", "none"]
+    ("row", "said"),
+    [(1499, "all rows (trained to {})."), (998, "the rows up to {}."), (None, "no row (trained to {}).")],
+    ids=["all", "some", "none"],
 )
 def test_the_health_of_a_panel_says_which_rows_are_in_sample(reading, row, said):
     train_end = np.datetime64("1999-12-31", "ns") if row is None else reading.panel.dates[row]
     shown = replace(reading, scores=replace(reading.scores, train_end=train_end))
-    assert f"In sample: {said} (trained to {str(train_end)[:10]})." in str(_health(shown, 1499))
+    assert f"In sample: {said.format(str(train_end)[:10])}" in str(_health(shown, 1499))

@@ -125,7 +125,7 @@ def _health(reading: Reading, row: int) -> Any:
     return card(
         f"Panel on {moment(panel.dates[row])}",
         table(["", "assets", ""], rows, right=(1,)),
-        html.P(f"Late: rows behind, at most {FRESH_ROWS}; silent: longer, or not listed any more.", className="soft"),
+        html.P(f"Late: rows behind, at most {FRESH_ROWS}; silent: longer.", className="soft"),
         html.P(f"Found in the last month: {_found(reading, row)}."),
         html.P(_age(panel.dates[-1]), className="soft"),
         html.P(_in_sample(panel.dates, scores.train_end), className="soft"),
@@ -153,7 +153,9 @@ def _in_sample(dates: NDArray[np.datetime64], train_end: np.datetime64) -> str:
     until = moment(train_end)
     if train_end < dates[0]:
         return f"In sample: no row (trained to {until})."
-    return f"In sample: {'all rows' if train_end >= dates[-1] else 'the rows up to then'} (trained to {until})."
+    if train_end < dates[-1]:
+        return f"In sample: the rows up to {until}."
+    return f"In sample: all rows (trained to {until})."
 
 
 def _latest(reading: Reading, view: View, row: int) -> Any:

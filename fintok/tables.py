@@ -85,8 +85,8 @@ def open_table(source: object) -> Table:
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return Table(source.lazy(), "the polars table")
     library = next((name for name in _libraries(source) if name in ("pandas", "pyarrow")), _libraries(source)[0])
-    if library == "pandas" and not hasattr(source, "columns") and source.index.nlevels == 2:  # pyright: ignore
-        source = source.to_frame(source.name or "price")  # pyright: ignore
+    if library == "pandas" and getattr(getattr(source, "index", None), "nlevels", 1) == 2:  # a Series, or a table
+        source = source if hasattr(source, "columns") else source.to_frame(source.name or "price")  # pyright: ignore
     if library == "pandas" and hasattr(source, "columns"):
         return Table(from_pandas(source), "the pandas table")
     if library == "pyarrow" or (library != "pandas" and hasattr(source, "__arrow_c_stream__")):  # DuckDB's relations

@@ -101,3 +101,9 @@ def test_a_kind_of_pandas_table_is_one(wide, expected):
         pass
 
     assert_is(read_panel(Kind(wide.to_pandas().set_index("date"))), expected)
+
+
+def test_what_pandas_has_beside_tables_is_no_panel():
+    for source in (pd.Index([1]), pd.Series([1.0]), pd.Timestamp("2020")):
+        with pytest.raises(InputError, match="a panel is a path or a pandas, polars or pyarrow table, got pandas"):
+            read_panel(source)

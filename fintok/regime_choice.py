@@ -16,6 +16,7 @@ from fintok.progress import track
 from fintok.regime_model import RegimeModel
 from fintok.regimes import ROWS_PER_REGIME, RegimeLabeler, Training
 from fintok.signature import spell_lengths, years_spanned
+from fintok.spans import DateLike
 from fintok.split import Split, walk_forward
 
 if TYPE_CHECKING:
@@ -76,9 +77,13 @@ class _Judged(NamedTuple):
 
 
 def choose_regimes(
-    labeler: RegimeLabeler, panel: "Panel | None" = None, *, candidates: Sequence[int] | None = None
+    labeler: RegimeLabeler,
+    panel: "Panel | None" = None,
+    *,
+    candidates: Sequence[int] | None = None,
+    until: DateLike | None = None,
 ) -> RegimeChoice:
-    """The number of regimes that tells most of the next day, on the rows that `labeler.fit(panel)` learns from.
+    """The number of regimes that tells most of the next day, on the rows that `fit(panel, until=until)` learns from.
 
     Each number is learned on the first half of those rows and judged on the tenth that follows, then learned on that
     as well, and so on, 20 rows being left out in between. What is judged is the log density of the next day's returns
@@ -91,7 +96,7 @@ def choose_regimes(
     Candidates are 2 to 6 unless given, as far as 30 rows a regime reach in the first half. The labeler is not changed;
     its `n_regimes` plays no part. Raises InputError for a candidate out of range, or with too few rows for it.
     """
-    training = labeler.training(panel)
+    training = labeler.training(panel, until)
     num_rows = len(training.roots)
     half = num_rows // 2 - _PURGE_ROWS
     most = max(half, 0) // ROWS_PER_REGIME

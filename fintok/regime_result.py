@@ -162,8 +162,8 @@ class Regimes:
         if 0 < never < self.num_regimes:
             sentences.append(
                 f"{never} of {self.num_regimes} regimes never occur{'s' * (never == 1)} here; raise --switches, "
-                "lower --regimes, or learn this panel's own from 500 rows or more, in Python "
-                "RegimeLabeler(bundle).fit(panel, until=…)"
+                "lower --regimes, or learn this panel's own from 500 rows or more: --until DATE (in Python "
+                "RegimeLabeler(bundle).fit(panel, until=…))"
             )
         known = np.flatnonzero(days >= _ROWS_TO_ORDER)
         falls = np.flatnonzero(np.diff(volatility[known]) < 0.0)

@@ -211,9 +211,9 @@ class RegimeLabeler(Estimator):
         labels[rows], probabilities[rows] = self.model_.path(roots, panel.dates[rows])
         return self._result(panel, labels, probabilities)
 
-    def training(self, panel: Panel | None = None) -> Training:
-        """The rows that `fit(panel)` learns from."""
-        return self._training(panel, None)[0]
+    def training(self, panel: Panel | None = None, until: DateLike | None = None) -> Training:
+        """The rows that `fit(panel, until=until)` learns from."""
+        return self._training(panel, until)[0]
 
     def _learn(
         self, points: NDArray[np.float32], dates: NDArray[np.datetime64], market: NDArray[np.floating] | None

@@ -27,6 +27,15 @@ NumRegimesOrAuto = Annotated[
     Parameter(help="How many regimes, 0 being the calmest; auto: as many as tell most of the next day."),
 ]
 
+Until = Annotated[
+    str | None,
+    Parameter(
+        help="Learn the regimes from this panel's rows up to a date, as 2015-12-31, in place of the model's training "
+        "rows.",
+        show_default=False,
+    ),
+]
+
 
 def label(
     *,
@@ -35,13 +44,15 @@ def label(
     out: TablePath,
     regimes: NumRegimesOrAuto = 4,
     switches: Switches = 4.0,
+    until: Until = None,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Market regime of every date, from that date and earlier ones only.
 
-    Writes date, regime (0 = calmest), name, p_0 ... p_{K-1} and in_sample (the model has seen the date). With
-    --regimes auto, 2 to 6 regimes are compared on the model's training rows, and the table is printed.
+    Writes date, regime (0 = calmest), name, p_0 ... p_{K-1} and in_sample (the model or its regimes have seen the
+    date). The model's regimes mean the same on every panel; those learned with --until are this panel's own. With
+    --regimes auto, 2 to 6 regimes are compared on the rows that they are learned from, and the table is printed.
     """
     check_table_output(out, overwrite=overwrite)
     prices = reader.read(panel)
@@ -49,14 +60,15 @@ def label(
 
     bundle = open_model(model, prices)
     labeler = RegimeLabeler(bundle, switches_per_year=switches)
+    own = None if until is None else prices
     if regimes == "auto":
         from fintok.regime_choice import choose_regimes
 
-        choice = choose_regimes(labeler)
+        choice = choose_regimes(labeler, own, until=until)
         say_table(choice.summary())
         print(choice.reason)
         regimes = choice.n_regimes
-    labels = labeler.set_params(n_regimes=regimes).fit().label(prices)
+    labels = labeler.set_params(n_regimes=regimes).fit(own, until=until).label(prices)
     print(labels)
     say_table(labels.summary())
     print(f"volatility, mean and dispersion are annual, in {labels.moves.unit}; mean_duration is in {prices.row_noun}s")

@@ -2,7 +2,9 @@
 
 import polars as pl
 import pytest
+from sklearn.base import clone
 
+import fintok
 from fintok.cli import run
 from fintok.regime_result import Regimes
 
@@ -15,6 +17,23 @@ def test_auto_compares_numbers_prints_the_table_and_labels_with_the_one_chosen(t
     assert all(name in printed for name in ("log_score", "agreement_min", "smallest_share", "switches_per_year"))
     probabilities = [name for name in pl.read_parquet(out).columns if name.startswith("p_")]
     assert f"{len(probabilities)} regimes " in printed
+
+
+def test_until_a_date_the_panels_own_regimes_are_learned_as_in_python(trained, tmp_path, prices, capsys, refuse):
+    other = tmp_path / "other.parquet"
+    prices(num_days=800).write_parquet(other)
+    words = ["label", "--model", trained / "model", "--panel", other, "--regimes", "3"]
+    panel = fintok.read_panel(other)
+    until = str(panel.dates[700])[:10]
+    assert run([str(word) for word in [*words, "--until", until, "--out", tmp_path / "own.parquet"]]) == 0
+    labeler = fintok.RegimeLabeler(fintok.load(trained / "model"), n_regimes=3).fit(panel, until=until)
+    expected = labeler.label(panel).to_polars()
+    assert pl.read_parquet(tmp_path / "own.parquet").equals(expected)
+    assert not clone(labeler).fit().label(panel).to_polars().equals(expected)
+    assert run([str(word) for word in [*words[:-1], "auto", "--until", until, "--out", tmp_path / "auto.parquet"]]) == 0
+    assert "log_score" in capsys.readouterr().out
+    message = refuse(*words, "--until", str(panel.dates[100])[:10], "--out", tmp_path / "r.parquet")
+    assert "fewer than 500 labelled rows" in message
 
 
 def test_a_word_for_a_number_of_regimes_is_refused(trained, tmp_path, refuse):

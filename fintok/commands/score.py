@@ -58,7 +58,8 @@ def score(
     Writes date, symbol, score (higher = stranger), p_value, alert, reason and in_sample (the model has seen
     the date). With --append, a file that is there keeps its rows and gains the dates after its last one; what the
     model read is kept beside it (NAME.readings.parquet), so that history is not read again: the same command, run
-    daily, costs what a day costs and gives the same rows.
+    daily, costs what a day costs and gives the same rows. What comes later for dates that the file has is told on
+    stderr, and not added.
 
     --errors is a table of cells that somebody has found to be wrong; where it has a column verdict, as the
     dashboard's export has, rows that say "data error" count. They are scored as ever, but later days are not
@@ -95,6 +96,7 @@ def score(
     else:
         earlier = earlier.cast(table.schema)
         _say_restated(table, earlier, out)
+        _say_late(table, earlier, out)
         table = _after(table, earlier)
         since = f"after {_last_date(earlier)} " if len(earlier) else ""
         print(f"{len(table) - len(earlier):,} rows {since}added to {len(earlier):,}")
@@ -192,6 +194,24 @@ def _say_restated(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> None
             f"{first['symbol']!r} on {date_text(others['date'].to_numpy(), 0)}: prices or symbols before its last "
             "date, --alarms, --errors or --groups have changed; they stay as they are, --overwrite in place of "
             "--append scores all anew",
+            file=sys.stderr,
+        )
+
+
+def _say_late(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> None:
+    """Tell on stderr of rows between the first and the last date of the file that it lacks: they are not added."""
+    import polars as pl
+
+    if not len(earlier):
+        return
+    within = pl.col("date").is_between(earlier["date"].min(), earlier["date"].max())
+    late = table.filter(within).join(earlier, on=["date", "symbol"], how="anti", maintain_order="left")
+    if len(late):
+        alerts = int(late["alert"].sum())
+        print(
+            f"{out}: {len(late):,} rows, {alerts:,} of them alerts, have come since for dates up to its last, the first "
+            f"{late['symbol'][0]!r} on {date_text(late['date'].to_numpy(), 0)}: they are not added, --overwrite in "
+            "place of --append scores all anew",
             file=sys.stderr,
         )
 

@@ -50,6 +50,19 @@ def test_rows_of_the_file_that_would_be_others_now_stay_and_are_told(trained, tm
     assert pl.read_parquet(tmp_path / "daily.parquet").head(len(before)).equals(before)
 
 
+def test_values_that_come_after_their_date_was_scored_are_told(trained, tmp_path, prices, capsys):
+    source, out, table = tmp_path / "prices.parquet", tmp_path / "daily.csv", prices()
+    words = ["score", "--model", trained / "model", "--append", "--out", out, "--panel", source]
+    is_last = pl.int_range(pl.len()) == 480
+    table.head(481).with_columns(pl.when(~is_last).then(pl.col("S4", "S5"))).write_parquet(source)
+    for num_days, told in ((None, False), (482, True), (482, True)):
+        if num_days is not None:
+            table.head(num_days).write_parquet(source)
+        assert run([str(word) for word in words]) == 0
+        said = "daily.csv: 2 rows, 0 of them alerts, have come since for dates up to its last, the first 'S4' on 2019-"
+        assert (said in capsys.readouterr().err) == told
+
+
 def test_symbols_that_look_like_numbers_stay_as_they_are(trained, tmp_path, prices):
     out = tmp_path / "daily.csv"
     words = ["score", "--model", trained / "model", "--out", out, "--append", "--panel"]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 from cyclopts import Parameter
 
 from fintok.commands.options import (
@@ -152,17 +153,29 @@ def _earlier(out: Path) -> pl.DataFrame:
 
 def _goes_on(prices: Panel, earlier: pl.DataFrame, out: Path) -> bool:
     """Whether the panel ends no earlier than the scores in a file; else stdout says so. Raises InputError for a panel
-    of other symbols."""
+    of other symbols, or of other moments of the same days."""
     from fintok.columns import listed
 
     symbols = earlier["symbol"].unique(maintain_order=True).to_list()
     if symbols and not set(symbols) & set(prices.assets):
         raise InputError(f"{out} holds scores of {listed(symbols)}, none of which is in {prices.source}: {_WAY_OUT}")
-    if not symbols or prices.dates[-1] >= earlier["date"].to_numpy().max():
+    if not symbols:
         return True
-    ends = date_text(prices.dates, -1)
-    print(f"{prices.source} ends {ends}, before the last date of {out}, {_last_date(earlier)}: nothing to add")
-    return False
+    known = earlier["date"].unique().sort().to_numpy()
+    if prices.dates[-1] < known[-1]:
+        ends, last = date_text(prices.dates, -1), date_text(known, -1)
+        print(
+            f"{prices.source} ends {ends}, before the last date of {out}, {last}: nothing to add; if {last} is wrong, "
+            f"{_WAY_OUT}"
+        )
+        return False
+    both = prices.dates[(prices.dates >= known[0]) & (prices.dates <= known[-1])]
+    if len(both) and not np.isin(both, known).any():
+        raise InputError(
+            f"{out} holds scores of dates such as {known[-1].astype('datetime64[m]')}, {prices.source} has others such "
+            f"as {both[-1].astype('datetime64[m]')}, and none in common: write dates as before, or {_WAY_OUT}"
+        )
+    return True
 
 
 def _require_same_model(earlier: pl.DataFrame, readings: Readings | None, bundle: Bundle, out: Path) -> None:
@@ -209,9 +222,9 @@ def _say_late(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> None:
     if len(late):
         alerts = int(late["alert"].sum())
         print(
-            f"{out}: {len(late):,} rows, {alerts:,} of them alerts, have come since for dates up to its last, the first "
-            f"{late['symbol'][0]!r} on {date_text(late['date'].to_numpy(), 0)}: they are not added, --overwrite in "
-            "place of --append scores all anew",
+            f"{out}: {len(late):,} rows, {alerts:,} of them alerts, have come since for dates up to its last, the "
+            f"first {late['symbol'][0]!r} on {date_text(late['date'].to_numpy(), 0)}: they are not added, --overwrite "
+            "in place of --append scores all anew",
             file=sys.stderr,
         )
 

@@ -103,7 +103,9 @@ def test_a_panel_that_ends_before_the_scores_adds_nothing_and_keeps_what_was_rea
     before = {path: path.read_bytes() for path in tmp_path.glob("daily*")}
     assert len(before) == 2
     assert run([str(word) for word in [*words, old]]) == 0
-    assert "old.parquet ends 2019-02-22, before the last date of" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "old.parquet ends 2019-02-22, before the last date of" in said
+    assert "nothing to add; if 2019-11-29 is wrong, name another --out, or score all dates anew" in said
     assert {path: path.read_bytes() for path in tmp_path.glob("daily*")} == before
 
 
@@ -139,6 +141,22 @@ def test_an_added_day_is_all_that_the_model_reads(trained, tmp_path, prices, mon
         prices().head(num_days).write_parquet(source)
         assert run([*words, str(source)]) == 0
     assert asked == [0, 480]
+
+
+def test_a_day_is_not_scored_twice_where_dates_are_written_otherwise(trained, tmp_path, prices, refuse, capsys):
+    out, closes = tmp_path / "daily.parquet", tmp_path / "closes.parquet"
+    words = ["score", "--model", trained / "model", "--append", "--out", out, "--panel"]
+    prices().head(480).write_parquet(early := tmp_path / "early.parquet")
+    assert run([str(word) for word in [*words, early]]) == 0
+    capsys.readouterr()
+    before = out.read_bytes()
+    prices().with_columns(pl.col("date").cast(pl.Datetime) + pl.duration(hours=21)).write_parquet(closes)
+    said = refuse(*words, closes)
+    assert "holds scores of dates such as 2019-11-01T00:00" in said
+    assert "has others such as 2019-10-31T21:00, and none in common: write dates as before, or name another" in said
+    assert out.read_bytes() == before
+    prices().with_columns(pl.col("date").dt.offset_by("10y")).write_parquet(later := tmp_path / "later.parquet")
+    assert run([str(word) for word in [*words, later]]) == 0
 
 
 def test_scores_are_not_appended_to_another_table(trained, tmp_path, prices, refuse):

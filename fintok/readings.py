@@ -102,17 +102,21 @@ class Readings:
 
     def to_polars(self) -> pl.DataFrame:
         """Columns date, symbol, return, surprise, expected, deviation, distance, bars, of the peers expected_move and
-        swapped, and model: a row for every cell of the panel with a return, by date and symbol; null: no token."""
+        swapped, and model: a row for every cell of the panel with a return, by date and symbol; null: no token. A date
+        without any return, which windows count as others, has one row, without a symbol."""
         import polars as pl
 
-        rows, columns = np.nonzero(np.isfinite(self.panel.returns))
+        there = np.isfinite(self.panel.returns)
+        there = np.hstack([there, ~there.any(axis=1, keepdims=True)])
+        rows, places = np.nonzero(there)
+        columns = np.minimum(places, self.panel.num_assets - 1)
         nothing = np.full(self.panel.returns.shape, np.nan)
         read = (getattr(self, name) for name in (*_FIELDS, "bars"))
         numbers = zip(_TYPES.items(), (self.panel.returns, *read, *(self.peers or (nothing, nothing))), strict=True)
         return pl.DataFrame(
             {
                 "date": self.panel.dates[rows].astype("datetime64[us]"),
-                "symbol": pl.Series(self.panel.assets, dtype=pl.String).gather(columns),
+                "symbol": pl.Series([*self.panel.assets, None], dtype=pl.String).gather(places),
                 **{
                     name: pl.Series(values[rows, columns].astype(dtype), nan_to_null=True)
                     for (name, dtype), values in numbers
@@ -140,8 +144,9 @@ def bar_marks(panel: Panel, names: tuple[str, ...]) -> NDArray[np.uint32]:
 def open_readings(path: Path, panel: Panel) -> Readings:
     """Readings from a file of `to_polars`, laid out on the assets of a panel, on the panel's dates up to its last.
 
-    Assets and dates of which the file knows nothing have none. Where the file has an asset that the panel lacks, which
-    the others were read beside, its dates end before. Raises InputError for a file of something else.
+    Assets of which the file knows nothing have none. Where the file has an asset that the panel lacks, which the others
+    were read beside, or one of the two a date that the other lacks, which moves the windows after it, its dates end
+    before. Raises InputError for a file of something else.
     """
     import polars as pl
 
@@ -154,9 +159,11 @@ def open_readings(path: Path, panel: Panel) -> Readings:
     place = {name: column for column, name in enumerate(panel.assets)}
     column = np.array([place.get(name, -1) for name in table["symbol"]], dtype=np.intp)
     days = panel.dates[panel.dates <= dates.max()] if len(dates) else panel.dates[:0]
-    if (column < 0).any():
-        days = days[days < dates[column < 0].min()]
-    known = np.isin(dates, days)
+    is_gone = (column < 0) & table["symbol"].is_not_null().to_numpy()
+    for others in (dates[is_gone], np.setxor1d(dates, days)):
+        days = days[days < others.min()] if len(others) else days
+    model = table["model"][0] if len(table) else ""
+    known = np.isin(dates, days) & (column >= 0)
     table, row, column = table.filter(pl.Series(known)), np.searchsorted(days, dates[known]), column[known]
     arrays = []
     for name, dtype in _TYPES.items():
@@ -165,5 +172,4 @@ def open_readings(path: Path, panel: Panel) -> Readings:
         arrays.append(values)
     read = Panel(returns=arrays[0].astype(np.float64), dates=days, assets=panel.assets, source=str(path))
     peers = PeerRows(*arrays[-2:]) if table["expected_move"].is_not_null().any() else None
-    model = table["model"][0] if len(table) else ""
     return Readings(read, *arrays[1:-2], model=model, peers=peers)

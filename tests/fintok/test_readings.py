@@ -145,6 +145,18 @@ def test_rows_that_were_read_beside_an_asset_that_is_gone_are_read_again(bundle,
     assert bundle.calls == ["surprise", "surprise since 70", "surprise"]
 
 
+def test_a_date_without_any_value_that_comes_or_goes_moves_the_windows_after_it(bundle, panel, tmp_path):
+    returns = panel.returns.copy()
+    returns[120] = np.nan  # a holiday, that some vendors write as a row
+    written = replace(panel, returns=returns)
+    keep = np.arange(160) != 120
+    left_out = replace(panel, returns=panel.returns[keep], dates=panel.dates[keep])
+    for number, (before, now) in enumerate(((written, left_out), (left_out, written), (written, written))):
+        path = write_table(Readings.of(bundle, before[:150]).to_polars(), tmp_path / f"{number}.parquet")
+        same(open_readings(path, now).extended(bundle, now, RESTATED), Readings.of(bundle, now))
+    assert bundle.calls[1::3] == ["surprise since 120", "surprise since 120", "surprise since 150"]
+
+
 @pytest.mark.parametrize(("error", "rows"), [(5e-6, 60), (5e-5, 33)])
 def test_a_tolerance_is_in_mean_moves_of_the_asset(error, rows):
     panel = make_panel(0.01 * np.random.default_rng(0).standard_normal((60, 2)))

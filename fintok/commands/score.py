@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fintok.readings import Readings
 
 _RESTATED = 1e-3  # by which a score must move to be another: adjusted prices are restated but for rounding
+_NO_ERRORS = ("open", "news", "noise")  # verdicts of the dashboard, beside "data error"
 _WAY_OUT = "name another --out, or score all dates anew with --overwrite in place of --append"
 
 
@@ -117,7 +118,8 @@ def _read_groups(groups: Path, prices: Panel) -> dict[str, str]:
 
 
 def _check_errors(errors: Path, prices: Panel) -> None:
-    """Count on stderr the rows that name no cell of the panel. Raises InputError where none does."""
+    """Count on stderr the rows that name no cell of the panel, and name verdicts that nobody knows. Raises InputError
+    where no row names a cell."""
     from fintok.cells import read_marks
     from fintok.columns import listed
 
@@ -131,6 +133,9 @@ def _check_errors(errors: Path, prices: Panel) -> None:
         print(
             f"{errors}: no verdict is 'data error', only {listed(marks.verdicts)}: nothing is left out", file=sys.stderr
         )
+    unknown = [verdict for verdict in marks.verdicts if verdict.lower() not in _NO_ERRORS]
+    if unknown and marks.num_rows:
+        print(f"{errors}: 'data error' leaves a row out, {listed(unknown)} does not", file=sys.stderr)
     _say_known(errors, marks.num_known, marks.num_rows, "rows")
 
 

@@ -112,6 +112,11 @@ def test_marks_and_groups_of_another_panel_are_refused_and_of_a_larger_one_count
     assert run([str(word) for word in [*words, "--errors", marks]]) == 0
     assert "no verdict is 'data error', only 'wrong': nothing is left out" in capsys.readouterr().err
     (tmp_path / "s.csv").unlink()
+    verdicts = ["data error", "bad print", "news"]
+    pl.DataFrame({"date": ["2019-01-04"] * 3, "symbol": ["S1", "S2", "S3"], "verdict": verdicts}).write_csv(marks)
+    assert run([str(word) for word in [*words, "--errors", marks]]) == 0
+    assert "marks.csv: 'data error' leaves a row out, 'bad print' does not\n" in capsys.readouterr().err
+    (tmp_path / "s.csv").unlink()
     pl.DataFrame({"symbol": ["S0", "S1", "S2", "GONE"], "group": "metals"}).write_csv(groups)
     pl.DataFrame({"date": ["2019-01-04", "2031-01-01"], "symbol": ["S1", "S1"]}).write_csv(marks)
     assert run([str(word) for word in [*words, "--groups", groups, "--errors", marks]]) == 0

@@ -13,7 +13,7 @@ from fintok_dashboard.figures import ink_of, market_line, price_axis
 from fintok_dashboard.formats import move, number
 from fintok_dashboard.pages.alerts import _count
 from fintok_dashboard.pages.asset import _head, _like, chosen
-from fintok_dashboard.pages.today import _found, _health, _latest
+from fintok_dashboard.pages.today import _age, _found, _health, _latest
 from fintok_dashboard.pages.vocabulary import _list
 from fintok_dashboard.view import View
 from fintok_dashboard.vocabulary_figures import occurrences, portrait
@@ -139,3 +139,8 @@ def test_the_health_of_a_panel_says_which_rows_are_in_sample(reading, row, said)
     train_end = np.datetime64("1999-12-31", "ns") if row is None else reading.panel.dates[row]
     shown = replace(reading, scores=replace(reading.scores, train_end=train_end))
     assert f"In sample: {said.format(str(train_end)[:10])}" in str(_health(shown, 1499))
+
+
+@pytest.mark.parametrize(("days", "said"), [(-3, "3 days ago"), (0, "today"), (1, "1 day ahead of today")])
+def test_the_age_of_a_panel_is_counted_from_today(days, said):
+    assert _age(np.datetime64("today") + np.timedelta64(days, "D")) == f"Its last date is {said}."

@@ -143,8 +143,10 @@ def _found(reading: Reading, row: int) -> str:
 
 
 def _age(last: np.datetime64) -> str:
-    """How old the panel is: a feed that stopped shows here first."""
+    """How old the panel is: a feed that stopped shows here first, and a mistyped year."""
     days = int((np.datetime64("today") - last.astype("datetime64[D]")).astype(int))
+    if days < 0:
+        return f"Its last date is {plural(-days, 'day')} ahead of today."
     return f"Its last date is {plural(days, 'day')} ago." if days > 0 else "Its last date is today."
 
 

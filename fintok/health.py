@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 SPIKE_DEVIATIONS = 8.0  # a spike lies this far out, in standard deviations of the asset's trailing returns
 SPIKE_LEFT = 0.25  # ... and leaves at most this share of it a row later
 FEW_SHARE = 0.5  # a date on which less than this share of the listed assets has a value
+_FEWEST = 4  # assets of which a date says that few of them have a value, or that none moves
 
 _SPIKE = "spike that reverts"
 _GAP = "long gap"
 _FEW = "date with few assets"
+_STANDSTILL = "date on which nothing moves"
 _MISSING = "dates missing"
 _NEVER = "asset without values"
 _STILL = "asset that never moves"
@@ -126,7 +128,8 @@ def check_panel(panel: Panel) -> PanelHealth:
     revert within a row (more than 8 trailing standard deviations, relative to the market, of which at most a
     quarter is left); gaps of 5 rows or more, and dates that are missing for all (`fintok.panel.dates_missing`,
     at the first row after them), after which returns start anew; dates on which fewer than half of the listed
-    assets have a value; assets without any value, and those that never move.
+    assets have a value, and on which none of four or more moves (a holiday that was filled, or the day before
+    once more); assets without any value, and those that never move.
     """
     require_panel(panel)
     flags = dict(run_checks(panel))
@@ -137,8 +140,11 @@ def check_panel(panel: Panel) -> PanelHealth:
     long = days >= MAX_GAP_ROWS
     parts.append((_GAP, row[long], asset[long], days[long]))
     there, expected = known.sum(axis=1), listed.sum(axis=1)
-    few, _, spell = runs_of(((there < FEW_SHARE * expected) & (expected >= 4))[:, None])
-    parts.append((_FEW, few, np.full(len(few), -1), spell))
+    are_few = (there < FEW_SHARE * expected) & (expected >= _FEWEST)
+    stand_still = (panel.is_observed.sum(axis=1) >= _FEWEST) & ~np.nan_to_num(panel.returns).any(axis=1)
+    for kind, dates in ((_FEW, are_few), (_STANDSTILL, stand_still)):
+        first, _, spell = runs_of(dates[:, None])
+        parts.append((kind, first, np.full(len(first), -1), spell))
     after = np.flatnonzero(dates_missing(panel.dates))
     parts.append((_MISSING, after, np.full(len(after), -1), np.ones(len(after), dtype=np.int64)))
     never = np.flatnonzero(~listed.any(axis=0)) if panel.num_days else np.arange(0)

@@ -155,6 +155,22 @@ def test_an_asset_that_never_moves_is_named_and_has_no_spikes_of_its_own():
     assert check_panel(panel_of(prices)).summary().loc["asset that never moves"].tolist() == ["1", "A0"]
 
 
+def test_a_date_that_repeats_the_one_before_is_found():
+    prices = clean_prices()
+    prices[120] = prices[119]  # a holiday that was filled
+    prices[200, :5] = prices[199, :5]  # one asset moves
+    prices[[250, -2, -1], :3] = np.nan
+    prices[250] = prices[249] * np.where(np.arange(6) < 3, np.nan, 1.0)  # of three assets nothing is said
+    prices[-2:] = prices[-3]
+    dates = {(row, days) for kind, row, asset, days in found(panel_of(prices)) if kind == "date on which nothing moves"}
+    assert dates == {(120, 1), (NUM_DAYS - 2, 2)}
+
+
+def test_real_holidays_that_were_filled_are_found(shared_data):
+    table = check_panel(read_panel(shared_data("uk_ftse64_2000_2023_close_wide.parquet"))).summary()
+    assert table.loc["date on which nothing moves"].tolist() == ["11", "2000-04-24"]  # Easter Monday
+
+
 def test_of_duplicates_the_partner_is_named():
     prices = clean_prices()
     prices[:, 4] = prices[:, 2] * 3.0

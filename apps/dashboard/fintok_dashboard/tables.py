@@ -32,7 +32,8 @@ def check_columns(scores: Path | None, regimes: Path | None) -> None:
 
 
 def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
-    """The scores of a file. They know no statistics, so that they can be shown but not explained. Raises InputError."""
+    """The scores of a file, in sample where it says so, else up to `train_end`. They know no statistics, so that they
+    can be shown but not explained. Raises InputError."""
     table = _read(path, _SCORES, "fintok score")
     place = {name: column for column, name in enumerate(panel.assets)}
     column = np.array([place.get(name, -1) for name in table["symbol"].cast(pl.String)], dtype=np.intp)
@@ -63,12 +64,12 @@ def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
         tails={},
         expected=np.full(panel.returns.shape, np.nan),
         residual=np.full(panel.returns.shape, np.nan),
-        train_end=train_end,
+        train_end=_seen_until(table, train_end),
     )
 
 
 def read_regimes(path: Path, panel: Panel, train_end: np.datetime64) -> Regimes:
-    """The regimes of a file. Raises InputError."""
+    """The regimes of a file, in sample where it says so, else up to `train_end`. Raises InputError."""
     table = _read(path, _REGIMES, "fintok label")
     columns = [name for name in table.columns if name.startswith("p_")]
     row, is_known = _rows(table, panel, path)
@@ -82,7 +83,8 @@ def read_regimes(path: Path, panel: Panel, train_end: np.datetime64) -> Regimes:
     probabilities[row[is_known]] = numbers[is_known]
     known = dict(table.drop_nulls("name").select(pl.col("regime").cast(pl.Int64), "name").unique().iter_rows())
     names = tuple(str(known.get(k, f"regime {k}")) for k in range(len(columns)))
-    return Regimes(panel=panel, labels=labels, probabilities=probabilities, names=names, train_end=train_end)
+    seen = _seen_until(table, train_end)
+    return Regimes(panel=panel, labels=labels, probabilities=probabilities, names=names, train_end=seen)
 
 
 def read_groups(path: Path, panel: Panel) -> dict[str, str]:
@@ -101,6 +103,17 @@ def _read(path: Path, needed: tuple[str, ...], writer: str) -> pl.DataFrame:
         expected = f"give a table with {', '.join(needed)}, from {writer}"
         raise InputError(f"{path}: there is no column {missing[0]!r}; {expected}")
     return table
+
+
+def _seen_until(table: pl.DataFrame, train_end: np.datetime64) -> np.datetime64:
+    """The last date that the model of a table learned from: not that of the dashboard's model, where the two differ."""
+    if "in_sample" not in table.columns:
+        return train_end
+    dates = table["date"].cast(pl.Datetime("ns")).to_numpy().astype("datetime64[ns]")
+    is_seen = table["in_sample"].cast(pl.Boolean).fill_null(False).to_numpy()
+    if ((dates <= train_end) == is_seen).all():
+        return train_end
+    return dates[is_seen].max() if is_seen.any() else dates.min() - np.timedelta64(1, "D")
 
 
 def _rows(table: pl.DataFrame, panel: Panel, path: Path) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from fintok import InputError
+from fintok.files import write_table
 from fintok.panel import Panel
 from fintok_dashboard.alerts import AlarmBook
 from fintok_dashboard.app import _news
@@ -155,6 +156,17 @@ def test_tables_of_the_commands_are_taken_as_they_are(desk, tmp_path):
         read_scores(tmp_path / "regimes.parquet", panel, train_end)
     with pytest.raises(InputError, match="none of its dates and symbols"):
         read_scores(tmp_path / "scores.parquet", make_panel(np.zeros((5, 2)), start="1950-01-01"), train_end)
+
+
+@pytest.mark.parametrize(("ending", "row"), [("parquet", 1200), ("csv", 1200), ("parquet", -1), ("parquet", None)])
+def test_what_was_seen_in_training_is_told_by_the_tables_not_by_another_model(reading, tmp_path, ending, row):
+    dates = reading.panel.dates
+    learned = dates[0] - np.timedelta64(9, "D") if row is None else dates[row]  # the model's: dates[999]
+    for result, read in ((reading.scores, read_scores), (reading.regimes[3], read_regimes)):
+        write_table(replace(result, train_end=learned).to_polars(), path := tmp_path / f"{type(result).__name__}.{ending}")
+        found = read(path, reading.panel, dates[999])
+        np.testing.assert_array_equal(found.is_in_sample, dates <= learned)
+        assert read(path, reading.panel, learned).train_end == learned
 
 
 def test_groups_come_from_a_table(reading, tmp_path):

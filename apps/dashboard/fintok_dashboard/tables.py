@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
     is_known &= column >= 0
     if len(table) and not is_known.any():
         raise InputError(f"{path}: none of its dates and symbols is in the panel; give the panel that was scored")
+    _say_known(path, is_known)
     cell = row[is_known], column[is_known]
     score, p_value = (np.full(panel.returns.shape, np.nan) for _ in range(2))
     score[cell] = table["score"].cast(pl.Float64).fill_null(np.nan).to_numpy()[is_known]
@@ -73,6 +75,7 @@ def read_regimes(path: Path, panel: Panel, train_end: np.datetime64) -> Regimes:
     table = _read(path, _REGIMES, "fintok label")
     columns = [name for name in table.columns if name.startswith("p_")]
     row, is_known = _rows(table, panel, path)
+    _say_known(path, is_known)
     given = table["regime"].cast(pl.Int64).fill_null(-1).to_numpy()
     if len(columns) < 2 or given.max(initial=-1) >= len(columns):
         raise InputError(f"{path}: needs a column p_0, p_1 … for each regime, as fintok label writes them")
@@ -103,6 +106,12 @@ def _read(path: Path, needed: tuple[str, ...], writer: str) -> pl.DataFrame:
         expected = f"give a table with {', '.join(needed)}, from {writer}"
         raise InputError(f"{path}: there is no column {missing[0]!r}; {expected}")
     return table
+
+
+def _say_known(path: Path, is_known: NDArray[np.bool_]) -> None:
+    """Count on stderr the rows that the panel has a place for, where that is not all: those of a renamed symbol."""
+    if not is_known.all():
+        print(f"{path}: {is_known.sum():,} of {len(is_known):,} rows are in the panel", file=sys.stderr, flush=True)
 
 
 def _seen_until(table: pl.DataFrame, train_end: np.datetime64) -> np.datetime64:

@@ -163,10 +163,25 @@ def test_what_was_seen_in_training_is_told_by_the_tables_not_by_another_model(re
     dates = reading.panel.dates
     learned = dates[0] - np.timedelta64(9, "D") if row is None else dates[row]  # the model's: dates[999]
     for result, read in ((reading.scores, read_scores), (reading.regimes[3], read_regimes)):
-        write_table(replace(result, train_end=learned).to_polars(), path := tmp_path / f"{type(result).__name__}.{ending}")
+        path = tmp_path / f"{type(result).__name__}.{ending}"
+        write_table(replace(result, train_end=learned).to_polars(), path)
         found = read(path, reading.panel, dates[999])
         np.testing.assert_array_equal(found.is_in_sample, dates <= learned)
         assert read(path, reading.panel, learned).train_end == learned
+
+
+def test_rows_of_a_table_that_the_panel_lacks_are_counted(reading, tmp_path, capsys):
+    panel, train_end = reading.panel, reading.scores.train_end
+    write_table(reading.scores.to_polars(), tmp_path / "scores.csv")
+    write_table(reading.regimes[3].to_polars(), tmp_path / "regimes.csv")
+    read_scores(tmp_path / "scores.csv", panel, train_end)
+    read_regimes(tmp_path / "regimes.csv", panel, train_end)
+    assert not capsys.readouterr().err
+    read_scores(tmp_path / "scores.csv", replace(panel, assets=("META", *panel.assets[1:])), train_end)
+    read_regimes(tmp_path / "regimes.csv", panel[1:], train_end)
+    scores, regimes = capsys.readouterr().err.splitlines()
+    assert scores.endswith("scores.csv: 10,500 of 12,000 rows are in the panel")
+    assert regimes.endswith("regimes.csv: 1,499 of 1,500 rows are in the panel")
 
 
 def test_groups_come_from_a_table(reading, tmp_path):

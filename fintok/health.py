@@ -28,6 +28,7 @@ _SPIKE = "spike that reverts"
 _GAP = "long gap"
 _FEW = "date with few assets"
 _STANDSTILL = "date on which nothing moves"
+_SECOND = "second row of a day"
 _MISSING = "dates missing"
 _NEVER = "asset without values"
 _STILL = "asset that never moves"
@@ -129,7 +130,8 @@ def check_panel(panel: Panel) -> PanelHealth:
     quarter is left); gaps of 5 rows or more, and dates that are missing for all (`fintok.panel.dates_missing`,
     at the first row after them), after which returns start anew; dates on which fewer than half of the listed
     assets have a value, and on which none of four or more moves (a holiday that was filled, or the day before
-    once more); assets without any value, and those that never move.
+    once more); second rows of a day where rows are days (a quote of the session beside its close); assets without
+    any value, and those that never move.
     """
     require_panel(panel)
     flags = dict(run_checks(panel))
@@ -142,7 +144,7 @@ def check_panel(panel: Panel) -> PanelHealth:
     there, expected = known.sum(axis=1), listed.sum(axis=1)
     are_few = (there < FEW_SHARE * expected) & (expected >= _FEWEST)
     stand_still = (panel.is_observed.sum(axis=1) >= _FEWEST) & ~np.nan_to_num(panel.returns).any(axis=1)
-    for kind, dates in ((_FEW, are_few), (_STANDSTILL, stand_still)):
+    for kind, dates in ((_FEW, are_few), (_STANDSTILL, stand_still), (_SECOND, _second_rows(panel.dates))):
         first, _, spell = runs_of(dates[:, None])
         parts.append((kind, first, np.full(len(first), -1), spell))
     after = np.flatnonzero(dates_missing(panel.dates))
@@ -156,6 +158,14 @@ def check_panel(panel: Panel) -> PanelHealth:
     kinds = np.concatenate([np.repeat(kind, len(row)) for kind, row, _, _ in parts])
     columns = [np.concatenate([part[place] for part in parts]).astype(np.int64) for place in (1, 2, 3)]
     return PanelHealth(panel, Findings(kinds, *columns))
+
+
+def _second_rows(dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """Dates (T,) on the calendar day of the one before, where the usual step is a day or longer."""
+    days = dates.astype("datetime64[D]")
+    is_second = np.diff(days, prepend=days[:1] - 1) == np.timedelta64(0, "D")
+    are_days = len(dates) > 1 and np.median(np.diff(dates)) > np.timedelta64(22, "h")  # 23 where clocks change
+    return is_second & are_days
 
 
 def reverting_spikes(returns: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -166,6 +166,19 @@ def test_a_date_that_repeats_the_one_before_is_found():
     assert dates == {(120, 1), (NUM_DAYS - 2, 2)}
 
 
+def test_a_second_row_of_a_day_is_found_where_rows_are_days():
+    close = np.busday_offset("2020-01-01", np.arange(NUM_DAYS), roll="forward").astype("datetime64[ns]")
+    quote, assets = np.timedelta64(14 * 60 + 33, "m"), [f"A{i}" for i in range(6)]
+    dates = np.append(close[:-1], close[-2] + quote)
+    panel = Panel.from_arrays(clean_prices(), dates, assets)
+    assert found(panel) == {("second row of a day", NUM_DAYS - 1, -1, 1)}
+    assert check_panel(panel).summary().loc["second row of a day", "first"] == "2021-02-22T14:33"
+    in_summer = np.where(np.arange(NUM_DAYS) < 100, 21, 20) * np.timedelta64(1, "h")
+    assert not found(Panel.from_arrays(clean_prices(), close + in_summer, assets))
+    hours = np.datetime64("2020-01-01", "ns") + np.arange(NUM_DAYS) * np.timedelta64(1, "h")
+    assert not found(Panel.from_arrays(clean_prices(), hours, assets))
+
+
 def test_real_holidays_that_were_filled_are_found(shared_data):
     table = check_panel(read_panel(shared_data("uk_ftse64_2000_2023_close_wide.parquet"))).summary()
     assert table.loc["date on which nothing moves"].tolist() == ["11", "2000-04-24"]  # Easter Monday

@@ -127,7 +127,7 @@ class AnomalyScorer(Estimator):
         self._require_fit()
         self._check_parameters()
         groups = group_names(self.groups, panel.assets)
-        require_scores(groups, self.days)
+        require_scores(groups, panel.assets, self.days)
         left_out = None if errors is None else marked_cells(errors, panel)
         found = self._evidence(panel)
         statistics = found.statistics

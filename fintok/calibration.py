@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
+from fintok.groups import OTHER
 
 MIN_SCORES = 1000  # below which a p-value could not come near one in a thousand
 _BUCKET = 256  # ranks per bucket of the two-level count: the square root of a typical number of scores
@@ -48,17 +49,21 @@ def calibrate(
     return Calibration(p_values, levels)
 
 
-def require_scores(groups: NDArray[np.str_], days: int) -> None:
-    """Raise InputError for a group so small that `days` dates never hold the 1,000 scores that a p-value needs.
+def require_scores(groups: NDArray[np.str_], assets: tuple[str, ...], days: int) -> None:
+    """Raise InputError for a group of assets so small that `days` dates never hold the 1,000 scores of a p-value.
 
     Assets without groups are taken however few they are: checks alert without p-values.
     """
     names, counts = np.unique(groups, return_counts=True)
     if len(names) > 1 and counts.min() * days < MIN_SCORES:
+        from fintok.columns import listed
+
         name, count = str(names[counts.argmin()]), counts.min()
+        of = " (symbols that the groups lack are one)" if name == OTHER else ""
         raise InputError(
-            f"group {name!r} has {count} asset{'' if count == 1 else 's'}, {count * days} scores in {days} dates, and "
-            f"its p-values need {MIN_SCORES:,}: put them into a larger group"
+            f"group {name!r}{of} has {count} asset{'' if count == 1 else 's'}, "
+            f"{listed([asset for asset, group in zip(assets, groups, strict=True) if group == name])}, "
+            f"{count * days} scores in {days} dates, and its p-values need {MIN_SCORES:,}: put them into a larger group"
         )
 
 

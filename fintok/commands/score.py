@@ -84,7 +84,8 @@ def score(
         _check_errors(errors, prices)
     bundle = open_model(model, prices)
     scorer = AnomalyScorer(bundle, alarms_per_1000=alarms, groups=classes)
-    require_scores(group_names(classes, prices.assets), scorer.days)  # before minutes of reading
+    names = group_names(classes, prices.assets)
+    require_scores(names, prices.assets, scorer.days)  # before minutes of reading
     kept = out.with_name(f"{out.stem}.readings.parquet")
     if append and kept.exists():
         scorer.go_on_from(open_readings(kept, prices))

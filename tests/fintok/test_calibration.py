@@ -149,10 +149,14 @@ def test_groups_are_calibrated_as_if_they_were_alone():
 
 
 def test_a_group_too_small_to_be_calibrated_is_refused():
-    with pytest.raises(InputError, match=r"group 'few' has 1 asset, 750 scores in 750 dates"):
-        require_scores(np.array(["few", "many", "many"]), 750)
-    require_scores(np.array(["few", "few", "many", "many"]), 750)
-    require_scores(np.array(["all"]), 20)  # no groups: checks alert without p-values
+    assets = ("A", "B", "C")
+    with pytest.raises(InputError, match=r"group 'few' has 1 asset, 'B', 750 scores in 750 dates"):
+        require_scores(np.array(["many", "few", "many"]), assets, 750)
+    lacking = r"'other' \(symbols that the groups lack are one\) has 1 asset, 'C', 750 scores in 750 dates"
+    with pytest.raises(InputError, match=lacking):  # a new listing, whose group nobody has given
+        require_scores(np.array(["many", "many", "other"]), assets, 750)
+    require_scores(np.array(["few", "few", "many", "many"]), ("A", "B", "C", "D"), 750)
+    require_scores(np.array(["all"]), ("A",), 20)  # no groups: checks alert without p-values
 
 
 def test_adjusted_p_values_are_those_of_the_textbook_and_a_missing_one_does_not_count():

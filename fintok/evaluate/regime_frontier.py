@@ -63,7 +63,7 @@ def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
 
 def standing(difference: float, error: float) -> str:
     """Where a difference with its standard error puts one beside the other, in words."""
-    return "level with" if abs(difference) < CLEAR * error else "ahead of" if difference > 0 else "behind"
+    return "level with" if abs(difference) <= CLEAR * error else "ahead of" if difference > 0 else "behind"
 
 
 def _heading(budget: float) -> str:

@@ -114,6 +114,10 @@ def test_a_difference_below_two_standard_errors_is_none(difference, verdict):
     assert standing(difference, 0.01) == verdict
 
 
+def test_what_says_the_same_is_level():
+    assert standing(0.0, 0.0) == "level with"
+
+
 def test_refits_are_compared_at_the_worst(evaluation):
     table = evaluation.findings["regimes"].tables["stability"]
     assert (table["refits_min"] <= table["refits_mean"]).all()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.evaluate.log_score import of_few
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_frontier import standing
 from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed
@@ -133,7 +134,7 @@ def _verdicts(rows: list[dict[str, Any]], found: Mapping[tuple[str, int, str, st
         other = max(rivals, key=lambda row: row["balanced_accuracy"])
         pair = [found[tails, num_assets, row["method"], row["setting"]] for row in (own, other)]
         ahead = np.array([one.accuracy - two.accuracy for one, two in zip(*pair, strict=True)])
-        error = float(ahead.std(ddof=1)) / len(ahead) ** 0.5
+        error = of_few(len(ahead)) * float(ahead.std(ddof=1)) / len(ahead) ** 0.5
         sentences.append(
             f"Simulated switching, {num_assets} asset{'s' if num_assets > 1 else ''}, {tails}: balanced accuracy of "
             f"fintok {own['balanced_accuracy']:.3f} ({own['setting']}), {standing(float(ahead.mean()), error)} the "

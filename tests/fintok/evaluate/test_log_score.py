@@ -66,6 +66,21 @@ def test_the_error_is_over_blocks_of_dates_however_many_rows_a_day_has():
     assert errors[0] == pytest.approx(errors[1])
 
 
+def test_a_single_block_tells_no_error():
+    ahead, hours = np.random.default_rng(0).standard_normal(300), np.arange(300).astype("datetime64[h]")
+    difference, error = ahead_by(ahead, np.zeros(300), np.ones(300, int), hours)
+    assert difference == pytest.approx(ahead.mean())
+    assert error == np.inf
+
+
+@pytest.mark.parametrize("num_dates", [120, 250, 1500])
+def test_two_errors_hold_as_much_where_blocks_are_few(num_dates):
+    rng, dates, counts = np.random.default_rng(0), np.arange(num_dates).astype("datetime64[D]"), np.ones(num_dates, int)
+    found = [ahead_by(rng.standard_normal(num_dates), np.zeros(num_dates), counts, dates) for _ in range(1000)]
+    beyond = np.mean([abs(difference) > 2.0 * error for difference, error in found])
+    assert 0.025 < beyond < 0.075  # 0.0455 for a normal
+
+
 def test_returns_after_the_cut_do_not_move_the_distributions(market):
     returns, states, cut = market
     spoilt = returns.copy()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FEWEST_ASSETS = 5
+_ROUNDING = 1e-12  # of the mean square: what a variance below it is made of
 
 
 class TrailingMoments(NamedTuple):
@@ -35,8 +36,10 @@ def trailing_moments(values: NDArray[np.floating], *, half_life: float, min_coun
     enough = np.cumsum(observed, axis=0) - observed >= min_count
     weight = np.where(enough, before(observed.astype(np.float64)), np.nan)
     mean = before(filled) / weight
-    variance = before(filled**2) / weight - mean**2
-    return TrailingMoments(mean, np.sqrt(np.maximum(variance, 0.0)))
+    square = before(filled**2) / weight
+    variance = square - mean**2
+    variance = np.where(variance > _ROUNDING * square, variance, 0.0 * square)  # equal values have none; NaN stays
+    return TrailingMoments(mean, np.sqrt(variance))
 
 
 class TrailingMean:

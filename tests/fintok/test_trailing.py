@@ -21,6 +21,16 @@ def test_moments_match_the_weighted_sums_over_earlier_rows():
     assert np.isfinite(found.mean[5:]).all()
 
 
+@pytest.mark.parametrize("value", [0.0, 2e-4, 13.8, 1e9])
+def test_equal_values_have_no_deviation(value):
+    values = np.full((2000, 1), value)
+    values[1900] *= 1.001
+    found = trailing_moments(values, half_life=60.0, min_count=20)
+    assert np.isnan(found.deviation[:20]).all()
+    assert (found.deviation[20:1901] == 0.0).all()
+    assert (found.deviation[1901:] > 0.0).all() or value == 0.0
+
+
 def test_a_row_does_not_see_itself_or_later_rows():
     values = np.random.default_rng(0).standard_normal((50, 3))
     whole = trailing_moments(values, half_life=10.0, min_count=3)

@@ -41,7 +41,7 @@ class TailMap:
             mean = excess.mean()
             # a1 = E[Y (1 - F(Y))]; the plotting position is the one of Hosking and Wallis
             a1 = (excess * (1.0 - (np.arange(1, len(excess) + 1) - 0.35) / len(excess))).mean()
-            shape = float(np.clip(2.0 - mean / (mean - 2.0 * a1), 0.0, 0.9)) if mean > 2.0 * a1 else 0.9
+            shape = float(np.clip(2.0 - mean / (mean - 2.0 * a1), 0.0, 0.9))  # weights fall: 2 a1 < mean
             scale = float(mean * (1.0 - shape))  # the mean of a generalised Pareto is scale / (1 - shape)
         is_shared = first[-1] < _BODY_KNOTS - 1  # so many values are the threshold that several quantiles are
         tail_share = max(len(excess), 1) / len(ordered) if is_shared else _TAIL_SHARE

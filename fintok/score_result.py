@@ -190,11 +190,13 @@ class Scores:
         return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
     def discoveries(self, q: float = 0.1) -> "pd.DataFrame":
-        """Cells that stand out among all assets of their day: of those named, a share of about `q` by chance.
+        """Cells that stand out among all assets of their day: of a day's, a share of at most `q` by chance, on average.
 
         Benjamini and Hochberg (1995) over the p-values of each day. The p-values of a day share their calibration
         scores, which leaves the promise as it is (Bates et al., 2023); a day on which the whole market is strange
-        may name many. Columns: date, symbol, score, p_value and q_value, the least `q` at which the cell is named;
+        may name many. The average is over all days, of which most name nothing: where nothing is strange a share of
+        `q` of the days names something all the same, so that of all cells of a long table more than `q` may be there
+        by chance. Columns: date, symbol, score, p_value and q_value, the least `q` at which the cell is named;
         by date, strangest first. Raises InputError for a q outside (0, 1).
         """
         import pandas as pd

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _RATE = 0.15  # of the logarithm of the penalty, a switch
-_MOST = 1000.0  # times the penalty given
+_MOST = 1e6  # times the penalty given, which may be a thousandth of a usual distance
 
 
 class Decoded(NamedTuple):
@@ -37,7 +37,7 @@ def decode_online(
 
     With an `allowance` (T,), the number of switches that may happen in each row, the penalty answers the path:
     its logarithm rises by 0.15 with every switch and falls by 0.15 times the allowance of every row, never
-    below the penalty given nor beyond 1,000 times it, so that on any data, in the long run, the path switches
+    below the penalty given nor beyond a million times it, so that on any data, in the long run, the path switches
     no more often than allowed. Only rows before t move the penalty of row t.
     """
     values = np.empty_like(distances)

@@ -55,7 +55,7 @@ class AnomalyScorer(Estimator):
     alarms_per_1000
         Alarms per 1,000 asset-days that the score may raise on ordinary data, in (0, 500].
     days
-        Dates in the trailing calibration window.
+        Dates in the trailing calibration window, which must hold 1,000 scores: of a single asset, 1,000 dates or more.
     groups
         Class of each symbol, a mapping, a pandas Series or a file with columns symbol and group: p-values and level of
         an asset come from its own class, so that each keeps to the budget. Symbols without one form the

@@ -61,7 +61,10 @@ class Attribution(NamedTuple):
 def uncalibrated(scores: "Scores", days: NDArray[np.bool_]) -> str:
     """Why these days (T,) have no p-value."""
     count = int(np.isfinite(scores.score[days]).sum())
-    return f"no asset-{scores.panel.row_noun} is calibrated yet ({count:,} scores; p-values need {MIN_SCORES:,})"
+    return (
+        f"no asset-{scores.panel.row_noun} is calibrated yet ({count:,} scores; p-values need {MIN_SCORES:,} in the "
+        "trailing window)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -111,7 +111,7 @@ def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):
     regimes = RegimeLabeler(bundle).fit().label(panel[:150])
     text = write_report(tmp_path / "r.html", bundle, panel[:150], regimes, scores, tmp_path).read_text()
     count = int(np.isfinite(scores.score).sum())
-    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000)" in text
+    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000 in the trailing window)" in text
     assert "nan" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fintok.anomaly import AnomalyScorer
 from fintok.errors import InputError
 from fintok.evidence import REASONS
-from fintok.score_result import COLUMNS
+from fintok.score_result import COLUMNS, uncalibrated
 from tests.fintok.scores.conftest import TRAIN, reason_at
 
 
@@ -102,7 +103,18 @@ def test_scores_that_are_not_calibrated_yet_say_so(scorer, panel):
     scores = scorer.score(panel[:60])
     count = int(np.isfinite(scores.score).sum())
     assert 0 < count < 1000
-    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000)" in repr(scores)
+    assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000 in the trailing window)" in repr(
+        scores
+    )
+
+
+def test_many_scores_of_which_the_window_holds_too_few_are_told_so(scorer, panel):
+    scores = AnomalyScorer(scorer.bundle, days=20).fit().score(panel)  # 20 dates of 10 assets
+    count = int(np.isfinite(scores.score[~scores.is_in_sample]).sum())
+    assert count > 1000
+    assert f"({count:,} scores; p-values need 1,000 in the trailing window)" in uncalibrated(
+        scores, ~scores.is_in_sample
+    )
 
 
 def test_the_attribution_of_a_day_without_a_score_says_so(scores):

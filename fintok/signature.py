@@ -17,6 +17,7 @@ _LADDERS = {
     5: ("calm", "quiet", "normal", "elevated", "stressed"),
     6: ("calm", "quiet", "normal", "elevated", "high", "stressed"),
 }
+_ROUNDING = 1e-9  # of the largest return: a deviation below it is none
 _CLEAR_TREND = 2.5  # |mean| in standard errors from which the mean return belongs in the name
 
 
@@ -85,8 +86,8 @@ def average_correlation(returns: NDArray[np.floating]) -> float:
     """Average pairwise correlation of the assets over these rows (T, A); NaN with too little to go by.
 
     Each asset is standardised over its own observed rows; on a day with n of them the mean product over the
-    n(n-1) ordered pairs is ((sum z)^2 - sum z^2) / (n(n-1)). Days are weighted by their pairs. No A x A
-    matrix.
+    n(n-1) ordered pairs is ((sum z)^2 - sum z^2) / (n(n-1)). Days are weighted by their pairs. An asset with the same
+    return on all rows has none. No A x A matrix.
     """
     observed = np.isfinite(returns)
     count = observed.sum(axis=0)
@@ -97,8 +98,9 @@ def average_correlation(returns: NDArray[np.floating]) -> float:
     values = np.where(observed, returns[:, usable], 0.0)
     centred = np.where(observed, values - values.sum(axis=0) / count, 0.0)
     scale = np.sqrt((centred**2).sum(axis=0) / count)
-    standard = centred / np.where(scale > 0.0, scale, np.inf)
-    listed = (observed & (scale > 0.0)).sum(axis=1)
+    has_moved = scale > _ROUNDING * np.abs(values).max(axis=0)
+    standard = centred / np.where(has_moved, scale, np.inf)
+    listed = (observed & has_moved).sum(axis=1)
     products = standard.sum(axis=1) ** 2 - (standard**2).sum(axis=1)
     pairs = listed * (listed - 1.0)
     return float(products.sum() / pairs.sum()) if pairs.sum() > 0 else float("nan")

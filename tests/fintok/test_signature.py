@@ -69,6 +69,15 @@ def test_average_correlation_equals_the_mean_of_the_correlation_matrix():
     assert np.isnan(average_correlation(returns[:5]))
 
 
+@pytest.mark.parametrize("constant", [0.0, 2e-4, -0.3])
+def test_an_asset_with_the_same_return_every_day_has_no_correlation(constant):
+    returns = np.random.default_rng(0).standard_normal((500, 3)) * 0.01
+    expected = average_correlation(returns[:, :2])
+    returns[:, 2] = constant
+    assert average_correlation(returns) == pytest.approx(expected)
+    assert np.isnan(average_correlation(np.full((500, 2), constant)))
+
+
 def test_signature_gives_annualised_numbers_of_each_regime():
     num_days = 730
     dates = np.datetime64("2001-01-01", "ns") + np.arange(num_days) * np.timedelta64(1, "D")

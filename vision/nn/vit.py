@@ -140,9 +140,14 @@ class VisionTransformer(nn.Module):
         return self.encode([self.embed(images, valid)], [grid], [seen], only_cls=[True] if only_cls else None)[0]
 
     def _with_global(self, tokens: Tensor) -> Tensor:
-        """Put CLS, then registers, before the patches: (B, N, D) -> (B, G + N, D)."""
+        """Put CLS, then registers, before the patches: (B, N, D) -> (B, G + N, D), in the type of the weights.
+
+        Under autocast the projection gives bfloat16 and a position need not be added: what blocks add up is then
+        float32 all the same, as in the official codes, where CLS, of that type, is joined to the patches.
+        """
+        tokens = tokens.to(self.patch_embed.projection.weight.dtype)
         prefix = [part for part in (self.cls_token, self.registers) if part is not None]
-        expanded = [part.to(tokens.dtype).expand(tokens.shape[0], -1, -1) for part in prefix]
+        expanded = [part.expand(tokens.shape[0], -1, -1) for part in prefix]
         return torch.cat([*expanded, tokens], dim=1) if expanded else tokens
 
 

@@ -216,7 +216,7 @@ def test_bfloat16_autocast_runs_and_stays_close():
     assert torch.allclose(low.float(), vit(images).patches, atol=0.15)
 
 
-@pytest.mark.parametrize("position", ["sincos", "learned", "table"])
+@pytest.mark.parametrize("position", ["sincos", "learned", "table", "rotary", "none"])
 def test_placed_tokens_are_added_up_in_float32_under_autocast(position):
     vit, dtypes = _vit(row_position=position, column_position=position, max_columns=3), set()
     for block in vit.blocks:

@@ -56,9 +56,10 @@ class BlockMask:
 
     As BEiT v2 it then tops up at random to exactly the number (v1 may stop short). BEiT hides 75 of 196 with
     blocks of at least 16; iBOT's least block is ``(min(rows, columns) // 3) ** 2``, DINOv2's 4. A side of a
-    block is shorter than the grid's, as in the official code, except where that is 1. Areas run from the least
-    block to what is missing, either way round: once less than a least block is missing, the areas tried lie
-    above it, and what fits is what overlaps earlier blocks, as in the code of BEiT v2 and iBOT.
+    block is shorter than the grid's, as in the official code, except where that is 1; on a grid of one or two rows
+    (columns) it is then one patch high (wide), whatever aspect is drawn. Areas run from the least block to what is
+    missing, either way round: once less than a least block is missing, the areas tried lie above it, and what fits
+    is what overlaps earlier blocks, as in the code of BEiT v2 and iBOT.
     """
 
     ratio: float
@@ -93,6 +94,8 @@ class BlockMask:
             area = self.min_patches + (missing - self.min_patches) * rng.random()
             aspect = math.exp(rng.uniform(math.log(self.min_aspect), -math.log(self.min_aspect)))
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if min(rows, columns) <= 2:
+                height, width = (1, round(area)) if rows <= columns else (round(area), 1)
             if not (1 <= height < max(rows, 2) and 1 <= width < max(columns, 2)):
                 continue
             top, left = rng.integers(0, rows - height + 1), rng.integers(0, columns - width + 1)

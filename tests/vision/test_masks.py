@@ -179,6 +179,14 @@ def test_a_ratio_whose_product_rounds_up_hides_no_patch_more():
     assert RandomMask(0.55).count(PatchGrid.of(10, 10, (1, 1))) == 55  # .55 · 100 is 55.000000000000007
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 64), (64, 1), (2, 32), (32, 2)])
+def test_on_a_grid_too_thin_for_aspects_a_block_is_a_run_of_patches(rows, columns, monkeypatch):
+    monkeypatch.setattr("vision.masks._top_up", lambda hidden, number, rng: None)
+    rng, grid = np.random.default_rng(0), PatchGrid(rows, columns, 1, 5)
+    in_blocks = np.mean([BlockMask(0.4, min_patches=4)(grid, rng).sum() for _ in range(100)])
+    assert in_blocks > 0.9 * BlockMask(0.4).count(grid)  # hardly any patch is left to chance
+
+
 def test_aspects_of_blocks_are_log_uniform():
     grid, rng, ratios = PatchGrid.of(60, 60, (1, 1)), np.random.default_rng(0), []
     for _ in range(400):

@@ -108,10 +108,14 @@ class BlockMask:
 
 @dataclass(frozen=True)
 class GridMask:
-    """Coarse cells of patches at random (SimMIM, Xie et al. 2022: ratio .6, cells of 2 × 2)."""
+    """Coarse cells of patches at random (SimMIM, Xie et al. 2022: ratio .6, cells of 2 × 2).
+
+    Where cells do not fill the grid those at its edge are cut, and the same share of the patches is hidden: whole
+    cells, of which the last may be hidden in part.
+    """
 
     ratio: float
-    cell: tuple[int, int] = (2, 2)  # patches: (height, width); cells at the lower and right edge may be cut
+    cell: tuple[int, int] = (2, 2)  # patches: (height, width)
 
     def __post_init__(self) -> None:
         _check_ratio(self, "ratio", self.ratio)
@@ -121,7 +125,7 @@ class GridMask:
     def count(self, grid: PatchGrid) -> int:
         rows, columns = self._cells(grid)
         cells = _share(self.ratio, rows * columns)
-        return min(cells * self.cell[0] * self.cell[1], grid.num_patches)
+        return _share(cells / (rows * columns), grid.num_patches)
 
     def __call__(self, grid: PatchGrid, rng: np.random.Generator) -> Hidden:
         rows, columns = self._cells(grid)

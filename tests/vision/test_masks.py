@@ -97,6 +97,12 @@ def test_grid_mask_hides_whole_cells():
     assert (cells.sum(axis=1) == 4).sum() == 30
 
 
+@pytest.mark.parametrize(("rows", "columns", "expected"), [(7, 7, 31), (3, 4, 9), (1, 8, 6), (8, 1, 6), (6, 6, 24)])
+def test_grid_mask_hides_the_share_of_its_cells_where_those_at_the_edge_are_cut(rows, columns, expected):
+    grid = PatchGrid(rows, columns, 1, 1)  # 10 of 16 cells are .63 of 49 patches, 3 of 4 are .75 of 12
+    assert GridMask(0.6).count(grid) == GridMask(0.6)(grid, np.random.default_rng(0)).sum() == expected
+
+
 def test_axis_mask_hides_whole_rows():
     hidden = AxisMask("rows", 0.5)(WIDE, np.random.default_rng(0))
     assert sorted(hidden.sum(axis=1)) == [0, 13, 13]

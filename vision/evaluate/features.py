@@ -60,8 +60,8 @@ def pooled_features(encoder: VisionTransformer, images: Tensor, pooling: Pooling
     depth = encoder.config.depth
     wanted = range(depth - last_blocks + 1, depth + 1)
     images, pixels, seen = split_gaps(images, encoder.config.patch_size)
-    tokens = encoder.embed(images, pixels)
-    encoded = encoder.encode([tokens], [encoder.grid(images)], [seen], layers=tuple(wanted))[0]
+    tokens, grid = encoder.embed(images, pixels), encoder.grid(images)
+    encoded = encoder.encode([tokens], [grid], [seen], layers=tuple(wanted), only_cls=[pooling == "cls"])[0]
     parts: list[Tensor] = []
     for number in wanted:
         if pooling != "mean":

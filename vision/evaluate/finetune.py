@@ -80,7 +80,7 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor, has_gaps: bool | None = None) -> Tensor:
         """``has_gaps`` as in :func:`vision.evaluate.gaps.split_gaps`."""
         images, pixels, seen = split_gaps(images, self.encoder.config.patch_size, has_gaps)
-        encoded = self.encoder(images, pixels)
+        encoded = self.encoder(images, pixels, only_cls=not self.is_mean)
         pooled = self.norm(mean_patch(encoded.patches, seen)) if self.is_mean else encoded.cls
         assert pooled is not None  # the constructor asks for CLS
         return nan_if_unseen(self.head(pooled), seen)

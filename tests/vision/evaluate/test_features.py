@@ -27,6 +27,15 @@ def test_last_blocks_are_normed_and_come_in_their_order(make_encoder, images):
     assert not torch.allclose(third, last, atol=0.1)
 
 
+@pytest.mark.parametrize("last_blocks", [1, 2])
+def test_the_last_block_works_on_cls_alone_where_nobody_asks_for_patches(make_encoder, images, last_blocks):
+    encoder, tokens = make_encoder(), []
+    encoder.blocks[-1].mlp.register_forward_hook(lambda _, inputs, output: tokens.append(len(output)))
+    for pooling in ("cls", "cls+mean"):
+        extract_features(encoder, images, pooling=pooling, last_blocks=last_blocks)
+    assert tokens == [len(images), len(images) * (1 + encoder.grid(images).num_patches)]
+
+
 def test_batches_and_mode_change_nothing(make_encoder, images):
     encoder = make_encoder(drop_path=0.5).train()
     whole = extract_features(encoder, images)

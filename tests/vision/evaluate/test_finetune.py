@@ -84,6 +84,17 @@ def test_the_mean_patch_is_normed_after_pooling(make_encoder, images):
     assert all(p.grad is not None for p in _with_gradients(classifier, images))
 
 
+def test_the_last_block_works_on_what_the_classifier_reads(make_encoder, images):
+    tokens = {}
+    for pooling in ("cls", "mean"):
+        classifier = Classifier(make_encoder(), 2, FinetuneConfig(pooling=pooling))
+        mlp = classifier.encoder.blocks[-1].mlp
+        mlp.register_forward_hook(lambda _, inputs, output, name=pooling: tokens.update({name: len(output)}))
+        classifier(images)
+    every = len(images) * (1 + classifier.encoder.grid(images).num_patches)
+    assert tokens == {"cls": len(images), "mean": every}
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_a_classifier_knows_nothing_of_what_was_not_observed(pooling, make_encoder, images, gappy):
     encoder, (with_gaps, seen) = make_encoder(), gappy

@@ -9,12 +9,13 @@ joins the patches of an early one l (l = 9 of 12, 21 of 24) for two extra blocks
     L^c_MIM = the same of the extra blocks' states of [h_CLS^L; h_1^l, …, h_N^l]
     L_total = L_MIM + L^c_MIM
 
-The extra blocks are thrown away afterwards. Differences: the head's mean runs over masked patches that were
-observed; positions and initial weights are those of our VisionTransformer, with BEiT's division of each
-block's output weights by √(2i); ``codebook_head`` adds to the head's weight W the term E P, with E the code
-vectors, so that codes that lie close share what is learned (where data are few; what the run leaves is the
-sum, a linear head); ``hint_channels`` show at hidden patches what a simpler model expects there, and a second crop
-size, if there is one, images that this model has drawn, from which p(code | hint) is learned beside the rest.
+The extra blocks are thrown away afterwards. Differences: the head's mean runs over masked patches that were observed;
+positions and initial weights are those of our VisionTransformer (official: a normal cut at ± one std, and PyTorch's
+own in the extra blocks), with BEiT's division of each block's output weights by √(2i); ``codebook_head`` adds to the
+head's weight W the term E P, with E the code vectors, so that codes that lie close share what is learned (where data
+are few; what the run leaves is the sum, a linear head); ``hint_channels`` show at hidden patches what a simpler model
+expects there, and a second crop size, if there is one, images that this model has drawn, from which p(code | hint) is
+learned beside the rest.
 """
 
 import copy
@@ -97,10 +98,11 @@ class BEiT2(Method):
         self.config = config
         self.tokenizer = Frozen(tokenizer)
         self.model = MaskedCodeModel(encoder, tokenizer.num_codes, mixed_channels, hint_channels)
-        last = encoder.depth - 1
+        end = config.early_layer + config.aggregation_depth
+        last, is_linear = max(encoder.depth, end) - 1, encoder.drop_path_shape == "linear"
         self.extra_blocks = nn.ModuleList(
-            Block(encoder, index, drop_path=encoder.drop_path * min(index, last) / max(last, 1))
-            for index in range(config.early_layer, config.early_layer + config.aggregation_depth)
+            Block(encoder, index, drop_path=encoder.drop_path * (index / last if is_linear else 1.0))
+            for index in range(config.early_layer, end)
         )
         self.extra_blocks.apply(init_weights)
         for number, block in enumerate(self.model.encoder.blocks, start=1):

@@ -12,8 +12,9 @@ The decoder reads ℓ₂(v_{z_i}) and its gradient passes straight through to �
 the codebook, is no loss here, as in the official code: its rows follow exponential averages of their vectors, which
 lower it. So the loss is mean(1 − cos) + β · mean of the third term over its elements, β = 1. Differences: the target
 may be the patch itself (mean squared error over observed pixels), or both; the decoder has no CLS token, and the
-encoder's attention, scope and positions, so that codes of scope "patch" are decoded one by one; a patch that was not
-observed moves no code and has no loss.
+encoder's attention, scope and positions, so that codes of scope "patch" are decoded one by one; the output weights of
+block i do not start divided by √(2i), as those of the official encoder and decoder do; a patch that was not observed
+moves no code and has no loss.
 """
 
 from collections.abc import Mapping

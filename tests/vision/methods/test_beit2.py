@@ -151,6 +151,17 @@ def test_output_weights_start_divided_by_the_root_of_twice_the_depth(build):
             assert weight.std().item() == pytest.approx(0.02 / math.sqrt(2 * number), rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("early_layer", "shape", "expected"),
+    [(2, "linear", [0.2, 0.3]), (3, "linear", [0.225, 0.3]), (2, "uniform", [0.3, 0.3])],
+)
+def test_extra_blocks_drop_paths_at_the_rate_of_their_place(build, early_layer, shape, expected):
+    """Official: dpr = linspace(0, rate, max(depth, early_layers + head_layers)), of a depth of 3 or 4 here."""
+    config = BEiT2Config(early_layer=early_layer, aggregation_depth=2)
+    method = build(config, depth=4 if early_layer == 2 else 3, drop_path=0.3, drop_path_shape=shape)
+    assert [block.drop1.rate for block in method.extra_blocks] == pytest.approx(expected)
+
+
 def test_extra_blocks_stay_behind(build):
     assert not any("extra" in name for name in build().artifact().state_dict())
 

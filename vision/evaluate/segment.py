@@ -74,7 +74,7 @@ def segment(
         count if their class is ``ignore``.
     train_masks, test_masks : classes (n, H, W) integers from 0 on.
     num_classes : two or more.
-    ignore : the class of pixels that do not count.
+    ignore : the class of pixels that do not count; where it is one of the classes (ADE20K: 0) it is never answered.
     names : of the classes; None = their numbers.
     read : reads the batches, in other processes perhaps.
     track : iterates over the training steps and shows how far they are; None = silent.
@@ -99,6 +99,8 @@ def segment(
     chosen = torch.arange(len(test)).split(config.batch_size)
     for numbers, batch in zip(chosen, read(test, chosen), strict=True):
         logits = predict(segmenter, batch.to(device), config.crop)
+        if 0 <= ignore < num_classes:
+            logits[:, ignore] = -torch.inf
         confusion += confusion_of(logits.argmax(dim=1).cpu(), test_masks[numbers].long(), num_classes, ignore)
     return SegmentationResult(
         ious=intersection_over_union(confusion).tolist(),

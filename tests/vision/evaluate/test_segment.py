@@ -94,6 +94,16 @@ def test_a_trained_encoder_is_a_function_of_the_seed_and_drops_paths_as_configur
     assert torch.equal(*weights)
 
 
+def test_a_class_that_does_not_count_is_no_answer_and_not_in_the_mean(make_encoder, scenes):
+    images, masks = scenes[0], scenes[1].clone()
+    masks[masks != VOID] += 1
+    masks[masks == VOID] = 0  # as ADE20K's
+    config = SegmentConfig(steps=1, batch_size=4)  # so that any class may be answered
+    result = segment(make_encoder(patch_size=(3, 3)), images, masks, images, masks, 3, config, ignore=0)
+    assert math.isnan(result.ious[0])
+    assert result.mean_iou == pytest.approx(sum(result.ious[1:]) / 2)
+
+
 def test_a_batch_without_any_pixel_that_counts_teaches_nothing_and_stops_nothing(make_encoder, scenes, recwarn):
     images, masks = scenes[0], scenes[1].clone()
     masks[1:] = VOID  # so that the step whose loss is looked at has none

@@ -32,6 +32,13 @@ def _beside_noise(features, seed):
     return torch.cat([features * 0.01 + 5.0, noise * 1000.0], dim=1)
 
 
+def test_of_rates_that_get_as_many_held_out_images_right_the_surer_one_is_chosen(blobs):
+    config = LinearConfig(epochs=20, batch_size=64, learning_rates=(1e-2, 1e-1))
+    result = linear_probe(*blobs(100), *blobs(100, seed=1), config)
+    assert result.heldout_accuracies == {1e-2: 1.0, 1e-1: 1.0}
+    assert result.learning_rate == 1e-1
+
+
 def test_labels_without_relation_are_not_learned(blobs):
     (train, _), (test, _) = blobs(300), blobs(300, seed=1)
     labels = torch.randint(3, (600,), generator=torch.Generator().manual_seed(5))

@@ -80,16 +80,19 @@ def set_step(optimizer: torch.optim.Optimizer, step: int, config: OptimConfig) -
 def clip_gradients(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> None:
     """Scale gradients down to norm ``config.clip_norm``: all as one, or each module's, or each tensor's.
 
-    A module is what the first two parts of a name say, as ``student.encoder`` (DINOv2: backbone and heads apart).
+    A module is what the first two parts of a name say, as ``student.encoder`` (DINOv2: backbone and heads apart); the
+    mask token is of the first encoder, which embeds it.
     """
     if config.clip_norm is None:
         return
     if config.clip == "tensor":
         _clip_each([parameter.grad for _, parameter in parameters if parameter.grad is not None], config.clip_norm)
         return
-    parts: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in parameters:
-        parts.setdefault(".".join(name.split(".")[:2]) if config.clip == "module" else "", []).append(parameter)
+    named, parts = list(parameters), dict[str, list[nn.Parameter]]()
+    encoder = next((name for name, _ in named if _ENCODER.match(name)), "")
+    for name, parameter in named:
+        owner = encoder if encoder and _MASK_TOKEN.match(name) else name
+        parts.setdefault(".".join(owner.split(".")[:2]) if config.clip == "module" else "", []).append(parameter)
     for group in parts.values():
         torch.nn.utils.clip_grad_norm_(group, config.clip_norm, foreach=True)
 

@@ -172,6 +172,16 @@ def test_gradients_are_clipped_as_one_by_module_or_by_tensor(clip, norms):
     assert total.item() == pytest.approx(norms, rel=1e-3)
 
 
+def test_the_mask_token_is_clipped_with_the_encoder_that_embeds_it():
+    """As in DINOv2, where it is a part of the backbone: 3 and 4 become .6 and .8; apart, each would become 1."""
+    names = ("student.encoder.blocks.0.norm1.weight", "student.head.mlp.0.weight", "mask_token.weight")
+    named = [(name, torch.nn.Parameter(torch.zeros(1))) for name in names]
+    for (_, parameter), gradient in zip(named, (3e4, 100.0, 4e4), strict=True):
+        parameter.grad = torch.tensor([gradient])
+    clip_gradients(named, OptimConfig(clip_norm=1.0, clip="module"))
+    assert [float(parameter.grad) for _, parameter in named] == pytest.approx([0.6, 1.0, 0.8], rel=1e-3)
+
+
 def test_each_tensor_is_clipped_as_by_itself_and_what_has_no_gradient_is_left():
     torch.manual_seed(0)
     named = [(str(number), torch.nn.Parameter(torch.zeros(number, 3))) for number in range(1, 6)]

@@ -286,7 +286,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
             hint = "its training has not finished: go on with fintok pretrain … --resume"
         raise InputError(f"{folder} holds no model ({HEADER} is missing); {hint}")
     try:
-        header = json.loads(path.read_text())
+        header = json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}); the file is damaged") from None
     found = header.get("format_version") if isinstance(header, dict) else None

@@ -84,6 +84,18 @@ def test_training_needs_no_command_line_no_polars_no_plotly(root):
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+def test_models_and_figures_of_a_run_do_not_depend_on_the_encoding_of_the_machine(root, tmp_path):
+    code = """if True:
+        import fintok, pathlib, sys
+        from vision.train.metrics import MetricsFile, read_metrics
+        fintok.load()
+        path = pathlib.Path(sys.argv[1])
+        MetricsFile(path).append({"step": 1})
+        assert read_metrics(path) == [{"step": 1}]"""
+    flags = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
+    subprocess.run([sys.executable, *flags, "-c", code, str(tmp_path / "run.csv")], cwd=root, check=True)
+
+
 def test_functions_are_not_hidden_by_their_modules():
     import fintok.audit
     import fintok.evaluate.runner

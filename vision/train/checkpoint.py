@@ -72,7 +72,7 @@ def read_header(folder: Path, *kinds: str) -> dict[str, Any]:
     """``config.json`` of an artefact of one of ``kinds``. Raises CheckpointError that names file and fault."""
     path = folder / CONFIG_FILE
     try:
-        header = json.loads(path.read_text())
+        header = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise CheckpointError(f"{folder} holds no {CONFIG_FILE}: it is not a saved {kinds[0]}") from None
     except (ValueError, OSError) as error:

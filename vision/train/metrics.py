@@ -29,7 +29,7 @@ class MetricsFile:
         """Write one row and flush it. Raises ValueError when its columns are not those of the rows before."""
         is_first = not self._columns
         self._columns = self._columns or list(row)
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             file.write(self._format([row], with_header=is_first))
 
     def _format(self, rows: list[Mapping[str, float]] | list[dict[str, float]], with_header: bool) -> str:
@@ -52,7 +52,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             lines = [line for line in file if line.endswith("\n")]
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
     except (ValueError, TypeError, csv.Error) as error:

@@ -63,7 +63,7 @@ def save_reading(reading: Reading, folder: Path, name: str) -> None:
             for field in fields(Reading)
             if field.name not in _LEFT_OUT
         }
-        (temporary / _HEADER).write_text(json.dumps(values))
+        (temporary / _HEADER).write_text(json.dumps(values), encoding="utf-8")
         for path in temporary.iterdir():
             with path.open("r+b") as file:
                 os.fsync(file.fileno())  # the name must not be on the disk before what it names
@@ -82,7 +82,7 @@ def open_reading(folder: Path, name: str, panel: Panel, groups: dict[str, str]) 
     A damaged one counts as none: it is read again.
     """
     try:
-        values = json.loads((folder / name / _HEADER).read_text())
+        values = json.loads((folder / name / _HEADER).read_bytes())
         known = {key: _decode(value, folder / name, panel) for key, value in values.items()}
         known["regimes"] = {int(number): regimes for number, regimes in known["regimes"].items()}
         return Reading(panel=panel, groups=groups, **known)

@@ -55,16 +55,18 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
 def write_bytes(content: bytes | memoryview, path: Path) -> Path:
     """Fill a temporary file, then rename it: a reader sees the old file or the whole new one, whoever else writes.
 
-    Makes the folder. Raises :class:`InputError` for a full disk, a folder that cannot be written to and the like.
+    Makes the folder; what a link leads to is replaced, not the link. Raises :class:`InputError` for a full disk, a
+    folder that cannot be written to and the like.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         raise explain_write_error(error, path) or error from error
     finally:

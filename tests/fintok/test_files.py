@@ -68,6 +68,17 @@ def test_a_file_that_exists_is_kept_unless_overwriting_is_allowed(tmp_path):
     assert path.read_text() == "new"
 
 
+def test_a_link_goes_on_leading_to_the_file_that_is_replaced(tmp_path):
+    (tmp_path / "store").mkdir()
+    link, target = tmp_path / "scores.csv", tmp_path / "store" / "2024.csv"
+    link.symlink_to(target)  # there is no such file yet
+    for numbers in ([1], [2]):
+        assert write_table(pl.DataFrame({"a": numbers}), link, overwrite=True) == link
+        assert link.is_symlink()
+        assert target.read_text() == f"a\n{numbers[0]}\n"
+    assert [file.name for file in target.parent.iterdir()] == ["2024.csv"]
+
+
 def test_a_folder_is_no_output_file(tmp_path):
     with pytest.raises(InputError, match="it is a folder"):
         check_output(tmp_path, overwrite=True)

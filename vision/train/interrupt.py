@@ -1,10 +1,12 @@
-"""Ctrl-C during a run: asked once it stops at the end of the step, asked twice it stops at once."""
+"""Ctrl-C during a run: asked once it stops at the end of the step, asked twice it stops at once; SIGTERM asks once."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
 class Interrupted(KeyboardInterrupt):
@@ -17,8 +19,9 @@ def hold_interrupts(request_stop: Callable[[], None]) -> Iterator[None]:
 
     The state in the middle of a step belongs to no step: it could not be resumed exactly. Lightning answers a
     KeyboardInterrupt by ending the process (SystemExit) with Ctrl-C switched off; here it comes out as
-    what it was, and the handler from before is put back. Outside the main thread, which no signal reaches,
-    nothing is held.
+    what it was, and the handler from before is put back. SIGTERM, which Lightning holds until the end of the
+    pass, comes out as the same: batch systems and containers stop their jobs with it. Outside the main thread,
+    which no signal reaches, nothing is held.
     """
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
@@ -32,7 +35,7 @@ def hold_interrupts(request_stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
+        if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from vision.batch import Batch
@@ -163,7 +164,9 @@ class Keeper(Callback):
         if isinstance(exception, DivergedError):
             kept = f"{self.path} keeps step {self._saved_step}" if self._saved_step >= 0 else "no step was saved yet"
             exception.args = (f"{exception}; {kept}",)
-        if isinstance(exception, KeyboardInterrupt):
+        # of several processes one may be told to end before the others: they need not be at one step
+        is_ended = isinstance(exception, SIGTERMException) and trainer.world_size == 1
+        if isinstance(exception, KeyboardInterrupt) or is_ended:
             self.is_interrupted = True
             if pl_module.is_between_steps and pl_module.step > pl_module.start_step:
                 self._save(trainer, pl_module)

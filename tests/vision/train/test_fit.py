@@ -166,6 +166,19 @@ def test_keyboard_interrupt_between_steps_saves_the_step(run, tmp_path):
     assert load_training_state(tmp_path / "run" / "vqkd.ckpt")["step"] == 4
 
 
+def test_sigterm_ends_the_step_and_saves_it(run, tmp_path):
+    class Terminate(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if pl_module.step == 4:
+                signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        run("vqkd", callbacks=[Terminate()])
+    assert load_training_state(tmp_path / "run" / "vqkd.ckpt")["step"] == 5
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_system_exit_of_someone_else_stays_one(run):
     class Exit(Callback):
         def on_train_start(self, trainer, pl_module):

@@ -160,6 +160,7 @@ def _scan_file(path: Path) -> tuple[pl.LazyFrame, bool]:
     """The file's table, and whether commas separate its columns."""
     kind, separator = _format_of(path), ""
     try:
+        str(path).encode()  # polars takes no other names
         if not path.exists():
             raise InputError(f"{path}: there is no such file or folder")
         with path.open("rb") as stream:
@@ -186,6 +187,8 @@ def _scan_file(path: Path) -> tuple[pl.LazyFrame, bool]:
         names = frame.collect_schema().names()  # reads the footer or the header
     except InputError:
         raise
+    except UnicodeEncodeError as error:
+        raise InputError(f"{str(path)!a}: the name of the file is not UTF-8; rename it") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as {kind}: its text is not UTF-8; save it as UTF-8") from error
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:

@@ -1,5 +1,6 @@
 """read_panel: every way a panel can be wrong."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,12 @@ def test_a_path_that_leads_nowhere_or_to_no_data_is_named(tmp_path, wide):
     (tmp_path / "a.parquet").rename(tmp_path / "readme.txt")
     with pytest.raises(InputError, match="the folder holds CSV and text files; keep one kind"):
         read_panel(tmp_path)
+
+
+def test_a_file_whose_name_is_not_utf8_is_to_be_renamed(tmp_path):
+    name = os.fsdecode(b"pr\xeas.csv")  # as of a disk from before UTF-8
+    with pytest.raises(InputError, match="the name of the file is not UTF-8; rename it"):
+        read_panel(tmp_path / name)
 
 
 def test_a_parquet_file_cut_in_the_middle_is_named(wide, tmp_path):

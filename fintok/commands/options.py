@@ -91,7 +91,8 @@ Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**32))]
 Switches = Annotated[float, Parameter(help="Switches of regime in a calendar year: on average, at most.")]
 Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
 ConfigFiles = Annotated[
-    tuple[Path, ...], Parameter(name=("--config", "-c"), help="A YAML file of values; may be given again.")
+    tuple[Path, ...],
+    Parameter(name=("--config", "-c"), help="A YAML file of values; may be given again.", show_default=False),
 ]
 Preset = Annotated[Literal["tiny", "base", "large"], Parameter(help="Size of the model and of its training.")]
 ConfigFlags = Annotated[PretrainConfig, Parameter(name="*", group=CONFIGURATION, show_default=False)]

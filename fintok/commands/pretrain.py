@@ -54,7 +54,9 @@ def worse_than_marginal(figures: Mapping[str, Any]) -> list[str]:
 def pretrain(
     *,
     panel: Panels = (),
-    out: Annotated[Path | None, Parameter(help="Folder of the run.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, Parameter(help="Folder of the run; by default runs/ and the name of the (first) panel.")
+    ] = None,
     train_end: Annotated[
         str | None,
         Parameter(help="Last date to learn from, as 2015-12-31; by default that of the first 80 % of the rows."),

@@ -10,6 +10,18 @@ from fintok import cli
 from fintok.cli import run
 from vision.train.interrupt import Interrupted
 
+COMMANDS = [(name,) for name in cli.app if name[0] != "-" and name != "vision"]
+VISION = [("vision", name) for name in cli.app["vision"] if name[0] != "-"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *VISION], ids=" ".join)
+def test_the_help_says_of_every_option_what_it_is(command):
+    app = cli.app
+    for word in command:
+        app = app[word]
+    options = app.assemble_argument_collection(parse_docstring=True).filter_by(show=True)
+    assert not [option.name for option in options if not option.parameter.help]
+
 
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_with_debug(monkeypatch, capsys):
     def fail(*_: object, **__: object) -> None:

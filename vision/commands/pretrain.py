@@ -62,7 +62,11 @@ def pretrain(
     overwrite: Overwrite = False,
     config_files: Annotated[
         tuple[str, ...],
-        Parameter(name=("--config", "-c"), help="A YAML file, or a recipe such as paper/mae-base; may be repeated."),
+        Parameter(
+            name=("--config", "-c"),
+            help="A YAML file, or a recipe such as paper/mae-base; may be repeated.",
+            show_default=False,
+        ),
     ] = (),
     print_config: PrintConfig = False,
     config: Annotated[PretrainConfig, Parameter(name="*", group=CONFIGURATION, show_default=False)] = PretrainConfig(),

@@ -1,4 +1,4 @@
-"""Configurations of the methods: what each paper lets one choose, its own value in the comment; no torch."""
+"""Configurations of the methods: what each paper lets one choose, its own value beside it; no torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from vision.config.model import CodebookConfig, require
 class MAEConfig:
     """Masked autoencoders (He et al. 2022)."""
 
-    decoder_dim: int = 512  # paper: 512
-    decoder_depth: int = 8  # paper: 8
-    decoder_heads: int = 16  # official code: 16
-    normalise_pixels: bool = True  # each patch by its own mean and variance; paper: true (table 1d)
+    decoder_dim: int = 512
+    """Paper: 512."""
+    decoder_depth: int = 8
+    """Paper: 8."""
+    decoder_heads: int = 16
+    """Official code: 16."""
+    normalise_pixels: bool = True
+    """Each patch by its own mean and variance; paper: true (table 1d)."""
 
     def __post_init__(self) -> None:
         for name in ("decoder_depth", "decoder_heads"):
@@ -28,26 +32,40 @@ class MAEConfig:
 class SimMIMConfig:
     """SimMIM (Xie et al. 2022)."""
 
-    normalise_pixels: bool = False  # each patch by its own mean and variance, as MAE does; paper: false
+    normalise_pixels: bool = False
+    """Each patch by its own mean and variance, as MAE does; paper: false."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DINOConfig:
     """DINO (Caron et al. 2021). Fractions are of the whole run, where the paper counts epochs."""
 
-    num_prototypes: int = 65536  # paper: 65536
-    hidden_dim: int = 2048  # paper: 2048
-    bottleneck_dim: int = 256  # paper: 256
-    head_layers: int = 3  # paper: 3
-    norm_last_layer: bool = True  # paper: false for ViT-S, true for ViT-B
-    student_temperature: float = 0.1  # paper: 0.1
-    teacher_temperature: float = 0.04  # start; paper: 0.04
-    final_teacher_temperature: float = 0.04  # official default: 0.04; ViT-B: 0.07
-    temperature_warmup: float = 0.3  # fraction; paper: 30 epochs of 100
-    center_momentum: float = 0.9  # paper: 0.9
-    momentum: float = 0.996  # of the teacher at the start; paper: 0.996
-    final_momentum: float = 1.0  # paper: 1.0, on a cosine
-    freeze_last_layer: float = 0.01  # fraction; paper: 1 epoch of 100 (ViT-B: 3)
+    num_prototypes: int = 65536
+    """Paper: 65536."""
+    hidden_dim: int = 2048
+    """Paper: 2048."""
+    bottleneck_dim: int = 256
+    """Paper: 256."""
+    head_layers: int = 3
+    """Paper: 3."""
+    norm_last_layer: bool = True
+    """Paper: false for ViT-S, true for ViT-B."""
+    student_temperature: float = 0.1
+    """Paper: 0.1."""
+    teacher_temperature: float = 0.04
+    """Start; paper: 0.04."""
+    final_teacher_temperature: float = 0.04
+    """Official default: 0.04; ViT-B: 0.07."""
+    temperature_warmup: float = 0.3
+    """Fraction of the run; paper: 30 epochs of 100."""
+    center_momentum: float = 0.9
+    """Paper: 0.9."""
+    momentum: float = 0.996
+    """Of the teacher at the start; paper: 0.996."""
+    final_momentum: float = 1.0
+    """Paper: 1.0, on a cosine."""
+    freeze_last_layer: float = 0.01
+    """Fraction of the run; paper: 1 epoch of 100 (ViT-B: 3)."""
 
     def __post_init__(self) -> None:
         _check_distillation(self)
@@ -57,25 +75,44 @@ class DINOConfig:
 class DINOv2Config:
     """DINOv2 (Oquab et al. 2023). Fractions are of the whole run; "paper" is the recipe of ViT-L/14 and ViT-g/14."""
 
-    num_prototypes: int = 131072  # of the CLS head; paper: 131072
-    patch_prototypes: int = 131072  # of the patch head; paper: 131072
-    hidden_dim: int = 2048  # paper: 2048
-    bottleneck_dim: int = 384  # of the CLS head; paper: 384
-    patch_bottleneck_dim: int = 256  # paper: 256
-    head_layers: int = 3  # paper: 3
-    shared_head: bool = False  # the CLS head serves patches too; paper: false, official short recipe: true
-    assignment: Literal["sinkhorn_knopp", "centering"] = "sinkhorn_knopp"  # paper; short recipe: centering
-    student_temperature: float = 0.1  # paper: 0.1
-    teacher_temperature: float = 0.04  # start; paper: 0.04
-    final_teacher_temperature: float = 0.07  # paper: 0.07
-    temperature_warmup: float = 0.06  # fraction; paper: 30 epochs of 500, short recipe: 30 of 100
-    center_momentum: float = 0.9  # paper: 0.9
-    momentum: float = 0.994  # of the teacher at the start; paper: 0.994, short recipe: 0.992
-    final_momentum: float = 1.0  # paper: 1.0, on a cosine
-    cls_weight: float = 1.0  # paper: 1
-    patch_weight: float = 1.0  # paper: 1
-    koleo_weight: float = 0.1  # paper: 0.1
-    freeze_last_layer: float = 0.002  # fraction; paper: 1 epoch of 500
+    num_prototypes: int = 131072
+    """Of the CLS head; paper: 131072."""
+    patch_prototypes: int = 131072
+    """Of the patch head; paper: 131072."""
+    hidden_dim: int = 2048
+    """Paper: 2048."""
+    bottleneck_dim: int = 384
+    """Of the CLS head; paper: 384."""
+    patch_bottleneck_dim: int = 256
+    """Paper: 256."""
+    head_layers: int = 3
+    """Paper: 3."""
+    shared_head: bool = False
+    """The CLS head serves patches too; paper: false, official short recipe: true."""
+    assignment: Literal["sinkhorn_knopp", "centering"] = "sinkhorn_knopp"
+    """Paper; short recipe: centering."""
+    student_temperature: float = 0.1
+    """Paper: 0.1."""
+    teacher_temperature: float = 0.04
+    """Start; paper: 0.04."""
+    final_teacher_temperature: float = 0.07
+    """Paper: 0.07."""
+    temperature_warmup: float = 0.06
+    """Fraction of the run; paper: 30 epochs of 500, short recipe: 30 of 100."""
+    center_momentum: float = 0.9
+    """Paper: 0.9."""
+    momentum: float = 0.994
+    """Of the teacher at the start; paper: 0.994, short recipe: 0.992."""
+    final_momentum: float = 1.0
+    """Paper: 1.0, on a cosine."""
+    cls_weight: float = 1.0
+    """Paper: 1."""
+    patch_weight: float = 1.0
+    """Paper: 1."""
+    koleo_weight: float = 0.1
+    """Paper: 0.1."""
+    freeze_last_layer: float = 0.002
+    """Fraction of the run; paper: 1 epoch of 500."""
 
     def __post_init__(self) -> None:
         for name in ("patch_prototypes", "patch_bottleneck_dim"):
@@ -89,22 +126,38 @@ class DINOv2Config:
 class IBOTConfig:
     """iBOT (Zhou et al. 2022). Fractions are of the whole run, where the paper counts epochs."""
 
-    num_prototypes: int = 8192  # paper: 8192
-    hidden_dim: int = 2048  # paper: 2048
-    bottleneck_dim: int = 256  # paper: 256
-    head_layers: int = 3  # paper: 3
-    norm_last_layer: bool = True  # paper: false for ViT-S, true for ViT-B
-    shared_head: bool = True  # one head for CLS and patches; paper: true
-    student_temperature: float = 0.1  # paper: 0.1
-    teacher_temperature: float = 0.04  # start, CLS and patches; paper: 0.04
-    final_teacher_temperature: float = 0.07  # paper: 0.07
-    temperature_warmup: float = 0.3  # fraction; paper: 30 epochs
-    center_momentum: float = 0.9  # paper: 0.9
-    momentum: float = 0.996  # of the teacher at the start; paper: 0.996
-    final_momentum: float = 1.0  # paper: 1.0, on a cosine
-    cls_weight: float = 1.0  # paper: 1
-    patch_weight: float = 1.0  # paper: 1
-    freeze_last_layer: float = 0.01  # fraction; paper: 1 epoch of 100 (ViT-B: 3)
+    num_prototypes: int = 8192
+    """Paper: 8192."""
+    hidden_dim: int = 2048
+    """Paper: 2048."""
+    bottleneck_dim: int = 256
+    """Paper: 256."""
+    head_layers: int = 3
+    """Paper: 3."""
+    norm_last_layer: bool = True
+    """Paper: false for ViT-S, true for ViT-B."""
+    shared_head: bool = True
+    """One head for CLS and patches; paper: true."""
+    student_temperature: float = 0.1
+    """Paper: 0.1."""
+    teacher_temperature: float = 0.04
+    """Start, CLS and patches; paper: 0.04."""
+    final_teacher_temperature: float = 0.07
+    """Paper: 0.07."""
+    temperature_warmup: float = 0.3
+    """Fraction of the run; paper: 30 epochs."""
+    center_momentum: float = 0.9
+    """Paper: 0.9."""
+    momentum: float = 0.996
+    """Of the teacher at the start; paper: 0.996."""
+    final_momentum: float = 1.0
+    """Paper: 1.0, on a cosine."""
+    cls_weight: float = 1.0
+    """Paper: 1."""
+    patch_weight: float = 1.0
+    """Paper: 1."""
+    freeze_last_layer: float = 0.01
+    """Fraction of the run; paper: 1 epoch of 100 (ViT-B: 3)."""
 
     def __post_init__(self) -> None:
         _check_distillation(self)
@@ -114,16 +167,26 @@ class IBOTConfig:
 class DVAEConfig:
     """The discrete VAE of DALL-E (Ramesh et al. 2021, appendix A), BEiT's tokenizer. Fractions are of the whole run."""
 
-    num_codes: int = 8192  # paper: 8192
-    code_dim: int = 256  # of the vectors that the decoder reads; official code: 128
-    decoder_depth: int = 4  # blocks; paper: convolutions, as many as in the encoder
-    likelihood: Literal["squared", "laplace", "logit_laplace"] = "laplace"  # paper: logit_laplace, of pixels in [0, 1]
-    sample: Literal["relaxed", "straight_through"] = "relaxed"  # paper: relaxed
-    temperature: float = 1.0  # of the Gumbel-softmax at the start; paper: 1
-    final_temperature: float = 0.0625  # paper: 1/16
-    temperature_decay: float = 0.5  # fraction, on a cosine; paper: .05 (150,000 of 3,000,000 updates)
-    kl_weight: float = 0.034  # nats of a patch against those of a pixel value; paper: 6.6 / 192 (8 x 8 RGB patches)
-    kl_warmup: float = 0.1  # fraction, from 0 on a cosine; paper: .0017 (5,000 updates)
+    num_codes: int = 8192
+    """Paper: 8192."""
+    code_dim: int = 256
+    """Of the vectors that the decoder reads; official code: 128."""
+    decoder_depth: int = 4
+    """Blocks; paper: convolutions, as many as in the encoder."""
+    likelihood: Literal["squared", "laplace", "logit_laplace"] = "laplace"
+    """Paper: logit_laplace, of pixels in [0, 1]."""
+    sample: Literal["relaxed", "straight_through"] = "relaxed"
+    """Paper: relaxed."""
+    temperature: float = 1.0
+    """Of the Gumbel-softmax at the start; paper: 1."""
+    final_temperature: float = 0.0625
+    """Paper: 1/16."""
+    temperature_decay: float = 0.5
+    """Fraction of the run, on a cosine; paper: .05 (150,000 of 3,000,000 updates)."""
+    kl_weight: float = 0.034
+    """Nats of a patch against those of a pixel value; paper: 6.6 / 192 (8 x 8 RGB patches)."""
+    kl_warmup: float = 0.1
+    """Fraction of the run, from 0 on a cosine; paper: .0017 (5,000 updates)."""
 
     def __post_init__(self) -> None:
         for name in ("num_codes", "code_dim", "decoder_depth"):
@@ -139,7 +202,8 @@ class DVAEConfig:
 class BEiTConfig:
     """BEiT (Bao et al. 2022). What it hides is the view's: the paper 75 of 196 patches, in blocks of at least 16."""
 
-    initial_std: float = 0.02  # of weights, mask token and head, from a normal cut at ± one std; official code: .02
+    initial_std: float = 0.02
+    """Of weights, mask token and head, from a normal cut at one std to either side; official code: .02."""
 
     def __post_init__(self) -> None:
         require(self.initial_std > 0, self, "initial_std", "a positive number")
@@ -149,17 +213,28 @@ class BEiTConfig:
 class OnlineTokenizerConfig:
     """Masked modelling of the codes of a tokenizer that is learnt at the same time (see the method's docstring)."""
 
-    num_codes: int = 16384  # typical: 16,384; fewer than the patches of a batch are filled sooner
-    code_dim: int = 256  # typical: 256 to 512
-    tokenizer_depth: int = 4  # blocks of the tokenizer's encoder
-    momentum: float = 0.999  # tau of the tokenizer's copy; typical: .999
-    momentum_weight: float = 1.0  # alpha
+    num_codes: int = 16384
+    """Typical: 16,384; fewer than the patches of a batch are filled sooner."""
+    code_dim: int = 256
+    """Typical: 256 to 512."""
+    tokenizer_depth: int = 4
+    """Blocks of the tokenizer's encoder."""
+    momentum: float = 0.999
+    """Tau of the tokenizer's copy; typical: .999."""
+    momentum_weight: float = 1.0
+    """Alpha, of the loss against the codes of the copy."""
     codebook_weight: float = 1.0
-    beta: float = 0.25  # of the codebook's own term against the features'
-    usage_weight: float = 1.0  # of the divergence of the mean assignment from equal use
-    temperature: float = 0.1  # of soft assignments, in squared distances between unit features and rows
-    revive_after: int = 100  # steps without use before a code is put on a patch of the batch; 0 = never
-    seed: int = 0  # of these choices
+    """Of the codebook's loss."""
+    beta: float = 0.25
+    """Of the codebook's own term against the features'."""
+    usage_weight: float = 1.0
+    """Of the divergence of the mean assignment from equal use."""
+    temperature: float = 0.1
+    """Of soft assignments, in squared distances between unit features and rows."""
+    revive_after: int = 100
+    """Steps without use before a code is put on a patch of the batch; 0 = never."""
+    seed: int = 0
+    """Of these choices."""
 
     def __post_init__(self) -> None:
         for name in ("num_codes", "code_dim", "tokenizer_depth"):
@@ -175,13 +250,20 @@ class VQKDConfig:
     """Vector-quantised knowledge distillation, the tokenizer of BEiT v2 (Peng et al. 2022, §2.2)."""
 
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
-    decoder_depth: int = 3  # paper: 1 or 3
-    decoder_dim: int | None = None  # None = the encoder's; paper: the encoder's
-    decoder_heads: int | None = None  # None = the encoder's
-    target: Literal["features", "patches", "both"] = "features"  # paper: the teacher's features
-    feature_weight: float = 1.0  # paper: 1
-    patch_weight: float = 1.0  # of the patch's own pixels; not in the paper
-    commitment_weight: float = 1.0  # beta; official code: 1
+    decoder_depth: int = 3
+    """Paper: 1 or 3."""
+    decoder_dim: int | None = None
+    """None = the encoder's; paper: the encoder's."""
+    decoder_heads: int | None = None
+    """None = the encoder's."""
+    target: Literal["features", "patches", "both"] = "features"
+    """Paper: the teacher's features."""
+    feature_weight: float = 1.0
+    """Paper: 1."""
+    patch_weight: float = 1.0
+    """Of the patch's own pixels; not in the paper."""
+    commitment_weight: float = 1.0
+    """Beta; official code: 1."""
 
     def __post_init__(self) -> None:
         require(self.decoder_depth >= 1, self, "decoder_depth", "at least 1")
@@ -193,10 +275,14 @@ class VQKDConfig:
 class BEiT2Config:
     """Masked image modelling on codes with patch aggregation (BEiT v2, Peng et al. 2022, §2.3)."""
 
-    early_layer: int = 9  # 1-based block whose patches meet the final CLS; paper: 9 of 12, 21 of 24
-    aggregation_depth: int = 2  # extra blocks, thrown away afterwards; paper: 2; 0 = main path alone
-    aggregation_weight: float = 1.0  # paper: 1
-    codebook_head: bool = False  # codes alike in the codebook share what the head learns; not in the paper
+    early_layer: int = 9
+    """1-based block whose patches meet the final CLS; paper: 9 of 12, 21 of 24."""
+    aggregation_depth: int = 2
+    """Extra blocks, thrown away afterwards; paper: 2; 0 = main path alone."""
+    aggregation_weight: float = 1.0
+    """Paper: 1."""
+    codebook_head: bool = False
+    """Codes alike in the codebook share what the head learns; not in the paper."""
 
     def __post_init__(self) -> None:
         require(self.early_layer >= 1, self, "early_layer", "a block number, counted from 1")
@@ -210,11 +296,5 @@ def _check_distillation(config: DINOConfig | DINOv2Config | IBOTConfig) -> None:
         require(getattr(config, name) >= 1, config, name, "at least 1")
     for name in ("student_temperature", "teacher_temperature", "final_teacher_temperature"):
         require(getattr(config, name) > 0, config, name, "a positive number")
-    for name in (
-        "temperature_warmup",
-        "center_momentum",
-        "momentum",
-        "final_momentum",
-        "freeze_last_layer",
-    ):
+    for name in ("temperature_warmup", "center_momentum", "momentum", "final_momentum", "freeze_last_layer"):
         require(0 <= getattr(config, name) <= 1, config, name, "a number in [0, 1]")

@@ -38,28 +38,50 @@ def require(is_right: bool, owner: object, name: str, expected: str) -> None:
 class ViTConfig:
     """A vision transformer on a rectangular grid of patches. The defaults are ViT-T/16 on RGB images."""
 
-    patch_size: tuple[int, int] = (16, 16)  # pixels: (height, width) = (rows, columns of the image)
+    patch_size: tuple[int, int] = (16, 16)
+    """Pixels: (height, width) = (rows, columns of the image)."""
     in_channels: int = 3
-    dim: int = 192  # see VIT_SIZES
+    """Of an image."""
+    dim: int = 192
+    """Width of a token; see VIT_SIZES."""
     depth: int = 12
+    """Blocks."""
     heads: int = 3
-    mlp_ratio: float = 4.0  # swiglu has two thirds of it, up to a multiple of 8 (DINOv2)
-    mlp: MLPKind = "gelu"  # DINOv2 trains ViT-g with swiglu
-    attention: Attention = "joint"  # axial: even blocks over rows, odd blocks over columns
-    scope: Scope = "window"  # what a patch may see: all, this and earlier columns, or itself alone
-    row_position: Position = "sincos"  # "none" makes the rows a set
-    column_position: Position = "sincos"  # "table": one learned vector per patch (ViT, DINO), for both axes
-    relative_position: RelativePosition = "none"  # one table for all blocks (BEiT), or one each (its fine-tuning)
-    max_rows: int = 14  # patches; of learned, table and relative positions
+    """Attention heads, a divisor of dim."""
+    mlp_ratio: float = 4.0
+    """Width of the hidden layer over dim; swiglu has two thirds of it, up to a multiple of 8 (DINOv2)."""
+    mlp: MLPKind = "gelu"
+    """DINOv2 trains ViT-g with swiglu."""
+    attention: Attention = "joint"
+    """Axial: even blocks over rows, odd blocks over columns."""
+    scope: Scope = "window"
+    """What a patch may see: all, this and earlier columns, or itself alone."""
+    row_position: Position = "sincos"
+    """With "none" rows are a set."""
+    column_position: Position = "sincos"
+    """With "table" one learned vector per patch (ViT, DINO), for both axes."""
+    relative_position: RelativePosition = "none"
+    """One table for all blocks (BEiT), or one each (its fine-tuning)."""
+    max_rows: int = 14
+    """Patches; of learned, table and relative positions."""
     max_columns: int = 14
+    """As max_rows."""
     has_cls: bool = True
-    num_registers: int = 0  # DINOv2 with registers: 4
-    drop_path: float = 0.0  # rate of the last block; DINO, iBOT, BEiT: 0.1, DINOv2: 0.3
-    drop_path_shape: DropPathShape = "linear"  # from 0 in the first block; DINOv2: uniform over all
-    layer_scale: float | None = None  # initial value; BEiT-B 0.1, DINOv2 1e-5
-    observed_channel: bool = False  # one more input channel: 1 = the pixel was observed
-    norm_eps: float = 1e-6  # of every layer norm; Hugging Face: 1e-12 for ViT, ViTMAE and BEiT
-    final_norm: bool = True  # False: fine-tuned BEiT, MAE, whose classifier norms the mean patch instead
+    """A token for the whole image stands before the patches."""
+    num_registers: int = 0
+    """DINOv2 with registers: 4."""
+    drop_path: float = 0.0
+    """Rate of the last block; DINO, iBOT, BEiT: 0.1, DINOv2: 0.3."""
+    drop_path_shape: DropPathShape = "linear"
+    """From 0 in the first block; DINOv2: uniform over all."""
+    layer_scale: float | None = None
+    """Initial value; BEiT-B 0.1, DINOv2 1e-5."""
+    observed_channel: bool = False
+    """One more input channel: 1 = the pixel was observed."""
+    norm_eps: float = 1e-6
+    """Of every layer norm; Hugging Face: 1e-12 for ViT, ViTMAE and BEiT."""
+    final_norm: bool = True
+    """False: fine-tuned BEiT, MAE, whose classifier norms the mean patch instead."""
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "dim", "depth", "heads", "max_rows", "max_columns"):
@@ -138,13 +160,20 @@ class ViTConfig:
 class CodebookConfig:
     """A cosine codebook moved by exponential averages (BEiT v2 §2.2)."""
 
-    num_codes: int = 8192  # BEiT v2: 8192
-    dim: int = 32  # BEiT v2: 32
-    decay: float = 0.99  # of the average; BEiT v2: 0.99
-    levels: int = 1  # 1 = BEiT v2; more are residual levels, each of num_codes
-    revive_after: int = 0  # steps without use before a code is seeded anew; 0 = never (BEiT v2)
-    kmeans_iterations: int = 10  # on the first training batch; BEiT v2: 10
+    num_codes: int = 8192
+    """BEiT v2: 8192."""
+    dim: int = 32
+    """Numbers of a code; BEiT v2: 32."""
+    decay: float = 0.99
+    """Of the average; BEiT v2: 0.99."""
+    levels: int = 1
+    """1 = BEiT v2; more are residual levels, each of num_codes."""
+    revive_after: int = 0
+    """Steps without use before a code is seeded anew; 0 = never (BEiT v2)."""
+    kmeans_iterations: int = 10
+    """On the first training batch; BEiT v2: 10."""
     seed: int = 0
+    """Of these choices."""
 
     def __post_init__(self) -> None:
         for name in ("num_codes", "dim", "levels"):

@@ -21,24 +21,43 @@ class OptimConfig:
     """
 
     steps: int = 10_000
-    batch_size: int = 64  # samples per forward pass and process
-    learning_rate: float = 1e-3  # peak, at reference_batch samples per step
-    reference_batch: int | None = None  # None = the rate is absolute; MAE, DINO, iBOT 256, SimMIM 512, VQ-KD 128
-    scaling: Literal["linear", "sqrt"] = "linear"  # of the rate with the samples per step; DINOv2: sqrt
-    min_learning_rate: float = 1e-6  # never scaled
+    """Weight updates of the whole run."""
+    batch_size: int = 64
+    """Samples per forward pass and process."""
+    learning_rate: float = 1e-3
+    """Peak, at reference_batch samples per step."""
+    reference_batch: int | None = None
+    """None = the rate is absolute; MAE, DINO, iBOT 256, SimMIM 512, VQ-KD 128."""
+    scaling: Literal["linear", "sqrt"] = "linear"
+    """Of the rate with the samples per step; DINOv2: sqrt."""
+    min_learning_rate: float = 1e-6
+    """Never scaled."""
     warmup_steps: int = 500
-    decay_share: float = 1.0  # of the run, over which the rate falls to the minimum, where it stays; DALL-E's dVAE 0.4
-    drop_at: tuple[float, ...] = ()  # shares of the run at which the rate falls to a tenth; () = cosine; SimMIM 7/8
-    layer_decay: float = 1.0  # factor per block below the last; DINOv2 0.9
-    embed_rate: float = 1.0  # factor of the patch embedding's rate; DINOv2 0.2
-    weight_decay: float = 0.05  # MAE, BEiT 0.05; DINO, iBOT 0.04
-    final_weight_decay: float | None = None  # None = constant; DINO, iBOT 0.4, on a cosine
-    undecayed: tuple[str, ...] = ()  # parts of names without decay beside all vectors; BEiT: cls_token
-    betas: tuple[float, float] = (0.9, 0.999)  # VQ-KD (0.9, 0.99), MAE (0.9, 0.95)
-    clip_norm: float | None = None  # of the gradient; BEiT, DINO, iBOT, DINOv2 3.0, SimMIM 5.0
-    clip: Literal["global", "module", "tensor"] = "global"  # what the norm is of; DINO, iBOT tensor, DINOv2 module
-    accumulate: int = 1  # forward passes per step
+    """Over which the rate rises from 0."""
+    decay_share: float = 1.0
+    """Of the run, over which the rate falls to the minimum, where it stays; DALL-E's dVAE 0.4."""
+    drop_at: tuple[float, ...] = ()
+    """Shares of the run at which the rate falls to a tenth; () = cosine; SimMIM 7/8."""
+    layer_decay: float = 1.0
+    """Factor per block below the last; DINOv2 0.9."""
+    embed_rate: float = 1.0
+    """Factor of the patch embedding's rate; DINOv2 0.2."""
+    weight_decay: float = 0.05
+    """MAE, BEiT 0.05; DINO, iBOT 0.04."""
+    final_weight_decay: float | None = None
+    """None = constant; DINO, iBOT 0.4, on a cosine."""
+    undecayed: tuple[str, ...] = ()
+    """Parts of names without decay beside all vectors; BEiT: cls_token."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """VQ-KD (0.9, 0.99), MAE (0.9, 0.95)."""
+    clip_norm: float | None = None
+    """Of the gradient; BEiT, DINO, iBOT, DINOv2 3.0, SimMIM 5.0."""
+    clip: Literal["global", "module", "tensor"] = "global"
+    """What the norm is of; DINO, iBOT tensor, DINOv2 module."""
+    accumulate: int = 1
+    """Forward passes per step."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Of the network's arithmetic."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate"):

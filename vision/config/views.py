@@ -12,11 +12,16 @@ from vision.config.model import require
 class ImagesConfig:
     """How images are read and brought to one size and scale."""
 
-    size: tuple[int, int] | None = None  # pixels (height, width) that the network sees; None = the images' own
-    mean: tuple[float, ...] | None = None  # per channel, of values in [0, 1] where files hold bytes; None = measured
-    std: tuple[float, ...] | None = None  # ImageNet: (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)
-    label_column: str | None = None  # of a Parquet table, key of a tar's .json or an .npz; None = label
-    max_unreadable: float = 0.01  # share of images that may be unreadable: they are named and left out
+    size: tuple[int, int] | None = None
+    """Pixels (height, width) that the network sees; None = the images' own."""
+    mean: tuple[float, ...] | None = None
+    """Per channel, of values in [0, 1] where files hold bytes; None = measured."""
+    std: tuple[float, ...] | None = None
+    """As mean; ImageNet: (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)."""
+    label_column: str | None = None
+    """Of a Parquet table, key of a tar's .json or an .npz; None = label."""
+    max_unreadable: float = 0.01
+    """Share of images that may be unreadable: they are named and left out."""
 
     def __post_init__(self) -> None:
         require(self.size is None or min(self.size) >= 1, self, "size", "two positive numbers (height, width)")
@@ -32,15 +37,24 @@ class ColorConfig:
     Where there are three probabilities they are of the first global, the other global and the local views.
     """
 
-    jitter: float = 0.0  # probability; DINO, iBOT, DINOv2 0.8, BEiT 1
-    brightness: float = 0.4  # factor in [1 - 0.4, 1 + 0.4]; all papers 0.4
-    contrast: float = 0.4  # all papers 0.4
-    saturation: float = 0.2  # DINO, iBOT, DINOv2 0.2, BEiT 0.4
-    hue: float = 0.1  # turn in [-0.1, 0.1] of the circle; DINO, iBOT, DINOv2 0.1, BEiT 0
-    grayscale: float = 0.0  # probability; DINO, iBOT, DINOv2 0.2
-    blur: tuple[float, float, float] = (0.0, 0.0, 0.0)  # DINO, iBOT, DINOv2 (1, .1, .5)
-    blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels; DINO, iBOT, DINOv2, at 224 pixels
-    solarize: tuple[float, float, float] = (0.0, 0.0, 0.0)  # DINO, iBOT, DINOv2 (0, .2, 0)
+    jitter: float = 0.0
+    """Probability; DINO, iBOT, DINOv2 0.8, BEiT 1."""
+    brightness: float = 0.4
+    """Factor in [1 - 0.4, 1 + 0.4]; all papers 0.4."""
+    contrast: float = 0.4
+    """As brightness; all papers 0.4."""
+    saturation: float = 0.2
+    """As brightness; DINO, iBOT, DINOv2 0.2, BEiT 0.4."""
+    hue: float = 0.1
+    """Turn in [-0.1, 0.1] of the circle; DINO, iBOT, DINOv2 0.1, BEiT 0."""
+    grayscale: float = 0.0
+    """Probability; DINO, iBOT, DINOv2 0.2."""
+    blur: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Probabilities of the first global, the other global, the local views; DINO, iBOT, DINOv2 (1, .1, .5)."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Pixels; DINO, iBOT, DINOv2, at 224 pixels."""
+    solarize: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Probabilities as of blur; DINO, iBOT, DINOv2 (0, .2, 0)."""
 
     def __post_init__(self) -> None:
         for name in ("jitter", "grayscale"):
@@ -62,13 +76,20 @@ class ColorConfig:
 class ViewsConfig:
     """Random resized crops: global ones, which masks apply to, and smaller local ones (SwAV; DINO)."""
 
-    num_global: int = 1  # MAE, SimMIM, BEiT, VQ-KD 1; DINO, iBOT, DINOv2 2
-    num_local: int = 0  # DINO, iBOT 10, DINOv2 8
-    local_size: tuple[int, int] | None = None  # pixels; papers 96 x 96; None = half the image, in whole patches
-    global_scale: tuple[float, float] = (0.2, 1.0)  # share of the area; MAE (.2, 1), DINO, iBOT (.25, 1)
-    local_scale: tuple[float, float] = (0.05, 0.25)  # DINO, iBOT (.05, .25), DINOv2 (.05, .32)
-    aspect: tuple[float, float] = (0.75, 1.3333333333333333)  # width over height relative to the image's
-    flip: float = 0.5  # probability of a horizontal flip; where columns are days: 0
+    num_global: int = 1
+    """Crops of the whole size; MAE, SimMIM, BEiT, VQ-KD 1; DINO, iBOT, DINOv2 2."""
+    num_local: int = 0
+    """Smaller crops; DINO, iBOT 10, DINOv2 8."""
+    local_size: tuple[int, int] | None = None
+    """Pixels; papers 96 x 96; None = half the image, in whole patches."""
+    global_scale: tuple[float, float] = (0.2, 1.0)
+    """Share of the area; MAE (.2, 1), DINO, iBOT (.25, 1)."""
+    local_scale: tuple[float, float] = (0.05, 0.25)
+    """As global_scale; DINO, iBOT (.05, .25), DINOv2 (.05, .32)."""
+    aspect: tuple[float, float] = (0.75, 1.3333333333333333)
+    """Width over height relative to the image's."""
+    flip: float = 0.5
+    """Probability of a horizontal flip; where columns are days: 0."""
     color: ColorConfig = field(default_factory=ColorConfig)  # MAE, SimMIM, VQ-KD none
 
     def __post_init__(self) -> None:
@@ -87,11 +108,16 @@ class MaskConfig:
 
     kind: Literal["random", "block", "grid", "strata"] = "random"
     """MAE random, SimMIM grid, BEiT block; iBOT and DINOv2 strata: blocks of a varying ratio in some views."""
-    ratio: float = 0.75  # MAE .75, SimMIM .6, BEiT 75/196; of strata the largest: iBOT, DINOv2 .5
-    min_ratio: float = 0.1  # of strata; iBOT, DINOv2 .1
-    probability: float = 0.5  # of strata, that a view is masked at all; iBOT, DINOv2 .5
-    min_patches: int = 16  # of a block; BEiT 16, iBOT (side // 3) ** 2 = 16 at 14 x 14, DINOv2 4
-    cell: tuple[int, int] = (2, 2)  # patches of a cell of grid; SimMIM 2 x 2 patches of 16 pixels
+    ratio: float = 0.75
+    """Share of the patches; MAE .75, SimMIM .6, BEiT 75/196; of strata the largest: iBOT, DINOv2 .5."""
+    min_ratio: float = 0.1
+    """Of strata; iBOT, DINOv2 .1."""
+    probability: float = 0.5
+    """Of strata, that a view is masked at all; iBOT, DINOv2 .5."""
+    min_patches: int = 16
+    """Of a block; BEiT 16, iBOT the square of side // 3: 16 at 14 x 14, DINOv2 4."""
+    cell: tuple[int, int] = (2, 2)
+    """Patches of a cell of grid; SimMIM 2 x 2 patches of 16 pixels."""
 
     def __post_init__(self) -> None:
         for name in ("ratio", "min_ratio"):

@@ -27,12 +27,18 @@ class LinearConfig:
     training set, not on the test set.
     """
 
-    epochs: int = 50  # DINOv2: 12,500 steps of 1024 images, 10 epochs of ImageNet; DINO: 100
-    batch_size: int = 1024  # DINOv2: 1024
-    learning_rates: tuple[float, ...] = DINOV2_RATES + HIGHER_RATES  # for 256 images; × batch_size / 256
+    epochs: int = 50
+    """DINOv2: 12,500 steps of 1024 images, 10 epochs of ImageNet; DINO: 100."""
+    batch_size: int = 1024
+    """DINOv2: 1024."""
+    learning_rates: tuple[float, ...] = DINOV2_RATES + HIGHER_RATES
+    """For 256 images; times batch_size / 256."""
     momentum: float = 0.9
-    holdout_ratio: float = 0.1  # of the training images, to choose the rate
+    """Of SGD."""
+    holdout_ratio: float = 0.1
+    """Of the training images, to choose the rate."""
     seed: int = 0
+    """Of first weights, order and the images held out."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -50,19 +56,32 @@ class FinetuneConfig:
     Not taken from the papers: mixup, cutmix and random erasing; what else changes the images is the caller's.
     """
 
-    epochs: int = 100  # MAE-B, BEiT-B, iBOT-B: 100
-    batch_size: int = 256  # papers: 1024
-    learning_rate: float = 5e-4  # for 256 images; scaled by batch_size / 256; MAE-B: 5e-4
+    epochs: int = 100
+    """MAE-B, BEiT-B, iBOT-B: 100."""
+    batch_size: int = 256
+    """Papers: 1024."""
+    learning_rate: float = 5e-4
+    """For 256 images; scaled by batch_size / 256; MAE-B: 5e-4."""
     min_learning_rate: float = 1e-6
-    warmup_epochs: float = 5.0  # MAE: 5; BEiT: 20
-    layer_decay: float = 0.75  # factor per layer, from the head down; MAE-B .65, iBOT-S .75
+    """At the end of the cosine; never scaled."""
+    warmup_epochs: float = 5.0
+    """MAE: 5; BEiT: 20."""
+    layer_decay: float = 0.75
+    """Factor per layer, from the head down; MAE-B .65, iBOT-S .75."""
     weight_decay: float = 0.05
-    drop_path: float = 0.1  # rate of the last block; MAE-B, BEiT-B: .1
+    """Of matrices; vectors have none."""
+    drop_path: float = 0.1
+    """Rate of the last block; MAE-B, BEiT-B: .1."""
     label_smoothing: float = 0.1
+    """Share of the target that all classes have alike."""
     betas: tuple[float, float] = (0.9, 0.999)
-    pooling: Literal["cls", "mean"] | None = None  # None = as the method's paper, see :func:`finetune_pooling`
+    """Of AdamW."""
+    pooling: Literal["cls", "mean"] | None = None
+    """None = as the method's paper has it."""
     precision: Precision = "32-true"
+    """Of the network's arithmetic."""
     seed: int = 0
+    """Of the classifier, drop path and order."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -92,18 +111,31 @@ class SegmentConfig:
     """
 
     head: Literal["linear", "uper"] = "linear"
-    is_encoder_frozen: bool = True  # DINOv2's linear: true; BEiT's and iBOT's UPerNet: false
-    hidden_dim: int = 256  # of the pyramid; BEiT: the encoder's width
-    steps: int = 2000  # BEiT: 160,000 of 16 images
+    """What reads the patches: linear (DINOv2), or a pyramid of four blocks (BEiT's UPerNet)."""
+    is_encoder_frozen: bool = True
+    """DINOv2's linear: true; BEiT's and iBOT's UPerNet: false."""
+    hidden_dim: int = 256
+    """Of the pyramid; BEiT: the encoder's width."""
+    steps: int = 2000
+    """BEiT: 160,000 of 16 images."""
     batch_size: int = 16
-    crop: tuple[int, int] | None = None  # pixels (height, width) of a training crop; None = whole images
-    learning_rate: float = 1e-3  # DINOv2's linear: 1e-3; BEiT-B's UPerNet: 3e-5 on the encoder
-    encoder_learning_rate: float = 3e-5  # where the encoder trains
-    drop_path: float = 0.1  # rate of the last block, where the encoder trains; BEiT-B's UPerNet: .1
+    """Images a step."""
+    crop: tuple[int, int] | None = None
+    """Pixels (height, width) of a training crop; None = whole images."""
+    learning_rate: float = 1e-3
+    """DINOv2's linear: 1e-3; BEiT-B's UPerNet: 3e-5 on the encoder."""
+    encoder_learning_rate: float = 3e-5
+    """Where the encoder trains."""
+    drop_path: float = 0.1
+    """Rate of the last block, where the encoder trains; BEiT-B's UPerNet: .1."""
     warmup_steps: int = 100
+    """Over which the rates rise from 0."""
     weight_decay: float = 1e-4
+    """Of AdamW."""
     precision: Precision = "32-true"
+    """Of the network's arithmetic."""
     seed: int = 0
+    """Of the head, drop path, order and crops."""
 
     def __post_init__(self) -> None:
         for name in ("hidden_dim", "steps", "batch_size"):

@@ -7,6 +7,7 @@ Exit codes: 0 done; 2 wrong use or wrong input, nothing written; 1 a failed run;
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -78,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads that wait without spinning: on a machine that does other work too, spinning ones make torch several
     # times slower than a single thread. Read when torch is imported, hence here; the user's own choice stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a symbol that the terminal cannot show is written as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -109,3 +109,12 @@ def test_a_reader_that_stops_listening_is_no_error(root, words):
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_symbol_that_the_terminal_cannot_show_ends_no_run(tmp_path, root):
+    panel = tmp_path / "prices.csv"
+    panel.write_text("date,北,B\n2020-01-01,,1\n2020-01-02,1,2\n2020-01-03,2,3\n", encoding="utf-8")  # 北 starts late
+    command = [sys.executable, "-m", "fintok", "check", str(panel)]
+    done = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u5317" in done.stdout

@@ -13,7 +13,7 @@ from fintok.calibration import calibrate, require_scores
 from fintok.cells import marked_cells
 from fintok.checks import CHECKS, run_checks
 from fintok.errors import InputError
-from fintok.estimator import Estimator
+from fintok.estimator import Estimator, require_bundle
 from fintok.evidence import REASONS, Evidence, gather, standard_tails
 from fintok.features import read_features
 from fintok.groups import group_names
@@ -163,7 +163,8 @@ class AnomalyScorer(Estimator):
         )
 
     def source(self) -> SurpriseSource:
-        """The bundle. Raises InputError where there is none."""
+        """The bundle. Raises InputError where there is none, or a path."""
+        require_bundle(self.bundle)
         if self.bundle is None:
             raise InputError("an AnomalyScorer without a bundle takes features: AnomalyScorer(bundle) reads panels")
         return self.bundle

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fintok.anomaly import AnomalyScorer
 from fintok.audit_result import Audit, Finding, LookAheadError
 from fintok.errors import InputError
+from fintok.estimator import require_bundle
 from fintok.panel import Panel, require_panel
 from fintok.regimes import RegimeLabeler
 from fintok.spans import rows_until
@@ -54,8 +55,10 @@ def audit(
     labeler, scorer : estimators of your own, as configured; by default `RegimeLabeler(bundle)` and
         `AnomalyScorer(bundle)`. They are copied, never fitted themselves.
 
-    Raises InputError for fewer than one cut, and when the panel has no row after `train_end` to change.
+    Raises InputError for what is no bundle or panel, fewer than one cut, and when the panel has no row after
+    `train_end` to change.
     """
+    require_bundle(bundle)
     require_panel(panel)
     rng = np.random.default_rng(seed)
     rows = _rows_to_cut(panel, bundle.train_end, cuts, rng)

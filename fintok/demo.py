@@ -11,13 +11,13 @@ from fintok.bundle import Bundle
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
 from fintok.files import check_output, write_table
+from fintok.panel import Panel, require_panel
 from fintok.pretrain import pretrain
 from fintok.regimes import RegimeLabeler
 from fintok.report import write_report
 from fintok.sample import load_us20
 
 if TYPE_CHECKING:
-    from fintok.panel import Panel
     from fintok.regime_result import Regimes
     from fintok.score_result import Scores
 
@@ -83,8 +83,10 @@ def report(
 ) -> Path:
     """Read a panel with a bundle and write what it says as one self-contained page of HTML; return its path.
 
-    Raises InputError for a number out of range, and where `out` exists and `overwrite` is False.
+    Raises InputError for what is no bundle or panel, a number out of range, and where `out` exists and `overwrite` is
+    False.
     """
+    require_panel(panel)
     path = check_output(out, overwrite=overwrite)
     reading = read_market(
         bundle, panel, n_regimes=n_regimes, switches_per_year=switches_per_year, alarms_per_1000=alarms_per_1000

@@ -6,6 +6,7 @@ keeps its constructor arguments under their own names, answers `get_params` and 
 """
 
 import inspect
+from os import PathLike
 from typing import Any, Self
 
 from fintok.errors import InputError
@@ -66,3 +67,9 @@ class Estimator:
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items() if k != "bundle")
         return f"{type(self).__name__}({shown})"
+
+
+def require_bundle(bundle: object) -> None:
+    """Raise InputError for the folder of a model in place of the bundle that is in it."""
+    if isinstance(bundle, str | PathLike):
+        raise InputError(f"expected a Bundle, got the path {str(bundle)!r}: fintok.load makes one of it")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fintok.errors import InputError
-from fintok.estimator import Estimator
+from fintok.estimator import Estimator, require_bundle
 from fintok.features import Features, read_features
 from fintok.hellinger import forecast_roots
 from fintok.moves import moves_of
@@ -255,7 +255,8 @@ class RegimeLabeler(Estimator):
         return Regimes(panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.learned_until_)
 
     def source(self) -> Forecaster:
-        """The bundle. Raises InputError where there is none."""
+        """The bundle. Raises InputError where there is none, or a path."""
+        require_bundle(self.bundle)
         if self.bundle is None:
             raise InputError("a RegimeLabeler without a bundle takes features: RegimeLabeler(bundle) reads panels")
         return self.bundle

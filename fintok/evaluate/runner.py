@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fintok.errors import InputError
+from fintok.estimator import require_bundle
 from fintok.evaluate.page import render, table_name
 from fintok.evaluate.result import Findings, Progress
 from fintok.files import check_output, write_table, write_text
+from fintok.panel import Panel, require_panel
 from fintok.progress import track
 
 if TYPE_CHECKING:
     from fintok.bundle import Bundle
-    from fintok.panel import Panel
 
 PARTS = ("regimes", "anomalies", "tokens", "simulation")
 USUAL_PARTS = PARTS[:3]
@@ -59,10 +60,12 @@ def evaluate(
     ``out`` is a folder: ``evaluation.html``, and a Parquet file a table. They are written as each part ends, and
     then ``tell`` is given its name and findings. A part that has too little to judge by says so in its verdict.
     ``others`` are bundles of other seeds or train_ends: the part tokens says whether they read the panel alike.
-    Raises InputError where no row of the panel lies after train_end, where no part can be judged (nothing is written
-    then), for an unknown part, for ``others`` that cannot be compared, and where ``out`` holds something and
-    ``overwrite`` is False.
+    Raises InputError for what is no bundle or panel, where no row of the panel lies after train_end, where no part
+    can be judged (nothing is written then), for an unknown part, for ``others`` that cannot be compared, and where
+    ``out`` holds something and ``overwrite`` is False.
     """
+    require_bundle(bundle)
+    require_panel(panel)
     parts = [parts] if isinstance(parts, str) else parts
     folder = check_request(out, parts, overwrite=overwrite, has_others=bool(others))
     if not (panel.dates > bundle.train_end).any():

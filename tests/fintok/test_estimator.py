@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,15 +115,31 @@ def test_dates_of_features_that_are_missing_doubled_or_out_of_order_are_refused(
         labeler.fit(table, until="2010-01-01")
 
 
-def test_functions_of_a_panel_refuse_a_table_in_the_same_words(bundle):
+def test_functions_of_a_panel_refuse_a_table_in_the_same_words(bundle, tmp_path):
     table, labeler = bundle.training.to_pandas(), RegimeLabeler(bundle, n_regimes=2)
     for ask in (
         lambda: fintok.check_panel(table),
         lambda: fintok.walk_forward(labeler, table),
         lambda: fintok.choose_regimes(labeler, table),
         lambda: fintok.audit(bundle, table),
+        lambda: fintok.evaluate(bundle, table, tmp_path),
+        lambda: fintok.report(bundle, table, tmp_path / "report.html"),
     ):
         with pytest.raises(InputError, match=r"expected a Panel, got pandas.*read_panel makes one"):
+            ask()
+
+
+@pytest.mark.parametrize("model", ["runs/us", Path("runs/us")])
+def test_the_folder_of_a_model_is_not_taken_for_a_bundle(bundle, model, tmp_path):
+    panel = bundle.training
+    for ask in (
+        lambda: RegimeLabeler(model).fit(panel),
+        lambda: AnomalyScorer(model).fit(panel),
+        lambda: fintok.audit(model, panel),
+        lambda: fintok.evaluate(model, panel, tmp_path),
+        lambda: fintok.report(model, panel, tmp_path / "report.html"),
+    ):
+        with pytest.raises(InputError, match=r"expected a Bundle, got the path 'runs/us': fintok\.load makes one"):
             ask()
 
 

@@ -82,7 +82,8 @@ def __getattr__(name: str) -> Any:
 class _Face(ModuleType):
     """Keeps ``fintok.pretrain`` the function, where importing the submodule would put the module.
 
-    ``import fintok.evaluate.runner`` and ``from fintok.evaluate import runner`` are what they are elsewhere.
+    What is inside is reached by ``from fintok.evaluate import runner``; ``import fintok.evaluate.runner as runner``,
+    which asks the function for it, is an ImportError.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -99,7 +99,7 @@ def walk_forward(
             "and after it"
         )
     step = max(round(_years(refit) * rows_per_year(panel.dates[:first])), 1)
-    splits = walk_forward_splits(panel.num_days, train_rows=first, test_rows=step)
+    splits = walk_forward_splits(panel.num_days, train_rows=first, test_rows=step, expanding=True)
     stretches, rows = [], []
     for split in track(list(splits), "refits"):
         end = int(split.train.stop)

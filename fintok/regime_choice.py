@@ -112,7 +112,7 @@ def choose_regimes(
             f"{2 * (ROWS_PER_REGIME * numbers[-1] + _PURGE_ROWS)} are the least"
         )
     size = -(-(num_rows - half - _PURGE_ROWS) // _STRETCHES)
-    splits = list(walk_forward(num_rows, train_rows=half, test_rows=size, purge=_PURGE_ROWS))
+    splits = list(walk_forward(num_rows, train_rows=half, test_rows=size, purge=_PURGE_ROWS, expanding=True))
     work = [(number, split) for number in numbers for split in splits]
     paths = [_path(labeler, training, number, split) for number, split in track(work, "numbers of regimes")]
     judged = {

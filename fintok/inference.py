@@ -114,9 +114,11 @@ def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int, sinc
 
 
 def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int) -> Array:
-    """p(code of the coming patch | the rest of the window, up to each date), averaged over observed assets: (T, K).
+    """p(code of the coming patch | the rest of the window, up to each date), averaged over assets: (T, K).
 
-    NaN rows: fewer than ``window_days - patch_days`` days so far, or no asset observed that day.
+    Of each date those that were observed in the patch that ends there: where markets keep calendars of their own, one
+    that is closed has its part all the same, and a weekend is not of the coins alone. NaN rows: fewer than
+    ``window_days - patch_days`` days so far, or no asset observed that day.
     """
     forecast = np.full((images.num_days, model.num_codes), np.nan, np.float32)
     seen_days = window_days - patch_days
@@ -126,7 +128,8 @@ def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int
     everyone = Question(torch.ones(images.num_assets, 1, dtype=torch.bool), None)
     with reading(model):
         for rows, values, observed in windows.batches("forecast"):
-            is_there = observed[:, :, -1:]
+            is_open = observed[:, :, -1:].any(dim=1, keepdim=True)
+            is_there = observed[:, :, -patch_days:].any(dim=2, keepdim=True) & is_open
             values = torch.nn.functional.pad(values, (0, patch_days, 0, 0, 0, model.hint_channels))  # no hint: 0
             observed = torch.cat([observed, is_there.expand(-1, -1, patch_days)], dim=2)
             probability = _last_column(model, values, observed, [everyone])[0].softmax(-1)

@@ -115,7 +115,7 @@ def test_batches_since_a_row_are_batches_of_the_whole_pass(images):
     assert all(torch.equal(part[start], whole[start]) for start in part)
 
 
-def test_a_forecast_is_the_mean_over_the_assets_observed_that_day(model, images, monkeypatch):
+def test_a_forecast_is_the_mean_over_the_assets_observed_in_the_patch_that_ends_that_day(model, images, monkeypatch):
     last, places = WINDOW - PATCH - 1, torch.arange(NUM_CODES)
 
     def said(model, values, observed, questions):  # logits that know their asset and day, without a network
@@ -125,8 +125,8 @@ def test_a_forecast_is_the_mean_over_the_assets_observed_that_day(model, images,
     found = read_forecast(model, images, WINDOW, PATCH)
     assert not images.observed[:, last:].all()
     for day in range(images.num_days):
-        assets = np.flatnonzero(images.observed[:, day]) if day >= last else []
-        if not len(assets):
+        assets = np.flatnonzero(images.observed[:, max(day - PATCH + 1, 0) : day + 1].any(axis=1))
+        if day < last or not images.observed[:, day].any():
             assert np.isnan(found[day]).all()
             continue
         told = np.exp([images.values[0, asset, day] * np.arange(NUM_CODES) for asset in assets])

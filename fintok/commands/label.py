@@ -71,7 +71,8 @@ def label(
     labels = labeler.set_params(n_regimes=regimes).fit(own, until=until).label(prices)
     print(labels)
     say_table(labels.summary())
-    print(f"volatility, mean and dispersion are annual, in {labels.moves.unit}; mean_duration is in {prices.row_noun}s")
+    counted = "mean_duration is" if prices.row_noun == "day" else "days and mean_duration are"
+    print(f"volatility, mean and dispersion are annual, in {labels.moves.unit}; {counted} in {prices.row_noun}s")
     for sentence in labels.remarks():
         print(sentence)
     say_wrote(write_table(labels.to_polars(), out, overwrite=overwrite))

@@ -62,9 +62,9 @@ def test_a_panel_of_another_frequency_is_told(trained, tmp_path, prices, capsys,
     for panel, is_told in ((trained / "prices.parquet", False), (weekly, True)):
         words = [command, "--model", trained / "model", "--panel", panel, "--out", out, "--overwrite"]
         assert run([str(word) for word in words]) == 0
-        assert (
-            "trained on rows of a day, 261 a year, this panel has 52 rows a year" in capsys.readouterr().err
-        ) == is_told
+        said = capsys.readouterr()
+        assert ("trained on rows of a day, 261 a year, this panel has 52 rows a year" in said.err) == is_told
+        assert ("days and mean_duration are in weeks" in said.out) == (is_told and command == "label")
 
 
 def test_a_report_is_a_page(trained, tmp_path, refuse):

@@ -132,7 +132,7 @@ class Regimes:
         """
         import pandas as pd
 
-        if isinstance(horizons, int) or not all(isinstance(rows, Integral) and rows >= 0 for rows in horizons):
+        if isinstance(horizons, Integral) or not all(isinstance(rows, Integral) and rows >= 0 for rows in horizons):
             raise InputError(f"horizons are {horizons!r}, expected whole numbers of rows, as (1, 5, 20)")
         labelled = np.flatnonzero(self.labels >= 0)
         now = self.probabilities[labelled[-1]] if len(labelled) else np.full(self.num_regimes, np.nan)

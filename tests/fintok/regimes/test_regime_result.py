@@ -113,7 +113,7 @@ def test_the_outlook_goes_from_the_day_s_probabilities_to_the_usual_shares(label
     np.testing.assert_allclose(outlook["after 100000"], outlook["usual"], atol=0.05)
     assert outlook["name"].tolist() == list(regimes.names)
     assert labeler.label(panel[: HISTORY // 2]).outlook()["now"].isna().all()
-    for wrong in (5, (-1,), (1.5,)):
+    for wrong in (5, np.int64(5), (-1,), (1.5,)):
         with pytest.raises(InputError, match="expected whole numbers of rows"):
             regimes.outlook(wrong)
 

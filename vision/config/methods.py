@@ -13,9 +13,9 @@ class MAEConfig:
     """Masked autoencoders (He et al. 2022)."""
 
     decoder_dim: int = 512
-    """Paper: 512."""
+    """Width of the decoder; paper: 512."""
     decoder_depth: int = 8
-    """Paper: 8."""
+    """Blocks of the decoder; paper: 8."""
     decoder_heads: int = 16
     """Official code: 16."""
     normalise_pixels: bool = True
@@ -41,29 +41,29 @@ class DINOConfig:
     """DINO (Caron et al. 2021). Fractions are of the whole run, where the paper counts epochs."""
 
     num_prototypes: int = 65536
-    """Paper: 65536."""
+    """Classes that the head tells apart; paper: 65536."""
     hidden_dim: int = 2048
-    """Paper: 2048."""
+    """Width of the head's hidden layers; paper: 2048."""
     bottleneck_dim: int = 256
-    """Paper: 256."""
+    """Width of the head's last layer before the prototypes; paper: 256."""
     head_layers: int = 3
-    """Paper: 3."""
+    """Layers of the head before the prototypes; paper: 3."""
     norm_last_layer: bool = True
-    """Paper: false for ViT-S, true for ViT-B."""
+    """Keep prototypes at length 1; paper: false for ViT-S, true for ViT-B."""
     student_temperature: float = 0.1
-    """Paper: 0.1."""
+    """Of the student's softmax; paper: 0.1."""
     teacher_temperature: float = 0.04
-    """Start; paper: 0.04."""
+    """Of the teacher's softmax at the start; paper: 0.04."""
     final_teacher_temperature: float = 0.04
     """Official default: 0.04; ViT-B: 0.07."""
     temperature_warmup: float = 0.3
     """Fraction of the run; paper: 30 epochs of 100."""
     center_momentum: float = 0.9
-    """Paper: 0.9."""
+    """Share of the old centre that each step keeps; paper: 0.9."""
     momentum: float = 0.996
-    """Of the teacher at the start; paper: 0.996."""
+    """Share of its old weights that the teacher keeps, at the start; paper: 0.996."""
     final_momentum: float = 1.0
-    """Paper: 1.0, on a cosine."""
+    """The teacher's momentum at the end, on a cosine; paper: 1.0."""
     freeze_last_layer: float = 0.01
     """Fraction of the run; paper: 1 epoch of 100 (ViT-B: 3)."""
 
@@ -76,41 +76,41 @@ class DINOv2Config:
     """DINOv2 (Oquab et al. 2023). Fractions are of the whole run; "paper" is the recipe of ViT-L/14 and ViT-g/14."""
 
     num_prototypes: int = 131072
-    """Of the CLS head; paper: 131072."""
+    """Classes that the CLS head tells apart; paper: 131072."""
     patch_prototypes: int = 131072
-    """Of the patch head; paper: 131072."""
+    """Classes that the patch head tells apart; paper: 131072."""
     hidden_dim: int = 2048
-    """Paper: 2048."""
+    """Width of the head's hidden layers; paper: 2048."""
     bottleneck_dim: int = 384
-    """Of the CLS head; paper: 384."""
+    """Width of the CLS head's last layer before the prototypes; paper: 384."""
     patch_bottleneck_dim: int = 256
-    """Paper: 256."""
+    """Width of the patch head's last layer before the prototypes; paper: 256."""
     head_layers: int = 3
-    """Paper: 3."""
+    """Layers of the head before the prototypes; paper: 3."""
     shared_head: bool = False
     """The CLS head serves patches too; paper: false, official short recipe: true."""
     assignment: Literal["sinkhorn_knopp", "centering"] = "sinkhorn_knopp"
-    """Paper; short recipe: centering."""
+    """How the teacher's targets are kept apart; paper: sinkhorn_knopp, short recipe: centering."""
     student_temperature: float = 0.1
-    """Paper: 0.1."""
+    """Of the student's softmax; paper: 0.1."""
     teacher_temperature: float = 0.04
-    """Start; paper: 0.04."""
+    """Of the teacher's softmax at the start; paper: 0.04."""
     final_teacher_temperature: float = 0.07
-    """Paper: 0.07."""
+    """Of the teacher's softmax after the warm-up; paper: 0.07."""
     temperature_warmup: float = 0.06
     """Fraction of the run; paper: 30 epochs of 500, short recipe: 30 of 100."""
     center_momentum: float = 0.9
-    """Paper: 0.9."""
+    """Share of the old centre that each step keeps; paper: 0.9."""
     momentum: float = 0.994
-    """Of the teacher at the start; paper: 0.994, short recipe: 0.992."""
+    """Share of its old weights that the teacher keeps, at the start; paper: 0.994, short recipe: 0.992."""
     final_momentum: float = 1.0
-    """Paper: 1.0, on a cosine."""
+    """The teacher's momentum at the end, on a cosine; paper: 1.0."""
     cls_weight: float = 1.0
-    """Paper: 1."""
+    """Weight of the loss of the image (CLS); paper: 1."""
     patch_weight: float = 1.0
-    """Paper: 1."""
+    """Weight of the loss of the masked patches; paper: 1."""
     koleo_weight: float = 0.1
-    """Paper: 0.1."""
+    """Weight of KoLeo, which keeps the features of a batch apart; paper: 0.1."""
     freeze_last_layer: float = 0.002
     """Fraction of the run; paper: 1 epoch of 500."""
 
@@ -127,35 +127,35 @@ class IBOTConfig:
     """iBOT (Zhou et al. 2022). Fractions are of the whole run, where the paper counts epochs."""
 
     num_prototypes: int = 8192
-    """Paper: 8192."""
+    """Classes that the head tells apart; paper: 8192."""
     hidden_dim: int = 2048
-    """Paper: 2048."""
+    """Width of the head's hidden layers; paper: 2048."""
     bottleneck_dim: int = 256
-    """Paper: 256."""
+    """Width of the head's last layer before the prototypes; paper: 256."""
     head_layers: int = 3
-    """Paper: 3."""
+    """Layers of the head before the prototypes; paper: 3."""
     norm_last_layer: bool = True
-    """Paper: false for ViT-S, true for ViT-B."""
+    """Keep prototypes at length 1; paper: false for ViT-S, true for ViT-B."""
     shared_head: bool = True
     """One head for CLS and patches; paper: true."""
     student_temperature: float = 0.1
-    """Paper: 0.1."""
+    """Of the student's softmax; paper: 0.1."""
     teacher_temperature: float = 0.04
-    """Start, CLS and patches; paper: 0.04."""
+    """Of the teacher's softmax at the start, CLS and patches; paper: 0.04."""
     final_teacher_temperature: float = 0.07
-    """Paper: 0.07."""
+    """Of the teacher's softmax after the warm-up; paper: 0.07."""
     temperature_warmup: float = 0.3
     """Fraction of the run; paper: 30 epochs."""
     center_momentum: float = 0.9
-    """Paper: 0.9."""
+    """Share of the old centre that each step keeps; paper: 0.9."""
     momentum: float = 0.996
-    """Of the teacher at the start; paper: 0.996."""
+    """Share of its old weights that the teacher keeps, at the start; paper: 0.996."""
     final_momentum: float = 1.0
-    """Paper: 1.0, on a cosine."""
+    """The teacher's momentum at the end, on a cosine; paper: 1.0."""
     cls_weight: float = 1.0
-    """Paper: 1."""
+    """Weight of the loss of the image (CLS); paper: 1."""
     patch_weight: float = 1.0
-    """Paper: 1."""
+    """Weight of the loss of the masked patches; paper: 1."""
     freeze_last_layer: float = 0.01
     """Fraction of the run; paper: 1 epoch of 100 (ViT-B: 3)."""
 
@@ -168,19 +168,19 @@ class DVAEConfig:
     """The discrete VAE of DALL-E (Ramesh et al. 2021, appendix A), BEiT's tokenizer. Fractions are of the whole run."""
 
     num_codes: int = 8192
-    """Paper: 8192."""
+    """Codes of the vocabulary; paper: 8192."""
     code_dim: int = 256
     """Of the vectors that the decoder reads; official code: 128."""
     decoder_depth: int = 4
     """Blocks; paper: convolutions, as many as in the encoder."""
     likelihood: Literal["squared", "laplace", "logit_laplace"] = "laplace"
-    """Paper: logit_laplace, of pixels in [0, 1]."""
+    """Of the pixels given the codes; paper: logit_laplace, of pixels in [0, 1]."""
     sample: Literal["relaxed", "straight_through"] = "relaxed"
-    """Paper: relaxed."""
+    """What the decoder reads: soft codes, or hard ones with a straight-through gradient; paper: relaxed."""
     temperature: float = 1.0
     """Of the Gumbel-softmax at the start; paper: 1."""
     final_temperature: float = 0.0625
-    """Paper: 1/16."""
+    """Of the Gumbel-softmax at the end; paper: 1/16."""
     temperature_decay: float = 0.5
     """Fraction of the run, on a cosine; paper: .05 (150,000 of 3,000,000 updates)."""
     kl_weight: float = 0.034
@@ -251,15 +251,15 @@ class VQKDConfig:
 
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
     decoder_depth: int = 3
-    """Paper: 1 or 3."""
+    """Blocks of the decoder; paper: 1 or 3."""
     decoder_dim: int | None = None
     """None = the encoder's; paper: the encoder's."""
     decoder_heads: int | None = None
     """None = the encoder's."""
     target: Literal["features", "patches", "both"] = "features"
-    """Paper: the teacher's features."""
+    """What is reconstructed; paper: the teacher's features."""
     feature_weight: float = 1.0
-    """Paper: 1."""
+    """Weight of the features' loss; paper: 1."""
     patch_weight: float = 1.0
     """Of the patch's own pixels; not in the paper."""
     commitment_weight: float = 1.0
@@ -280,7 +280,7 @@ class BEiT2Config:
     aggregation_depth: int = 2
     """Extra blocks, thrown away afterwards; paper: 2; 0 = main path alone."""
     aggregation_weight: float = 1.0
-    """Paper: 1."""
+    """Weight of the loss after the extra blocks; paper: 1."""
     codebook_head: bool = False
     """Codes alike in the codebook share what the head learns; not in the paper."""
 

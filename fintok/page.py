@@ -28,11 +28,12 @@ a { color:var(--accent); text-decoration:none; } a:hover { text-decoration:under
 .fact span { color:var(--soft); font-size:13px; }
 section { margin-top:44px; } h2 { font-size:22px; margin:0 0 4px; } h3 { font-size:16px; margin:26px 0 6px; }
 section > p { max-width:860px; margin:6px 0 14px; color:var(--soft); }
-.figure { width:100%; margin:10px 0 4px; }
+.figure { min-width:700px; }
 .scroll { overflow-x:auto; margin:10px 0; }
 table { border-collapse:collapse; font-size:14px; font-variant-numeric:tabular-nums; min-width:50%; }
 th, td { padding:6px 18px 6px 0; text-align:left; border-bottom:1px solid var(--line); vertical-align:top; }
-th { color:var(--soft); font-weight:600; vertical-align:bottom; } td:first-child { white-space:nowrap; }
+th { color:var(--soft); font-weight:600; vertical-align:bottom; }
+td:first-child { white-space:nowrap; } td + td:not(.number) { min-width:14em; }
 td.number, th.number { text-align:right; white-space:nowrap; }
 ul { max-width:860px; padding-left:20px; } li { margin:6px 0; }
 dl { max-width:860px; } dt { font-weight:600; margin-top:12px; } dd { margin:2px 0 0; color:var(--soft); }
@@ -124,10 +125,12 @@ class Page:
         )
 
     def figure(self, figure: "go.Figure", caption: str = "") -> None:
-        """A Plotly figure, drawn when it comes into view."""
+        """A Plotly figure, drawn when it comes into view; a narrow window scrolls it, for its texts would overlap."""
         name = f"figure-{len(self._figures)}"
         height = int(figure.layout.height or 420)  # pyright: ignore[reportAttributeAccessIssue]
-        self._body.append(f'<div class="figure" id="{name}" style="height:{height}px"></div>')
+        label = _text(figure.layout.title.text or "")  # pyright: ignore[reportAttributeAccessIssue]
+        box = f'<div class="figure" id="{name}" role="img" aria-label="{label}" style="height:{height}px"></div>'
+        self._body.append(f'<div class="scroll">{box}</div>')
         self.paragraph(caption)
         data = (figure.to_json() or "{}").replace("<", "\\u003c")  # no tag can end the script from inside
         self._figures.append(f'<script type="application/json" id="{name}-data">{data}</script>')

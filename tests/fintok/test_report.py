@@ -76,7 +76,7 @@ def test_the_story_runs_from_regimes_to_the_glossary(whole):
 
 
 def test_every_figure_has_its_box_and_its_data(whole):
-    boxes = re.findall(r'<div class="figure" id="([\w-]+)"', whole)
+    boxes = re.findall(r'<div class="scroll"><div class="figure" id="([\w-]+)" role="img" aria-label="[^"]+"', whole)
     data = re.findall(r'<script type="application/json" id="([\w-]+)-data">(.*?)</script>', whole, re.DOTALL)
     assert boxes == [name for name, _ in data]
     assert len(boxes) == 10

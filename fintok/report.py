@@ -160,7 +160,8 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
     )
     page.figure(
         score_heat_map(scores),
-        f"Strong colours are strange. Vertical stripes are {noun}s that surprised many assets at once.",
+        f"Strong colours are strange, blank is everyday or without a score. Vertical stripes are {noun}s that "
+        "surprised many assets at once.",
     )
     shown = top_events(scores, num_events=20)
     if len(shown):

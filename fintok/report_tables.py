@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,14 +16,14 @@ def events_table(events: "pd.DataFrame", noun: str) -> "pd.DataFrame":
     """Events as `Scores.events` gives them; `noun`: what a row of the panel is."""
     import pandas as pd
 
-    def span(start: pd.Timestamp, end: pd.Timestamp) -> str:
-        first, last = day(start.to_datetime64()), day(end.to_datetime64())
-        return first if first == last else f"{first} to {last}"
-
+    ends = np.array(dates_as_text(events[["start", "end"]].to_numpy("datetime64[ns]").ravel()))
+    spans = [
+        first if first == last else f"{first} to {last}" for first, last in zip(ends[::2], ends[1::2], strict=True)
+    ]
     return pd.DataFrame(
         {
             "Asset": events["symbol"],
-            f"{noun}s".capitalize(): [span(a, b) for a, b in zip(events["start"], events["end"], strict=True)],
+            f"{noun}s".capitalize(): spans,
             "Alerts": [f"{value:,}" for value in events["alerts"]],
             "Score": [f"{value:.1f}" if np.isfinite(value) else "–" for value in events["score"]],
             "p-value": [_probability(value) for value in events["p_value"]],
@@ -94,6 +95,12 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_value(part) for part in value)
     return str(value)
+
+
+def dates_as_text(moments: NDArray[np.datetime64]) -> list[str]:
+    """Dates, all with their time of day where any has one: among hours midnight is one like the others."""
+    texts = [str(text).replace("T", " ") for text in np.datetime_as_string(moments, "m")]
+    return [text[:10] for text in texts] if all(text.endswith(" 00:00") for text in texts) else texts
 
 
 def day(moment: np.datetime64) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fintok.plots.theme import GREEN, VERMILION, new_figure
-from fintok.report_tables import day
+from fintok.report_tables import dates_as_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -18,7 +18,7 @@ def changed_shares(audit: "Audit") -> "go.Figure":
     import plotly.graph_objects as go
 
     table = audit.to_pandas()
-    table["date"] = [day(date) for date in table["date"].to_numpy()]
+    table["date"] = dates_as_text(table["date"].to_numpy())
     table["share"] = table["changed"] / table["cells"]
     shares = table.pivot(index="what", columns="date", values="share").loc[table["what"].unique()[::-1]]
     figure = new_figure("Cells that changed with their future", height=120 + 28 * len(shares))

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fintok.plots.theme import BLUE, GREY, VERMILION, moments, new_figure, plain
+from fintok.plots.theme import BLUE, GREY, VERMILION, new_figure, plain
+from fintok.report_tables import dates_as_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -18,14 +18,14 @@ def seen_and_expected(patch: "Counterfactual") -> "go.Figure":
     """Return of each day of a patch: seen, and expected with two standard deviations to either side."""
     title = f"{plain(patch.symbol)}: surprise {patch.surprise:.1f} nats, {patch.usual:.1f} usual"
     figure = new_figure(title, height=320)
-    figure.add_traces(list(patch_traces(patch, np.datetime_as_string(moments(patch.dates)), BLUE, GREY, GREY)))
+    figure.add_traces(list(patch_traces(patch, dates_as_text(patch.dates), BLUE, GREY, GREY)))
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(tickformat=".1%" if patch.values == "prices" else "~g", title={"text": "return"})
     return figure
 
 
 def patch_traces(
-    patch: "Counterfactual", days: Sequence[str] | NDArray[np.str_], bars: str, points: str, errors: str
+    patch: "Counterfactual", days: Sequence[str], bars: str, points: str, errors: str
 ) -> "tuple[go.Bar, go.Scatter]":
     """What was seen as bars, red beyond two deviations, and what was expected as points, in three colours."""
     import plotly.graph_objects as go

@@ -79,7 +79,9 @@ def recall_by_severity(table: pd.DataFrame) -> go.Figure:
     rivals = [name for name in detectors if not name.startswith(ours)]
     num_rows = max(-(-len(families) // 4), 1)
     figure = make_subplots(rows=num_rows, cols=4, subplot_titles=families or None, vertical_spacing=0.5 / num_rows)
-    style(figure, "From mild to harsh", height=110 + 230 * num_rows, margin={"t": 96, "b": 96})
+    height = 230 * num_rows - 82
+    legend = {"y": 1.0 + 26.0 / height}  # above the names of the pictures, however many rows there are
+    style(figure, "From mild to harsh", height=192 + height, margin={"t": 96, "b": 96}, legend=legend)
     for place, family in enumerate(families):
         rungs = table[table["family"] == family]
         lines = {ours: (rungs[ours], BLUE), "best of the others": (rungs[rivals].max(axis=1), GREY)}

@@ -17,8 +17,10 @@ from fintok.plots.theme import (
     new_figure,
     plain,
     pool_max,
+    short,
     style,
 )
+from fintok.report_tables import dates_as_text
 from fintok.signature import market_return
 
 if TYPE_CHECKING:
@@ -50,22 +52,30 @@ def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
     chosen = _strangest_assets(scores.score)
     names = [scores.assets[a] for a in chosen]
     shown_names = [plain(name) for name in names]
-    title = "Anomaly scores" if len(chosen) == len(scores.assets) else f"Anomaly scores, {len(chosen)} assets"
+    is_all = len(chosen) == len(scores.assets)
+    title = "Anomaly scores" + ("" if is_all else f", the {len(chosen)} strangest of {len(scores.assets):,} assets")
     figure = new_figure(title, height=int(np.clip(170 + 15 * len(chosen), 300, 1400)))
     if len(scores.dates) == 0 or len(chosen) == 0:
         return figure
     columns = min(max_columns, MAX_CELLS // max(len(chosen), 1))
     pooled, starts = pool_max(scores.score[:, chosen].T, columns)
+    pooled_rows = int(starts[1]) if len(starts) > 1 else 1
+    cell = "score" if pooled_rows == 1 else f"highest score of {pooled_rows} {scores.panel.row_noun}s from then"
     figure.add_trace(
         go.Heatmap(
             x=moments(scores.dates[starts]),
             y=shown_names,
-            z=np.clip(pooled, _SCORE_FLOOR, _SCORE_CAP).astype(np.float32),
+            z=pooled.astype(np.float32),
             zmin=_SCORE_FLOOR,
             zmax=_SCORE_CAP,
             colorscale=_CLEAR_TO_STRANGE,
-            colorbar={"title": {"text": "score"}, "thickness": 12, "tickvals": [1, 2, 3, 4, 5, 6]},
-            hovertemplate=f"%{{y}}, {hover_date(scores.dates)}: score %{{z:.1f}}<extra></extra>",
+            colorbar={
+                "title": {"text": "score"},
+                "thickness": 12,
+                "tickvals": [1, 2, 3, 4, 5, 6],
+                "ticktext": ["≤ 1", "2", "3", "4", "5", "6+"],
+            },
+            hovertemplate=f"%{{y}}, {hover_date(scores.dates)}: {cell} %{{z:.1f}}<extra></extra>",
         )
     )
     events = scores.events()
@@ -83,7 +93,8 @@ def score_heat_map(scores: "Scores", *, max_columns: int = 900) -> "go.Figure":
                 showlegend=True,
             )
         )
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickfont={"size": 10})
+    figure.update_yaxes(tickvals=shown_names, ticktext=[short(name) for name in names])
     ends = [str(day) for day in moments(scores.dates[[0, -1]])]
     figure.update_xaxes(showgrid=False, range=ends)
     mark_train_end(figure, scores.dates, scores.train_end)
@@ -115,9 +126,9 @@ def event_windows(scores: "Scores", *, num_events: int = 6) -> "go.Figure":
 
     events = top_events(scores, num_events=num_events).to_dict("records")
     num_rows = max(-(-len(events) // 2), 1)
-    peaks = moments(np.array([event["peak"] for event in events], dtype="datetime64[ns]"))
+    peaks = dates_as_text(np.array([event["peak"] for event in events], dtype="datetime64[ns]"))
     titles = [
-        f"<b>{plain(event['symbol'])}</b> · {str(peak).replace('T', ' ')} · {event['reason']}"
+        f"<b>{short(event['symbol'])}</b> · {peak} · {event['reason']}"
         for event, peak in zip(events, peaks, strict=True)
     ]
     figure = make_subplots(
@@ -127,8 +138,14 @@ def event_windows(scores: "Scores", *, num_events: int = 6) -> "go.Figure":
         horizontal_spacing=0.08,
         vertical_spacing=min(0.34 / num_rows, 0.2),
     )
-    margin = {"t": 96, "l": 56, "r": 24, "b": 40}
-    style(figure, "The strangest events", height=110 + 230 * num_rows, margin=margin)
+    height = 230 * num_rows
+    style(
+        figure,
+        "The strangest events",
+        height=136 + height,
+        margin={"t": 96, "l": 56, "r": 24, "b": 40},
+        legend={"y": 1.0 + 26.0 / height},  # above the names of the pictures, however many rows there are
+    )
     is_priced = scores.panel.values == "prices"
     returns = scores.panel.returns if is_priced else deviations(scores.panel)
     market, returns = np.nan_to_num(market_return(returns)), np.nan_to_num(returns)
@@ -175,10 +192,8 @@ def evidence_shares(found: "Attribution") -> "go.Figure":
     import plotly.graph_objects as go
 
     table = found.statistics.iloc[::-1]
-    date = moments(found.days["date"].to_numpy())[-1]
-    figure = new_figure(
-        f"What speaks against {found.symbol} on {str(date).replace('T', ' ')}", height=110 + 28 * len(table)
-    )
+    date = dates_as_text(found.days["date"].to_numpy())[-1]
+    figure = new_figure(f"What speaks against {plain(found.symbol)} on {date}", height=110 + 28 * len(table))
     figure.add_trace(
         go.Bar(
             x=table["share"].to_numpy(dtype=np.float32),

@@ -103,6 +103,11 @@ def plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def short(name: str, limit: int = 24) -> str:
+    """A name for the side of a figure, where long ones would take the picture's room: its start, and an ellipsis."""
+    return plain(name if len(name) <= limit else f"{name[: limit - 1].rstrip()}…")
+
+
 def thin(num_points: int, limit: int = MAX_POINTS) -> NDArray[np.intp]:
     """Evenly spaced indices, at most `limit`, the first and the last among them."""
     return np.unique(np.linspace(0, num_points - 1, min(num_points, limit)).round().astype(np.intp))

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from fintok.plots.theme import (
 from fintok.plots.training import training_curves, yardstick_bars
 from fintok.plots.vocabulary import TokenPictures, codebook_usage, vocabulary_gallery
 from fintok.regimes import RegimeLabeler
+from fintok.report_tables import dates_as_text, events_table
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns
 
 
@@ -108,7 +110,9 @@ def test_heat_map_pools_by_maximum_so_that_no_alert_vanishes(scores):
     cells = np.asarray(figure.data[0].z)
     assert cells.size <= MAX_CELLS
     assert cells.shape[0] == 6
-    assert np.nanmax(cells[3]) == pytest.approx(min(scores.score[1200, 3], 6.0), rel=1e-5)
+    assert np.nanmax(cells[3]) == pytest.approx(np.nanmax(scores.score[:, 3]), rel=1e-5)  # hovered: as it is
+    assert "highest score of 38 days" in figure.data[0].hovertemplate
+    assert "highest" not in score_heat_map(scores, max_columns=1500).data[0].hovertemplate
     marks = figure.data[1]
     assert len(marks.x) == len(scores.events())
 
@@ -119,8 +123,35 @@ def test_heat_map_of_a_wide_panel_stays_small():
     scores = AnomalyScorer(FakeBundle(panel[:200])).fit().score(panel)
     figure = score_heat_map(scores)
     assert np.asarray(figure.data[0].z).size <= MAX_CELLS
-    assert "60 assets" in figure.layout.title.text
+    assert "60 strangest of 300 assets" in figure.layout.title.text
     assert size_of(figure) < 1_500_000
+
+
+def test_names_too_long_for_the_side_of_the_heat_map_are_short_there_and_whole_when_hovered(scores):
+    name = "Actions ordinaires & au porteur, nominal 1 €"
+    assets = (name, *scores.assets[1:])
+    figure = score_heat_map(replace(scores, panel=replace(scores.panel, assets=assets)))
+    assert figure.data[0].y[0] == plain(name)
+    assert figure.layout.yaxis.tickvals[0] == plain(name)
+    assert figure.layout.yaxis.ticktext[:2] == ("Actions ordinaires &amp; au…", scores.assets[1])
+
+
+@pytest.mark.parametrize("num_events", [2, 6])
+def test_the_legend_of_the_events_lies_between_their_names_and_the_title(scores, num_events):
+    layout = event_windows(scores, num_events=num_events).layout
+    height = layout.height - layout.margin.t - layout.margin.b
+    assert (layout.legend.y - 1.0) * height == pytest.approx(26.0)
+
+
+def test_among_hours_midnight_is_told_and_no_seconds_are(scores):
+    hours = np.datetime64("2001-01-01T00", "ns") + np.arange(len(scores.dates)) * np.timedelta64(1, "h")
+    hourly = replace(scores, panel=replace(scores.panel, dates=hours))
+    table = events_table(hourly.events(), "hour")
+    assert all(re.fullmatch(r"[\d-]{10} \d\d:\d\d( to [\d-]{10} \d\d:\d\d)?", text) for text in table["Hours"])
+    titles = [note.text.split(" · ")[1] for note in event_windows(hourly).layout.annotations]
+    assert all(re.fullmatch(r"[\d-]{10} \d\d:\d\d", title) for title in titles)
+    assert dates_as_text(hours[:2]) == ["2001-01-01 00:00", "2001-01-01 01:00"]
+    assert dates_as_text(scores.dates[:1]) == [str(scores.dates[0])[:10]]
 
 
 def test_event_windows_show_the_event_inside_its_window(scores):

@@ -54,6 +54,16 @@ def test_a_page_shows_its_figure(page, address, path):
     assert page.locator("#trouble").inner_text() == ""
 
 
+@pytest.mark.parametrize("path", ["/", "/asset", "/regimes"])
+def test_a_narrow_window_has_a_card_a_line_and_nothing_beside_it(page, address, path):
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto(address + path)
+    drawn(page, PAGES[path])
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    widths = page.locator(".card").evaluate_all("cards => cards.map(card => card.offsetWidth)")
+    assert min(width for width in widths if width) > 300
+
+
 def test_a_drag_zooms_into_the_map_and_a_button_shows_it_whole_again(page, address):
     page.goto(f"{address}/map?alarms=2")
     drawn(page, "#map")

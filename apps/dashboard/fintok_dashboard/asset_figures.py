@@ -19,11 +19,13 @@ from fintok_dashboard.figures import (
     VERMILION,
     Ink,
     blank,
+    hover_date,
     mark_train_end,
     message,
     moments,
     plain,
     price_axis,
+    short,
     tell,
 )
 from fintok_dashboard.formats import moment, number
@@ -50,7 +52,8 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
     figure = blank(f"{name}: {noun} and score", ink, height=HISTORY, hovermode="closest")
     path = panel.prices[:, column] if panel.prices is not None else _sum_of(panel.returns[:, column])
     shown = rows.start + thin_line(path[rows], _POINTS)
-    hover = {"mode": "lines", "hovertemplate": "%{x|%Y-%m-%d}: %{y:.5~g}<extra></extra>"}
+    date = hover_date(panel.dates)
+    hover = {"mode": "lines", "hovertemplate": f"{date}: %{{y:.5~g}}<extra></extra>"}
     line = {"width": 1.4, "color": ink.text}
     figure.add_trace(go.Scatter(x=dates[shown], y=path[shown], name=noun, line=line, yaxis="y2", **hover))
     alerts = reading.alarms.at(view.alarms).within(rows, np.array([column]))
@@ -65,7 +68,7 @@ def price_and_score(reading: Reading, view: View, rows: slice, row: int, column:
                 marker={"size": 8, "color": colour, "symbol": symbol, "line": {"width": 1, "color": ink.card}},
                 name=text,
                 text=alerts.reason[alerts.is_alarm == is_alarm],
-                hovertemplate="%{x|%Y-%m-%d}: %{text}<extra></extra>",
+                hovertemplate=f"{date}: %{{text}}<extra></extra>",
                 yaxis="y2",
             )
         )
@@ -201,9 +204,9 @@ def around(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
                 x=moments(panel.dates[rows]),
                 y=values.astype(np.float32),
                 mode="lines",
-                name=plain(panel.assets[asset][:12]),
+                name=short(panel.assets[asset], 14),
                 line={"width": 3 if own else 1.4, "color": ink.text if own else colours[place]},
-                hovertemplate="%{x|%Y-%m-%d}: %{y:.1%}" if is_relative else "%{x|%Y-%m-%d}: %{y:.2f}",
+                hovertemplate=f"{hover_date(panel.dates)}: %{{y:{'.1%' if is_relative else '.2f'}}}",
             )
         )
     figure.add_vline(x=str(moments(panel.dates)[row]), line={"width": 1, "dash": "dash", "color": GREY})

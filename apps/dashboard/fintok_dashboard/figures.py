@@ -19,11 +19,13 @@ from fintok.plots.theme import (
     PURPLE,
     SKY,
     VERMILION,
+    hover_date,
     mark_train_end,
     moments,
     new_figure,
     plain,
     regime_colours,
+    short,
 )
 from fintok_dashboard.resample import STEPS_PER_UNIT, TOP_SCORE
 
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION", "Ink", "awaited", "blank", "graph_config",
-    "ink_of", "legend_of", "mark_train_end", "market_line", "message", "moments", "plain", "price_axis",
-    "regime_colours", "score_bar", "tell",
+    "hover_date", "ink_of", "legend_of", "mark_train_end", "market_line", "message", "moments", "plain", "price_axis",
+    "regime_colours", "score_bar", "short", "tell",
 ]  # fmt: skip
 
 

@@ -16,12 +16,12 @@ from fintok_dashboard.figures import (
     ink_of,
     legend_of,
     market_line,
-    plain,
     regime_colours,
     score_bar,
+    short,
 )
 from fintok_dashboard.formats import plural
-from fintok_dashboard.resample import Grid, pool, strangest, thin_line
+from fintok_dashboard.resample import MISSING, Grid, pool, strangest, thin_line
 from fintok_dashboard.selection import Selection, select
 from fintok_dashboard.ticks import date_ticks, name_ticks
 from fintok_dashboard.view import View
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _HEAT = 0  # number of the trace
 _KEPT = 4  # plans of a reading
 _MARGIN = {"l": 76, "r": 64, "t": 38, "b": 30}
+_NAME_LENGTH = 12  # letters that fit into the left margin
 _DOMAINS = {"heat": (0.0, 0.775), "ribbon": (0.79, 0.82), "market": (0.845, 1.0)}
 FRAME_HEIGHT = 178  # pixels of the window above and below the figure
 _PIXELS_A_COLUMN = 2.0
@@ -97,6 +98,7 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     circles = "" if num_alerts <= _MAX_MARKS else f"the strangest {_MAX_MARKS} of "
     note = f"{plural(len(plan.assets), 'asset')} × {plural(rows.stop - rows.start, 'date')}"
     note += f" · ○ {circles}{plural(num_alerts, 'alert')} at {view.alarms:g} per 1,000"
+    note += "  ·  grey: no score" if bool((plan.grid.cells == MISSING).any()) else ""
     note += f"  ·  {legend_of(regimes.names, regime_colours(regimes.num_regimes))}"
     seen = int(np.searchsorted(panel.dates, reading.scores.train_end, side="right"))
     figure = blank(
@@ -123,7 +125,7 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
             "domain": _DOMAINS["heat"],
             "range": [len(plan.assets) - 0.5, -0.5],
             "tickvals": names,
-            "ticktext": [plain(panel.assets[plan.assets[k]]) for k in names],
+            "ticktext": [short(panel.assets[plan.assets[k]], _NAME_LENGTH) for k in names],
             "tickfont": {"size": 10},
             "showgrid": False,
             "ticks": "",

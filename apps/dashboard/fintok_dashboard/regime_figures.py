@@ -11,6 +11,7 @@ from fintok.plots.regimes import spell_strip
 from fintok_dashboard.figures import (
     Ink,
     blank,
+    hover_date,
     legend_of,
     mark_train_end,
     market_line,
@@ -38,7 +39,7 @@ def history(
     if (regimes.labels[rows] < 0).all():
         return message("no regime is known on these dates", ink, height=height, title=title)
     shown = blank(title, ink, height=height)
-    dates = moments(reading.panel.dates)
+    dates, date = moments(reading.panel.dates), hover_date(reading.panel.dates)
     edges = np.append(dates[rows], dates[rows.stop - 1 : rows.stop])
     shown.add_trace(spell_strip(regimes.labels[rows], edges, regimes.names, opacity=0.5))
     path, axis = market_line(reading, rows)
@@ -49,7 +50,7 @@ def history(
             y=path[points].astype(np.float32),
             mode="lines",
             line={"width": 1.4, "color": ink.text},
-            hovertemplate="%{x|%Y-%m-%d}: %{y:,.4~g}<extra></extra>",
+            hovertemplate=f"{date}: %{{y:,.4~g}}<extra></extra>",
         )
     )
     known = np.arange(rows.start, rows.stop)[regimes.labels[rows] >= 0]
@@ -64,7 +65,7 @@ def history(
                 line={"width": 0, "color": colour},
                 fillcolor=colour,
                 name=plain(regimes.names[k]),
-                hovertemplate="%{x|%Y-%m-%d}: %{y:.0%}",
+                hovertemplate=f"{date}: %{{y:.0%}}",
                 yaxis="y3",
             )
         )

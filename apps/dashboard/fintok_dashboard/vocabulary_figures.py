@@ -17,6 +17,7 @@ from fintok_dashboard.figures import (
     message,
     plain,
     regime_colours,
+    short,
     tell,
 )
 from fintok_dashboard.formats import percent
@@ -215,4 +216,6 @@ def by_asset(
     tell(shown, "share of the asset's tokens")
     shown.update_xaxes(tickformat=".2~%", rangemode="tozero", nticks=4)
     shown.update_yaxes(showgrid=False, tickfont={"size": 10}, type="category", ticks="")
+    names = [reading.panel.assets[a] for a in best]
+    shown.update_yaxes(tickvals=[plain(name) for name in names], ticktext=[short(name, 14) for name in names])
     return shown

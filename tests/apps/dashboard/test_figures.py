@@ -11,10 +11,12 @@ from fintok_dashboard.alerts import Alerts
 from fintok_dashboard.asset_figures import around, day_shares, price_and_score
 from fintok_dashboard.figures import ink_of, market_line, price_axis
 from fintok_dashboard.formats import move, number
+from fintok_dashboard.map_figure import heat_map, plan
 from fintok_dashboard.pages.alerts import _count
 from fintok_dashboard.pages.asset import _head, _like, chosen
 from fintok_dashboard.pages.today import _age, _found, _health, _latest
 from fintok_dashboard.pages.vocabulary import _list
+from fintok_dashboard.regime_figures import history
 from fintok_dashboard.view import View
 from fintok_dashboard.vocabulary_figures import occurrences, portrait
 
@@ -90,6 +92,27 @@ def test_rows_that_are_hours_are_not_called_days(hourly, reading):
         cells = occurrences(shown, "word", 2, slice(0, 1000))
         assert f"its 5 {noun}s" in str(_list(shown, View(), 2, cells))
         assert f"{other}s" not in str(portrait(shown, "word", 2, ink_of("light")))
+
+
+def test_hours_are_told_where_a_line_is_hovered(hourly, reading):
+    rows, ink = slice(0, 1500), ink_of("light")
+    for shown, form in ((reading, "%{x|%Y-%m-%d}:"), (hourly, "%{x|%Y-%m-%d %H:%M}:")):
+        figures = [
+            price_and_score(shown, View(), rows, 1000, 0, ink),
+            around(shown, 1000, 0, ink),
+            history(shown, shown.regimes_for(4), rows, ink, title="Market"),
+        ]
+        hovers = [trace.hovertemplate for figure in figures for trace in figure.data if trace.type == "scatter"]
+        assert all(text.startswith(form) for text in hovers if text)
+
+
+def test_long_names_end_in_an_ellipsis_where_they_have_no_room(reading):
+    names = tuple(f"Actions ordinaires {k}" for k in range(reading.panel.num_assets))
+    panel = replace(reading.panel, assets=names)
+    named = replace(reading, panel=panel, scores=replace(reading.scores, panel=panel))
+    figure = heat_map(named, View(), plan(named, View(), {"width": 900, "height": 600}), "light")
+    assert set(figure.layout.yaxis.ticktext) == {"Actions ord…"}
+    assert {trace.name for trace in around(named, 1000, 0, ink_of("light")).data} == {"Actions ordin…"}
 
 
 def said_in(figure) -> str:

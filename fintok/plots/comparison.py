@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _OTHERS = (ORANGE, GREEN, VERMILION, PURPLE, SKY, "#8C564B", "#5D6D7E")
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
 _OURS = "fintok"
+_LEFT = 0.1  # switches a year that a log axis begins with: fewer, and none, are drawn there
 
 
 def method_colours(methods: list[str]) -> dict[str, str]:
@@ -30,6 +32,7 @@ def method_colours(methods: list[str]) -> dict[str, str]:
 
 def frontier(table: "pd.DataFrame", column: str, title: str) -> "go.Figure":
     """A measure (higher is better) against switches a year: a point a labelling, a line each method's frontier.
+    A method has a colour and a symbol of its own; one whose labellings all lie below the axis says so.
 
     `table` has the columns method, setting, regimes, switches_a_year and `column`.
     """
@@ -40,10 +43,12 @@ def frontier(table: "pd.DataFrame", column: str, title: str) -> "go.Figure":
     rows = [row for row in table.to_dict("records") if np.isfinite(row[column]) and row["method"] != "one regime"]
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
     colours = method_colours(methods)
-    right = max((row["switches_a_year"] for row in rows), default=1.0) * 1.15
-    for method in methods:
+    right = max((row["switches_a_year"] for row in rows), default=1.0)
+    right = max(right, _LEFT) * 1.15
+    shown = _upper(np.array([row[column] for row in rows]))
+    for place, method in enumerate(methods):
         part = sorted((row for row in rows if row["method"] == method), key=itemgetter("switches_a_year"))
-        x = np.array([max(row["switches_a_year"], 0.1) for row in part])
+        x = np.array([max(row["switches_a_year"], _LEFT) for row in part])
         y = np.array([row[column] for row in part])
         best = np.maximum.accumulate(y)
         width = 3.5 if method == _OURS else 1.4
@@ -54,8 +59,8 @@ def frontier(table: "pd.DataFrame", column: str, title: str) -> "go.Figure":
                 y=np.append(best, best[-1]),
                 mode="lines",
                 line=line,
-                name=method,
                 legendgroup=method,
+                showlegend=False,
                 hoverinfo="skip",
             )
         )
@@ -64,15 +69,22 @@ def frontier(table: "pd.DataFrame", column: str, title: str) -> "go.Figure":
                 x=x,
                 y=y,
                 mode="markers",
-                marker={"color": colours[method], "size": 8 if method == _OURS else 6},
+                marker={
+                    "color": colours[method],
+                    "size": 9 if method == _OURS else 7,
+                    "symbol": _SYMBOLS[place % len(_SYMBOLS)],
+                },
                 text=[f"{row['regimes']} regimes, {row['setting']}" for row in part],
-                hovertemplate=f"{method}, %{{text}}<br>%{{y:.4f}} at %{{x:.1f}} a year<extra></extra>",
+                customdata=np.array([row["switches_a_year"] for row in part]),
+                hovertemplate=f"{method}, %{{text}}<br>%{{y:.4f}} at %{{customdata:.1f}} a year<extra></extra>",
+                name=method if shown is None or y.max() >= shown[0] else f"{method} (below)",
                 legendgroup=method,
-                showlegend=False,
             )
         )
-    figure.update_xaxes(type="log", title={"text": "regime switches a year"}, tickvals=[0.2, 0.5, 1, 2, 5, 10, 20, 50])
-    figure.update_yaxes(title={"text": title.split(",")[0]}, range=_upper(np.array([row[column] for row in rows])))
+    ticks = [_LEFT, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    figure.update_xaxes(type="log", title={"text": "regime switches a year"})
+    figure.update_xaxes(tickvals=ticks, ticktext=[f"≤ {_LEFT}", *map(str, ticks[1:])])
+    figure.update_yaxes(title={"text": title.split(",")[0]}, range=shown)
     return figure
 
 

@@ -26,6 +26,15 @@ _GLOSSARY = [
         "the volatility of the market in it. A label uses its own {row} and earlier {row}s only.",
     ),
     (
+        "Token, code, word",
+        "A token tells what one asset did in one {week}: a code, the number of one of the pictures that the model has "
+        "learned, its codebook. Words are codes of a kind put together, so that there are few enough to look at.",
+    ),
+    (
+        "Perplexity",
+        "How many codes would be in use if all were used equally often.",
+    ),
+    (
         "Score",
         "How strange an asset's newest {row}s are given the other assets and its own past: what nine "
         "kinds of evidence say together, each as the negative base-10 logarithm of its tail probability. How rare "

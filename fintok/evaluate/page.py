@@ -57,6 +57,15 @@ _GLOSSARY = [
         "How often the label changes. Labels that switch often can follow more; compare methods at the same number.",
     ),
     (
+        "Frontier",
+        "The best log score of a method's settings among those that switch at most so often; – where all switch more.",
+    ),
+    (
+        "Mean rows, smallest share",
+        "How many rows a spell of one regime lasts in the mean, and the share of days of the rarest regime: 0 where "
+        "one that was learned never comes on the judged days.",
+    ),
+    (
         "±",
         "Standard error of a difference over blocks of 60 dates. Less than two of them is called level.",
     ),
@@ -68,7 +77,8 @@ _GLOSSARY = [
     (
         "Refit agreement",
         "Share of days that keep their regime when it is learned anew on more rows. The lowest counts: one refit "
-        "that turns the labels over is enough to break what is built on them.",
+        "that turns the labels over is enough to break what is built on them. Seeds: the same rows with other random "
+        "starts.",
     ),
     (
         "Strategy",

@@ -121,8 +121,7 @@ def codebook_usage(counts: NDArray[np.integer]) -> "go.Figure":
         type="log",
         dtick=1 if wide else "D2",  # decades, or 1, 2 and 5 within them
         tickformat="~g",
-        ticksuffix=" %",
-        title={"text": "share of codes seen"},
+        title={"text": "share of codes seen, %"},  # a suffix is left out at every tick between decades
     )
     figure.update_xaxes(title={"text": "rank of the code"})
     return figure

@@ -73,6 +73,8 @@ def test_the_story_runs_from_regimes_to_the_glossary(whole):
     assert places == sorted(places)
     for fact in ("configuration.teacher.encoder.dim", "2.15", "2001-12-31", "0 · calm", "Alarms per 1,000"):
         assert fact in whole
+    for term in ("Token, code, word", "Perplexity", "Nats per token"):
+        assert f"<dt>{term}</dt>" in whole
 
 
 def test_every_figure_has_its_box_and_its_data(whole):

@@ -23,7 +23,7 @@ def panel_overview(panel: "Panel") -> "go.Figure":
     """
     import plotly.graph_objects as go
 
-    figure = new_figure(f"{panel.num_assets} assets, {panel.num_days} rows", height=460)
+    figure = new_figure(f"{panel.num_assets:,} assets, {panel.num_days:,} {panel.row_noun}s", height=460)
     shown = thin(panel.num_days, MAX_POINTS) if panel.num_days else np.arange(0)
     dates = moments(panel.dates[shown])
     moves = moves_of(panel)
@@ -54,7 +54,8 @@ def findings_map(health: "PanelHealth") -> "go.Figure":
     import plotly.graph_objects as go
 
     panel, findings = health.panel, health.findings
-    title = f"{len(findings.row)} findings" if len(findings.row) else "Nothing looks wrong"
+    count = len(findings.row)
+    title = f"{count:,} finding{'s' if count > 1 else ''}" if count else "Nothing looks wrong"
     figure = new_figure(title, height=int(np.clip(200 + 14 * panel.num_assets, 320, 1100)))
     names = np.array([*(plain(name) for name in panel.assets), "all assets"], dtype=object)
     for number, kind in enumerate(dict.fromkeys(findings.kind.tolist())):
@@ -67,8 +68,11 @@ def findings_map(health: "PanelHealth") -> "go.Figure":
                 mode="markers",
                 marker={"size": 7, "color": CYCLE[number % len(CYCLE)], "symbol": number % 8},
                 name=kind,
+                cliponaxis=False,
                 hovertemplate=f"%{{y}} {hover_date(panel.dates)}, rows: %{{customdata}}<extra>{kind}</extra>",
             )
         )
-    figure.update_layout(yaxis={"type": "category"})
+    figure.update_layout(yaxis={"type": "category"}, showlegend=True)  # one kind has a name, too
+    if count:
+        figure.update_xaxes(range=[str(date) for date in moments(panel.dates[[0, -1]])])
     return figure

@@ -15,7 +15,9 @@ def hourly_panel(num_rows: int = 8000) -> Panel:
 
 
 def test_the_overview_is_thinned_and_counts_assets():
-    market, count = panel_overview(hourly_panel()).data
+    figure = panel_overview(hourly_panel())
+    market, count = figure.data
+    assert figure.layout.title.text == "3 assets, 8,000 hours"
     assert len(market.x) == len(count.x) == 5000
     assert set(count.y) == {2, 3}
     assert np.isfinite(np.asarray(market.y)).all()
@@ -31,7 +33,11 @@ def test_findings_are_marked_at_their_date_and_asset():
     returns = hourly_panel().returns.copy()
     returns[6000, 1], returns[6001, 1] = 0.5, -0.5
     panel = Panel.from_arrays(returns, hourly_panel().dates, ["A", "B&<b>", "C"], values="returns")
-    (trace,) = findings_map(check_panel(panel)).data
+    figure = findings_map(check_panel(panel))
+    (trace,) = figure.data
+    assert figure.layout.title.text == "1 finding"
+    assert figure.layout.showlegend  # else the only kind would have no name
+    assert figure.layout.xaxis.range == ("2020-01-01T00:00:00", "2020-11-29T07:00:00")
     assert trace.name == "spike that reverts"
     assert list(trace.y) == ["B&amp;&lt;b&gt;"]
     assert np.datetime64(trace.x[0]) == panel.dates[6000]

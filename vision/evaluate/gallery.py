@@ -25,18 +25,19 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
-        color: #222; background: #fff }}
+        color: #222; background: #fff; color-scheme: light dark }}
 p {{ max-width: 45rem }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax({width}px, 1fr)); gap: 1rem 1.5rem }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min({width}px, 100%), 1fr)); gap: 1rem 1.5rem }}
 figure {{ margin: 0 }}
 figcaption {{ margin-bottom: .2rem; font-variant-numeric: tabular-nums }}
 img {{ image-rendering: pixelated; max-width: 100% }}
 small {{ color: #666 }}
+@media (prefers-color-scheme: dark) {{ body {{ color: #e5e7eb; background: #111827 }} small {{ color: #9ca3af }} }}
 </style></head><body>
 <h1>{title}</h1>
 <p>{figures}</p>
-<p>Each row shows the patches nearest to a code, the nearest first, framed, with the pixels around them.
-{order}</p>
+<p>Each row shows the patches nearest to a code, the nearest first, framed, with the pixels around them;
+grey lies beyond the image. {order}</p>
 <main>
 {rows}
 </main></body></html>

@@ -117,6 +117,8 @@ def test_the_page_is_one_self_contained_file(tokenizer, images, tmp_path):
     gallery = code_gallery(tokenizer, images, per_code=2, max_codes=3)
     gallery.save(tmp_path / "pages" / "codes.html", title="Codes <of> mine")
     page = (tmp_path / "pages" / "codes.html").read_text()
+    assert "prefers-color-scheme: dark" in page
+    assert re.search(r"minmax\(min\(\d+px, 100%\), 1fr\)", page)  # no wider than a narrow window
     assert "Codes &lt;of&gt; mine" in page
     assert "http" not in page
     assert page.count("<figure>") == len(gallery.rows) == 3

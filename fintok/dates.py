@@ -84,7 +84,7 @@ def _from_integers(column: pl.Series, table: Table) -> pl.Series:
 def _from_text(column: pl.Series, table: Table, may_be_days: bool = True) -> pl.Series:
     """Every different text is parsed once, in the one style that reads all of them."""
     column = column.str.replace(r" ?(UTC|GMT)$", "+00:00")
-    texts = column.unique()
+    texts = column.unique(maintain_order=True)  # what is guessed, and told, is of the first
     if texts.str.contains(r"^\d{6,19}\.0+$").all():
         return _from_text(column.str.replace(r"\.0+$", ""), table)
     if texts.str.contains(r"^\d{1,19}$").all() and not (texts.str.len_chars() == 8).all():

@@ -284,11 +284,7 @@ class _Run:
             training_dates=first.training.dates[rows],
             training_forecast=forecast[rows].astype(np.float16).astype(np.float32),  # as it will be read back
             training_returns_market=market[rows].astype(np.float32),
-            figures={
-                **figures,
-                "codebook usage": usage.used,
-                "codebook perplexity": usage.perplexity,
-            },
+            figures={**figures, "codebook usage": usage.used, "codebook perplexity": usage.perplexity},
         )
         for number, source in enumerate(self.sources):
             yardstick = measure(bundle, source.panel, self.config.seed)

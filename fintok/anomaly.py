@@ -213,6 +213,3 @@ class AnomalyScorer(Estimator):
             )
         if not isinstance(self.days, Integral) or self.days < 20:
             raise InputError(f"days must be a whole number of dates of calibration, at least 20, got {self.days!r}")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_last"}

@@ -64,6 +64,10 @@ class Estimator:
         if not self.__sklearn_is_fitted__():
             raise InputError(f"this {type(self).__name__} is not fitted yet: call fit(panel) first")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is kept of the last panel: a pickled estimator is as small as what it learned."""
+        return {name: value for name, value in vars(self).items() if name != "_last"}
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items() if k != "bundle")
         return f"{type(self).__name__}({shown})"

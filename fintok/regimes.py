@@ -300,6 +300,3 @@ class RegimeLabeler(Estimator):
             raise InputError(f"n_regimes (--regimes) must be a whole number from 2 on, got {self.n_regimes!r}")
         if not isinstance(self.switches_per_year, Real) or not 0.0 <= self.switches_per_year < np.inf:
             raise InputError(f"switches_per_year (--switches) must be 0 or more, got {self.switches_per_year!r}")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_last"}

@@ -56,6 +56,13 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") ->
         raise ConfigError(f"{place}{error}") from None
 
 
+def check_choices(config: Any) -> None:
+    """ConfigError for a field of a few words that holds none of them: misspelt in Python, it would pass for another."""
+    for name, hint in typing.get_type_hints(type(config)).items():
+        if Literal in map(typing.get_origin, (hint, *typing.get_args(hint))):
+            _convert(hint, getattr(config, name), f"{type(config).__name__}.{name}")
+
+
 def lay_over(lower: Any, upper: Any) -> Any:
     """``upper`` laid over ``lower``: mappings are merged key by key, everything else is replaced."""
     if not (isinstance(lower, Mapping) and isinstance(upper, Mapping)):

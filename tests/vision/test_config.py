@@ -16,6 +16,7 @@ from vision.config import (
     IBOTConfig,
     ImagesConfig,
     MAEConfig,
+    MaskConfig,
     OptimConfig,
     PretrainConfig,
     SimMIMConfig,
@@ -25,6 +26,7 @@ from vision.config import (
     load_yaml,
     to_dict,
 )
+from vision.evaluate.config import FinetuneConfig, SegmentConfig
 
 ALL = [
     ViTConfig,
@@ -69,11 +71,31 @@ def test_configs_are_frozen_and_keyword_only(cls):
             "a multiple of 4 for rotary",
         ),
         ({"patch_size": (0, 4)}, "two positive numbers"),
+        ({"patch_size": 16}, r"patch_size is 16, expected two positive numbers \(height, width\)"),
     ],
 )
 def test_impossible_transformers_are_refused(values, expected):
     with pytest.raises(ConfigError, match=expected):
         ViTConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("cls", "values", "expected"),
+    [
+        (ViTConfig, {"row_position": "sin-cos"}, "ViTConfig.row_position: got 'sin-cos', expected one of 'none', 'sin"),
+        (ViTConfig, {"mlp": "GELU"}, "expected one of 'gelu', 'swiglu'"),
+        (DINOv2Config, {"assignment": "sinkhorn"}, "expected one of 'sinkhorn_knopp', 'centering'"),
+        (DVAEConfig, {"sample": "hard"}, "expected one of 'relaxed', 'straight_through'"),
+        (VQKDConfig, {"target": "feature"}, "expected one of 'features', 'patches', 'both'"),
+        (OptimConfig, {"scaling": "square"}, "expected one of 'linear', 'sqrt'"),
+        (MaskConfig, {"kind": "blocks"}, "expected one of 'random', 'block', 'grid', 'strata'"),
+        (FinetuneConfig, {"pooling": "avg"}, "FinetuneConfig.pooling: got 'avg', expected one of 'cls', 'mean'"),
+        (SegmentConfig, {"head": "upernet"}, "expected one of 'linear', 'uper'"),
+    ],
+)
+def test_a_misspelt_choice_does_not_pass_for_another(cls, values, expected):
+    with pytest.raises(ConfigError, match=expected):
+        cls(**values)
 
 
 def test_a_transformer_of_every_size_and_free_changes():

@@ -1,12 +1,10 @@
 """Configurations of models, methods and optimiser: frozen dataclasses, checked when built; no torch."""
 
+from vision.config.distillation import DINOConfig, DINOv2Config, IBOTConfig
 from vision.config.methods import (
     BEiT2Config,
     BEiTConfig,
-    DINOConfig,
-    DINOv2Config,
     DVAEConfig,
-    IBOTConfig,
     MAEConfig,
     OnlineTokenizerConfig,
     SimMIMConfig,

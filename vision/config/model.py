@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vision.strict import ConfigError
+from vision.strict import ConfigError, check_choices
 
 Attention = Literal["joint", "axial"]
 Scope = Literal["window", "causal", "patch"]
@@ -84,9 +84,11 @@ class ViTConfig:
     """False: fine-tuned BEiT, MAE, whose classifier norms the mean patch instead."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("in_channels", "dim", "depth", "heads", "max_rows", "max_columns"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
-        require(min(self.patch_size) >= 1, self, "patch_size", "two positive numbers (height, width)")
+        is_pair = isinstance(self.patch_size, (tuple, list)) and len(self.patch_size) == 2 and min(self.patch_size) >= 1
+        require(is_pair, self, "patch_size", "two positive numbers (height, width)")
         require(self.dim % self.heads == 0, self, "heads", f"a divisor of dim = {self.dim}")
         for name in ("mlp_ratio", "norm_eps"):
             require(getattr(self, name) > 0, self, name, "a positive number")

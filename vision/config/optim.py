@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vision.config.model import require
+from vision.strict import check_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ class OptimConfig:
     """Of the network's arithmetic."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("steps", "batch_size", "accumulate"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "warmup_steps", "embed_rate"):

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from vision.config.distillation import DINOConfig, DINOv2Config, IBOTConfig
 from vision.config.methods import (
     BEiT2Config,
     BEiTConfig,
-    DINOConfig,
-    DINOv2Config,
     DVAEConfig,
-    IBOTConfig,
     MAEConfig,
     OnlineTokenizerConfig,
     SimMIMConfig,

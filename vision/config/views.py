@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vision.config.model import require
+from vision.strict import check_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,7 @@ class MaskConfig:
     """Patches of a cell of grid; SimMIM 2 x 2 patches of 16 pixels."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("ratio", "min_ratio"):
             require(0 < getattr(self, name) < 1, self, name, "a share in (0, 1): some patches hidden, some visible")
         require(self.kind != "strata" or self.min_ratio <= self.ratio, self, "min_ratio", f"at most {self.ratio}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vision.config.model import require
+from vision.strict import check_choices
 
 Pooling = Literal["cls", "mean", "cls+mean"]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -84,6 +85,7 @@ class FinetuneConfig:
     """Of the classifier, drop path and order."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         for name in ("learning_rate", "min_learning_rate", "warmup_epochs", "weight_decay"):
@@ -138,6 +140,7 @@ class SegmentConfig:
     """Of the head, drop path, order and crops."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("hidden_dim", "steps", "batch_size"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         for name in ("learning_rate", "encoder_learning_rate", "warmup_steps", "weight_decay"):

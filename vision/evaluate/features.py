@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,8 @@ def pooled_features(encoder: VisionTransformer, images: Tensor, pooling: Pooling
 
 def check_pooling(encoder: VisionTransformer, pooling: Pooling, last_blocks: int = 1) -> None:
     """InputError when the encoder cannot give such features."""
+    if pooling not in (words := get_args(Pooling)):
+        raise InputError(f"pooling is {pooling!r}, expected one of {', '.join(map(repr, words))}")
     if pooling != "mean" and not encoder.config.has_cls:
         raise InputError(f"pooling {pooling!r} needs a CLS token, which this encoder lacks: choose 'mean'")
     if not 1 <= last_blocks <= encoder.config.depth:

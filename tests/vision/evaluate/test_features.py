@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vision.errors import InputError
 from vision.evaluate.features import extract_features
 
 
@@ -63,6 +64,8 @@ def test_what_was_not_observed_is_neither_attended_to_nor_averaged(make_encoder,
 def test_what_cannot_be_asked_is_refused(make_encoder, images):
     with pytest.raises(ValueError, match="needs a CLS token, which this encoder lacks"):
         extract_features(make_encoder(has_cls=False), images, pooling="cls+mean")
+    with pytest.raises(InputError, match="pooling is 'avg', expected one of 'cls', 'mean', 'cls"):
+        extract_features(make_encoder(), images, pooling="avg")
     with pytest.raises(ValueError, match="last_blocks is 5, expected 1 to 4"):
         extract_features(make_encoder(), images, last_blocks=5)
     with pytest.raises(ValueError, match="no image"):

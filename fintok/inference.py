@@ -77,24 +77,29 @@ class Windows:
         more = None if hints is None else torch.from_numpy(hints).unfold(2, days, 1).permute(2, 0, 1, 3)
         return cls(values, observed, more, batch_size, np.arange(days - 1, images.num_days))
 
-    def cut(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, C, A, W) and observed (B, A, W) of the chosen windows (B,): a copy."""
-        values = self.values[chosen]
+    def cut(self, chosen: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, C, A', W) and observed (B, A', W) of the chosen windows (B,) and assets (A',): a copy."""
+        values = self.values[chosen][:, :, places]
         if self.hints is not None:
-            values = torch.cat([values, self.hints[chosen]], dim=1)
-        return values, self.observed[chosen]
+            values = torch.cat([values, self.hints[chosen][:, :, places]], dim=1)
+        return values, self.observed[chosen][:, places]
 
-    def batches(self, description: str, since: int = 0) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """(rows of the answer, images (B, C, A, W), observed (B, A, W)); B is the same for every batch.
+    def batches(self, description: str, since: int = 0) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+        """(rows of the answer, places of the assets (A',), images (B, C, A', W), observed (B, A', W)); B is the same
+        for every batch.
 
-        Batches that end before row `since` are left out; the others are those of the whole pass, bit for bit.
+        A batch of a single window, as in large universes, leaves out the assets of which it shows nothing: they tell
+        nothing and are told nothing of. Batches that end before row `since` are left out; the others are those of the
+        whole pass, bit for bit.
         """
-        count = len(self.ends)
+        count, everyone = len(self.ends), torch.arange(self.values.shape[2])
         start = max(since - int(self.ends[0]), 0) // self.batch_size * self.batch_size
         for first in track(range(start, count, self.batch_size), description):
             chosen = torch.arange(first, first + self.batch_size).clamp(max=count - 1)
             rows = slice(int(self.ends[first]), int(self.ends[first]) + min(self.batch_size, count - first))
-            yield rows, *self.cut(chosen)
+            is_shown = self.observed[first].any(dim=1)
+            places = everyone[is_shown] if self.batch_size == 1 and is_shown.any() else everyone
+            yield rows, places, *self.cut(chosen, places)
 
 
 def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int, since: int = 0) -> NDArray[np.int32]:
@@ -107,8 +112,8 @@ def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int, sinc
         return codes
     windows = Windows.of(images, patch_days, TOKENS_PER_BATCH * patch_days)
     with reading(tokenizer):
-        for rows, values, observed in windows.batches("codes", since):
-            codes[rows] = tokenizer.codes(values, observed)[: rows.stop - rows.start].numpy()
+        for rows, places, values, observed in windows.batches("codes", since):
+            codes[rows, places.numpy()] = tokenizer.codes(values, observed)[: rows.stop - rows.start].numpy()
     codes[:since] = -1
     return np.where(images.observed.T, codes, np.int32(-1))
 
@@ -125,13 +130,13 @@ def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int
     if images.num_days < seen_days:
         return forecast
     windows = Windows.of(images, seen_days, TOKENS_PER_BATCH * patch_days)
-    everyone = Question(torch.ones(images.num_assets, 1, dtype=torch.bool), None)
     with reading(model):
-        for rows, values, observed in windows.batches("forecast"):
+        for rows, places, values, observed in windows.batches("forecast"):
             is_open = observed[:, :, -1:].any(dim=1, keepdim=True)
             is_there = observed[:, :, -patch_days:].any(dim=2, keepdim=True) & is_open
             values = torch.nn.functional.pad(values, (0, patch_days, 0, 0, 0, model.hint_channels))  # no hint: 0
             observed = torch.cat([observed, is_there.expand(-1, -1, patch_days)], dim=2)
+            everyone = Question(torch.ones(len(places), 1, dtype=torch.bool), None)
             probability = _last_column(model, values, observed, [everyone])[0].softmax(-1)
             weight = is_there.float()
             mean = (probability * weight).sum(1) / weight.sum(1)  # 0 / 0 = NaN: nobody was observed
@@ -161,17 +166,18 @@ def read_surprise(
     windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
     mean, variance = torch.from_numpy(vocabulary.patch_mean), torch.from_numpy(vocabulary.patch_variance)
     channel = images.channel_names.index("return")
-    questions = [Question(_hide(group, images.num_assets), group) for group in groups]
     with reading(model):
-        for rows, values, observed in windows.batches("surprise", since):
+        for rows, places, values, observed in windows.batches("surprise", since):
             count = rows.stop - rows.start
-            code = torch.from_numpy(codes[rows].astype(np.int64))
+            members = [torch.isin(places, group).nonzero().flatten() for group in groups]
+            questions = [Question(_hide(group, len(places)), group) for group in members if len(group)]
+            code = torch.from_numpy(codes[rows, places.numpy()].astype(np.int64))
             code = torch.cat([code, code[-1:].expand(values.shape[0] - count, -1)])
             patch, seen = values[:, channel, :, -patch_days:], observed[:, :, -patch_days:]
             answers = _last_column(model, values, observed, questions)
-            for group, logits in zip(groups, answers, strict=True):
+            for (_, group), logits in zip(questions, answers, strict=True):
                 part = _judge(logits, code[:, group], patch[:, group], seen[:, group], mean, variance)
-                answer[:, rows, group.numpy()] = part[:, :count].numpy()
+                answer[:, rows, places[group].numpy()] = part[:, :count].numpy()
     answer[:, :since] = np.nan
     return Surprise(*np.where(images.observed.T, answer, np.float32(np.nan)))
 
@@ -185,7 +191,7 @@ def read_expectation(
     """
     hints = panel_hints(model, images, window_days, patch_days, since=row - HIDDEN_COLUMNS * patch_days + 1)
     windows = Windows.of(images, window_days, TOKENS_PER_BATCH * patch_days, hints)
-    values, observed = windows.cut(torch.tensor([row - int(windows.ends[0])]))
+    values, observed = windows.cut(torch.tensor([row - int(windows.ends[0])]), torch.arange(images.num_assets))
     group = next(group for group in asset_groups(images, window_days) if column in group)
     question = Question(_hide(group, images.num_assets), torch.tensor([column]))
     with reading(model):

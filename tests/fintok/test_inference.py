@@ -80,7 +80,7 @@ def test_the_other_assets_tell_nothing_of_what_is_hidden(model, small_panel, mon
         images = ReturnImager(ImagingConfig().channels).transform(version)
         hints = inference.panel_hints(model, images, WINDOW, PATCH)
         windows = inference.Windows.of(images, WINDOW, 1, hints)
-        values, observed = windows.cut(torch.tensor([len(windows.ends) - 1]))
+        values, observed = windows.cut(torch.tensor([len(windows.ends) - 1]), torch.arange(panel.num_assets))
         assert values[0, -3, group].abs().max() > 0.1
         with inference.reading(model):
             answers.append(inference._last_column(model, values, observed, [question])[0][:, group])
@@ -108,11 +108,34 @@ def test_the_numbers_of_a_surprise_are_those_of_the_loop():
 def test_batches_since_a_row_are_batches_of_the_whole_pass(images):
     windows = inference.Windows.of(images, WINDOW, WINDOW * len(images.assets) * 7)
     assert windows.batch_size == 7
-    whole = {rows.start: values for rows, values, _ in windows.batches("windows")}
-    part = {rows.start: values for rows, values, _ in windows.batches("windows", since=83)}
+    whole = {rows.start: values for rows, _, values, _ in windows.batches("windows")}
+    part = {rows.start: values for rows, _, values, _ in windows.batches("windows", since=83)}
     assert part
     assert part.keys() < whole.keys()
     assert all(torch.equal(part[start], whole[start]) for start in part)
+
+
+def test_a_window_by_itself_leaves_out_the_assets_of_which_it_shows_nothing(model, images, monkeypatch):
+    observed = images.observed.copy()
+    observed[1, 60:], observed[2:4, :90], observed[:, 100:140] = False, False, False  # delisted, late, all closed
+    images = replace(images, observed=observed, values=np.where(observed, images.values, np.float32(0.0)))
+    together = read(model, images)
+    asked, ask = [], inference._last_column
+
+    def counted(model, values, observed, questions):
+        asked.append(values.shape[2])
+        return ask(model, values, observed, questions)
+
+    monkeypatch.setattr(inference, "TOKENS_PER_BATCH", 1)
+    monkeypatch.setattr(inference, "_last_column", counted)
+    for name, values in read(model, images).items():
+        np.testing.assert_allclose(values, together[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    last = images.num_days - 1
+    windows = [*range(WINDOW - 1, last + 1), *range(WINDOW - PATCH - 1, last + 1)]
+    days = [WINDOW] * (last - WINDOW + 2) + [WINDOW - PATCH] * (last - WINDOW + PATCH + 2)
+    shown = [observed[:, end - many + 1 : end + 1].any(axis=1).sum() for end, many in zip(windows, days, strict=True)]
+    assert sorted(asked) == sorted(count or images.num_assets for count in shown)
+    assert len(set(asked)) > 3
 
 
 def test_a_forecast_is_the_mean_over_the_assets_observed_in_the_patch_that_ends_that_day(model, images, monkeypatch):

@@ -147,7 +147,7 @@ def statistics_bars(reading: Reading, row: int, column: int, ink: Ink) -> go.Fig
 
 def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
     """Return and what the peers led to expect, on the last days, with each day's share of the difference."""
-    title = "Return beside what its peers led to expect"
+    title = "The return seen, and the one expected"
     panel, scores = reading.panel, reading.scores
     days = scores.attribution(panel.dates[row], panel.assets[column]).days
     if not scores.statistics:
@@ -176,7 +176,7 @@ def day_shares(reading: Reading, row: int, column: int, ink: Ink) -> go.Figure:
         )
     _mark_days(figure, x, step=3)
     figure.update_yaxes(tickformat=".1~%" if is_priced else "~g", nticks=6)
-    _legend_below(figure, "stronger: carries more of the difference")
+    _legend_below(figure, "by its peers' returns; stronger: more of the difference")
     return figure
 
 

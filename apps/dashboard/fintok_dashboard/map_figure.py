@@ -35,6 +35,8 @@ _MARGIN = {"l": 76, "r": 64, "t": 38, "b": 30}
 _NAME_LENGTH = 12  # letters that fit into the left margin
 _DOMAINS = {"heat": (0.0, 0.775), "ribbon": (0.79, 0.82), "market": (0.845, 1.0)}
 FRAME_HEIGHT = 178  # pixels of the window above and below the figure
+_ONE_LINE = 640  # pixels of the heat map above which what stands over it fits into a line
+_LINE_HEIGHT = 16
 _PIXELS_A_COLUMN = 2.0
 _MAX_MARKS = 200  # a browser draws each one as an element of its own
 
@@ -96,16 +98,20 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     places, texts = date_ticks(panel.dates, rows, max(plan.width // 90, 2))
     names = name_ticks(len(plan.assets), plan.height)
     circles = "" if num_alerts <= _MAX_MARKS else f"the strangest {_MAX_MARKS} of "
-    note = f"{plural(len(plan.assets), 'asset')} × {plural(rows.stop - rows.start, 'date')}"
-    note += f" · ○ {circles}{plural(num_alerts, 'alert')} at {view.alarms:g} per 1,000"
-    note += "  ·  grey: no score" if bool((plan.grid.cells == MISSING).any()) else ""
-    note += f"  ·  {legend_of(regimes.names, regime_colours(regimes.num_regimes))}"
+    notes = [
+        f"{plural(len(plan.assets), 'asset')} × {plural(rows.stop - rows.start, 'date')}",
+        f"○ {circles}{plural(num_alerts, 'alert')} at {view.alarms:g} per 1,000",
+        *(["grey: no score"] if bool((plan.grid.cells == MISSING).any()) else []),
+        legend_of(regimes.names, regime_colours(regimes.num_regimes)),
+    ]
+    is_narrow = plan.width < _ONE_LINE
+    more = _LINE_HEIGHT * (len(notes) - 1) if is_narrow else 0
     seen = int(np.searchsorted(panel.dates, reading.scores.train_end, side="right"))
     figure = blank(
-        note,
+        ("<br>" if is_narrow else "  ·  ").join(notes),
         ink,
         height=None,
-        margin=_MARGIN,
+        margin=_MARGIN | {"t": _MARGIN["t"] + more},
         showlegend=False,
         hovermode="closest",
         xaxis={
@@ -143,7 +149,8 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
     )
     figure.add_traces([heat, ribbon, line, marks])
     figure.update_xaxes(automargin=False).update_yaxes(automargin=False)  # the margins are given: no second layout
-    figure.update_layout(title={"font": {"size": 12, "color": ink.soft, "weight": 400}, "pad": {"t": 10}})
+    font = {"size": 11 if is_narrow else 12, "color": ink.soft, "weight": 400}
+    figure.update_layout(title={"font": font, "pad": {"t": 10 + more // 4}})
     return figure
 
 

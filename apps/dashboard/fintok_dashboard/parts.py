@@ -15,9 +15,12 @@ def card(title: str, *children: Any, class_name: str = "") -> html.Section:
     return html.Section([html.H2(title), *children], className=f"card {class_name}".strip())
 
 
-def figure(identity: str, name: str, *, height: int | str) -> html.Div:
-    """A place for a figure, of its height (pixels, or CSS) from the start, so that nothing jumps when it comes."""
-    style = {"height": f"{height}px" if isinstance(height, int) else height}
+def figure(identity: str, name: str, *, height: int | str, least: int = 0) -> html.Div:
+    """A place for a figure, of its height (pixels, or CSS) from the start, so that nothing jumps when it comes.
+
+    A card narrower than the `least` pixels of its title and legend scrolls.
+    """
+    style = {"height": f"{height}px" if isinstance(height, int) else height, "minWidth": f"{least}px"}
     graph = dcc.Graph(id=identity, figure=awaited(), config=graph_config(name), style=style, responsive=True)
     return html.Div(graph, className="card figure")
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _COLUMNS = 12
 _SHOWN = 60  # pictures: the most used ones
 SMALL = 290
+LEAST_WIDTH = 860  # of the pictures: that of their numbers and shares
 
 
 class Gallery(NamedTuple):

@@ -64,6 +64,29 @@ def test_a_narrow_window_has_a_card_a_line_and_nothing_beside_it(page, address, 
     assert min(width for width in widths if width) > 300
 
 
+@pytest.mark.parametrize("width", [400, 1024])
+@pytest.mark.parametrize("path", PAGES)
+def test_no_text_of_a_figure_is_cut_off_at_its_edge_or_written_over_another(page, address, path, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address + path)
+    drawn(page, PAGES[path])
+    page.wait_for_timeout(500)  # until the others are drawn too
+    cut = page.locator(".js-plotly-plot").evaluate_all(
+        """figures => figures.flatMap(figure => {
+            const box = figure.getBoundingClientRect(), legend = figure.querySelector("g.legend");
+            const isOut = (text) => text.left < box.left - 1 || text.right > box.right + 1;
+            const said = [...figure.querySelectorAll("svg text")].filter(
+                text => text.textContent && isOut(text.getBoundingClientRect()));
+            const title = figure.querySelector(".gtitle")?.getBoundingClientRect();
+            const beside = legend?.getBoundingClientRect();
+            const isUnder = title && beside && title.right > beside.left && title.bottom > beside.top + 1
+                && beside.bottom > title.top;
+            return [...said.map(text => text.textContent), ...(isUnder ? ["legend over title"] : [])];
+        })"""
+    )
+    assert cut == []
+
+
 def test_a_drag_zooms_into_the_map_and_a_button_shows_it_whole_again(page, address):
     page.goto(f"{address}/map?alarms=2")
     drawn(page, "#map")

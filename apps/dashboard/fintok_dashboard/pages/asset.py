@@ -39,7 +39,7 @@ def layout(desk: Desk, window: Window) -> Any:
     return html.Div(
         [
             html.Div(id="asset-head", className="line"),
-            figure("asset-history", "asset", height=400),
+            figure("asset-history", "asset", height=400, least=720),
             html.Div(
                 [
                     figure("asset-patch", "asset-patch", height=300),

@@ -40,7 +40,7 @@ def layout(desk: Desk, window: Window) -> Any:
     return html.Div(
         [
             html.Div([html.Label("Number of regimes"), html.Div(slider, className="slider")], className="line"),
-            figure("regimes-history", "regimes", height=HISTORY),
+            figure("regimes-history", "regimes", height=HISTORY, least=480),
             html.Div(id="regimes-signature"),
             html.Div(
                 [

@@ -32,7 +32,7 @@ def layout(desk: Desk, window: Window) -> Any:
         [
             html.Div(id="today-cards", className="columns three"),
             html.Div(
-                [figure("today-probabilities", "today", height=_HEIGHT), html.Div(id="today-latest")],
+                [figure("today-probabilities", "today", height=_HEIGHT, least=400), html.Div(id="today-latest")],
                 className="columns two",
             ),
         ]

@@ -16,6 +16,7 @@ from fintok_dashboard.parts import card, figure, link, table
 from fintok_dashboard.selection import day_of, select
 from fintok_dashboard.view import View, Window
 from fintok_dashboard.vocabulary_figures import (
+    LEAST_WIDTH,
     SMALL,
     Gallery,
     arrange_gallery,
@@ -49,7 +50,12 @@ def layout(desk: Desk, window: Window) -> Any:
                 ],
                 className="line",
             ),
-            html.Div(dcc.Graph(id="vocabulary-gallery", config=graph_config("vocabulary")), className="card figure"),
+            html.Div(
+                dcc.Graph(
+                    id="vocabulary-gallery", config=graph_config("vocabulary"), style={"minWidth": f"{LEAST_WIDTH}px"}
+                ),
+                className="card figure",
+            ),
             html.Div(
                 [
                     figure("vocabulary-picture", "token", height=SMALL),

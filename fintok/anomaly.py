@@ -153,6 +153,7 @@ class AnomalyScorer(Estimator):
             p_value=p_value,
             levels=levels,
             is_alarm=by_score,
+            alarms_per_1000=self.alarms_per_1000,
             reason_codes=reason,
             reasons=("", *(REASONS[name] for name in statistics), *CHECKS),
             statistics=statistics,

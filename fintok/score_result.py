@@ -76,6 +76,7 @@ class Scores:
     p_value: NDArray[np.float64]  # (T, A) rolling conformal; NaN where not calibrated
     levels: NDArray[np.float64]  # (T, A) the adaptive level of each date, that of the asset's own group
     is_alarm: NDArray[np.bool_]  # (T, A) p_value <= level: what the alarm budget counts
+    alarms_per_1000: float  # the budget; NaN where it is not known
     reason_codes: NDArray[np.uint8]  # (T, A) index into `reasons`; 0 = no alert
     reasons: tuple[str, ...]
     statistics: dict[str, NDArray[np.float32]]  # (T, A) each

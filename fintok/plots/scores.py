@@ -210,7 +210,7 @@ def evidence_shares(found: "Attribution") -> "go.Figure":
 
 
 def alarm_rates(scores: "Scores") -> "go.Figure":
-    """Alarms by score per 1,000 asset-days in each calendar year: the budget held against what happened."""
+    """Alarms by score per 1,000 asset-days in each calendar year, beside the budget, a dotted line."""
     import plotly.graph_objects as go
 
     years = scores.dates.astype("datetime64[Y]")
@@ -231,6 +231,10 @@ def alarm_rates(scores: "Scores") -> "go.Figure":
             hovertemplate="%{x}: %{y:.2f}<extra></extra>",
         )
     )
+    if len(labels) and np.isfinite(scores.alarms_per_1000):
+        asked = scores.alarms_per_1000
+        text = {"text": f"budget: {asked:g}", "font": {"size": 11}}
+        figure.add_hline(y=asked, line={"dash": "dot", "color": VERMILION, "width": 1.5}, annotation=text)
     figure.update_xaxes(showgrid=False, tickformat="d", dtick=max(1, -(-len(labels) // 16)))
     figure.update_yaxes(title={"text": "alarms"}, rangemode="tozero")
     return figure

@@ -60,6 +60,7 @@ def read_scores(path: Path, panel: Panel, train_end: np.datetime64) -> Scores:
         p_value=p_value,
         levels=np.full(panel.returns.shape, np.nan),
         is_alarm=np.zeros(panel.returns.shape, dtype=bool),
+        alarms_per_1000=np.nan,
         reason_codes=codes,
         reasons=reasons,
         statistics={},

@@ -101,6 +101,7 @@ def make_large_desk(folder: Path, num_days: int = 5_000, num_assets: int = 500) 
     nothing = np.zeros(returns.shape)
     scores = Scores(
         panel=panel, score=score, p_value=p_value, levels=np.full(returns.shape, 0.001), is_alarm=p_value <= 0.001,
+        alarms_per_1000=1.0,
         reason_codes=(p_value <= 0.001).astype(np.uint8), reasons=("", "jumped"), statistics={"jump": statistic},
         tails={"jump": TailMap.standard()}, expected=nothing, residual=returns / 0.01, train_end=panel.dates[3_000],
     )  # fmt: skip

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from fintok.anomaly import AnomalyScorer
 from fintok.bundle import Bundle
+from fintok.calibration import require_scores
+from fintok.cells import marked_cells
 from fintok.config import PretrainConfig
 from fintok.errors import InputError
 from fintok.files import check_output, write_table
+from fintok.groups import group_names
 from fintok.panel import Panel, require_panel
 from fintok.pretrain import pretrain
 from fintok.regimes import RegimeLabeler
@@ -29,6 +35,7 @@ class Reading(NamedTuple):
 
     regimes: Regimes
     scores: Scores
+    asked: dict[str, float]  # what was asked for, by name, as the report tells it
 
 
 class DemoFiles(NamedTuple):
@@ -79,17 +86,25 @@ def report(
     n_regimes: int = 4,
     switches_per_year: float = 4.0,
     alarms_per_1000: float = 1.0,
+    errors: object = None,
+    groups: Mapping[str, object] | str | Path | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Read a panel with a bundle and write what it says as one self-contained page of HTML; return its path.
 
-    Raises InputError for what is no bundle or panel, a number out of range, and where `out` exists and `overwrite` is
-    False.
+    `errors` are those of `AnomalyScorer.score`, `groups` those of `AnomalyScorer`. Raises InputError for what is no
+    bundle or panel, a number out of range, and where `out` exists and `overwrite` is False.
     """
     require_panel(panel)
     path = check_output(out, overwrite=overwrite)
     reading = read_market(
-        bundle, panel, n_regimes=n_regimes, switches_per_year=switches_per_year, alarms_per_1000=alarms_per_1000
+        bundle,
+        panel,
+        n_regimes=n_regimes,
+        switches_per_year=switches_per_year,
+        alarms_per_1000=alarms_per_1000,
+        errors=errors,
+        groups=groups,
     )
     return write_report(path, bundle, panel, *reading, overwrite=overwrite)
 
@@ -101,11 +116,25 @@ def read_market(
     n_regimes: int = 4,
     switches_per_year: float = 4.0,
     alarms_per_1000: float = 1.0,
+    errors: object = None,
+    groups: Mapping[str, object] | str | Path | None = None,
 ) -> Reading:
     """Regimes and anomaly scores of a panel; stderr says which. Raises InputError for a number out of range."""
+    scorer = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000, groups=groups)
+    names = group_names(groups, panel.assets)
+    require_scores(names, panel.assets, scorer.days)  # before minutes of reading
     print(f"reading regimes of {panel.num_days:,} dates", file=sys.stderr, flush=True)
     labeler = RegimeLabeler(bundle, n_regimes=n_regimes, switches_per_year=switches_per_year)
     regimes = labeler.fit().label(panel)
     print(f"reading scores of {panel.num_assets:,} assets", file=sys.stderr, flush=True)
-    scores = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000).fit(panel).score(panel)
-    return Reading(regimes, scores)
+    scores = scorer.fit(panel, errors=errors).score(panel, errors=errors)
+    asked: dict[str, float] = {
+        "regimes": n_regimes,
+        "switches a year": switches_per_year,
+        "alarms per 1,000": alarms_per_1000,
+    }
+    if errors is not None:
+        asked["data errors left out"] = int(marked_cells(errors, panel).sum())
+    if groups is not None:
+        asked["groups calibrated apart"] = len(np.unique(names))
+    return Reading(regimes, scores, asked)

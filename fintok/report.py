@@ -1,5 +1,6 @@
 """The report: one HTML page that tells what the model learned and what it says of a panel."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ _GLOSSARY = [
     (
         "Train end and in sample",
         "The model was trained on {row}s up to the dashed line. What it says of those {row}s is in sample; judge "
-        "it by the {row}s after.",
+        "it by the {row}s after. So it is with assets that it was not trained on: they lived through the same "
+        "{row}s, and how rare each kind of evidence is was learned from this panel's own {row}s up to there.",
     ),
     (
         "Nats per token",
@@ -76,6 +78,7 @@ def write_report(
     panel: "Panel",
     regimes: "Regimes",
     scores: "Scores",
+    asked: Mapping[str, float],
     run: Path | None = None,
     *,
     title: str = "fintok report",
@@ -83,9 +86,9 @@ def write_report(
 ) -> Path:
     """Write one self-contained HTML page of what a bundle says of a panel, and return its path.
 
-    The page opens offline in any browser, in light or dark. `run` is the folder of the bundle, if it has one: training
-    curves are shown where they are there. Raises InputError when the file exists and `overwrite` is False, or cannot
-    be written; nothing half-written is left.
+    The page opens offline in any browser, in light or dark. `asked` is what was asked for, by name. `run` is the
+    folder of the bundle, if it has one: training curves are shown where they are there. Raises InputError when the
+    file exists and `overwrite` is False, or cannot be written; nothing half-written is left.
     """
     path = check_output(path, overwrite=overwrite)
     page = Page(title, _subtitle(panel))
@@ -95,7 +98,9 @@ def write_report(
     _tell_quality(page, _yardstick(bundle), {} if run is None else _curves(run))
     page.section("What was run", "The model behind this page and the panel it was given.")
     facts = {str(name): value for name, value in bundle.summary()["value"].items()}
-    page.table(facts_table({"panel": panel_facts(panel), **facts, "configuration": to_dict(bundle.config)}))
+    page.table(
+        facts_table({"panel": panel_facts(panel), "asked for": asked, **facts, "configuration": to_dict(bundle.config)})
+    )
     page.section("How to read this page", "")
     page.definitions([(term, _in_words(text, panel)) for term, text in _GLOSSARY])
     return write_text(page.render(), path, overwrite=overwrite)

@@ -25,6 +25,8 @@ __all__ = [
     "AnyModel",
     "ConfigFiles",
     "ConfigFlags",
+    "ErrorsPath",
+    "GroupsPath",
     "ModelPath",
     "NumRegimes",
     "Overwrite",
@@ -37,9 +39,12 @@ __all__ = [
     "Seed",
     "Switches",
     "TablePath",
+    "check_errors",
     "config_as_yaml",
+    "given_words",
     "model_words",
     "open_model",
+    "read_classes",
     "require_window",
     "say_next",
     "say_table",
@@ -47,6 +52,7 @@ __all__ = [
 ]
 
 COLUMNS = Group("Columns of the panel", sort_key=10)
+_NO_ERRORS = ("open", "news", "noise")  # verdicts of the dashboard, beside "data error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,12 @@ NumRegimes = Annotated[int, Parameter(help="How many regimes; 0 is the calmest."
 Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**32))]
 Switches = Annotated[float, Parameter(help="Switches of regime in a calendar year: on average, at most.")]
 Alarms = Annotated[float, Parameter(help="False alarms to expect per 1000 asset-days.")]
+ErrorsPath = Annotated[
+    Path | None, Parameter(help="Known data errors (date, symbol), which calibration then leaves out.")
+]
+GroupsPath = Annotated[
+    Path | None, Parameter(help="Class of each symbol (symbol, group), calibrated apart; the rest are one more.")
+]
 ConfigFiles = Annotated[
     tuple[Path, ...],
     Parameter(name=("--config", "-c"), help="A YAML file of values; may be given again.", show_default=False),
@@ -145,9 +157,55 @@ def _say_frequency(bundle: Bundle, panel: Panel) -> None:
         )
 
 
+def read_classes(groups: Path | None, prices: Panel) -> dict[str, str] | None:
+    """The classes in a file; those of no asset are counted on stderr. Raises InputError where all are."""
+    if groups is None:
+        return None
+    from fintok.groups import count_known, read_groups
+
+    classes = read_groups(groups)
+    _say_known(groups, count_known(classes, prices.assets, str(groups)), len(classes), "symbols")
+    return classes
+
+
+def check_errors(errors: Path | None, prices: Panel) -> None:
+    """Count on stderr the rows that name no cell of the panel, and name verdicts that nobody knows."""
+    if errors is None:
+        return
+    from fintok.cells import read_marks
+    from fintok.columns import listed
+
+    marks = read_marks(errors, prices)
+    if marks.num_rows and not marks.num_known:
+        print(
+            f"{errors}: none of its {marks.num_rows:,} rows is a date and symbol of the panel, the first is "
+            f"{marks.first}: nothing is left out; where that is no other panel's, write both as the panel does",
+            file=sys.stderr,
+        )
+    elif marks.num_rows:
+        _say_known(errors, marks.num_known, marks.num_rows, "rows")
+    elif marks.verdicts:
+        print(
+            f"{errors}: no verdict is 'data error', only {listed(marks.verdicts)}: nothing is left out", file=sys.stderr
+        )
+    unknown = [verdict for verdict in marks.verdicts if verdict.lower() not in _NO_ERRORS]
+    if unknown and marks.num_rows:
+        print(f"{errors}: 'data error' leaves a row out, {listed(unknown)} does not", file=sys.stderr)
+
+
+def _say_known(path: Path, known: int, total: int, what: str) -> None:
+    if known < total:
+        print(f"{path}: {known:,} of {total:,} {what} are in the panel", file=sys.stderr)
+
+
 def model_words(model: Path | None) -> list[str | Path]:
     """The option as it was given, for the next command to try."""
     return [] if model is None else ["--model", model]
+
+
+def given_words(**options: object) -> list[object]:
+    """Options that were given a value, for the next command to try."""
+    return [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
 
 
 def say_table(table: pd.DataFrame) -> None:

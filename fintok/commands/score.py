@@ -12,13 +12,18 @@ from cyclopts import Parameter
 from fintok.commands.options import (
     Alarms,
     AnyModel,
+    ErrorsPath,
+    GroupsPath,
     Overwrite,
     PanelPath,
     PanelReader,
     ReaderOptions,
     TablePath,
+    check_errors,
+    given_words,
     model_words,
     open_model,
+    read_classes,
     say_next,
     say_table,
     say_wrote,
@@ -35,7 +40,6 @@ if TYPE_CHECKING:
     from fintok.readings import Readings
 
 _RESTATED = 1e-3  # by which a score must move to be another: adjusted prices are restated but for rounding
-_NO_ERRORS = ("open", "news", "noise")  # verdicts of the dashboard, beside "data error"
 _WAY_OUT = "name another --out, or score all dates anew with --overwrite in place of --append"
 
 
@@ -46,22 +50,18 @@ def score(
     out: TablePath,
     alarms: Alarms = 1.0,
     append: Annotated[bool, Parameter(help="Keep the file's rows; add the dates after its last.")] = False,
-    errors: Annotated[
-        Path | None, Parameter(help="Known data errors (date, symbol), which calibration then leaves out.")
-    ] = None,
-    groups: Annotated[
-        Path | None, Parameter(help="Class of each symbol (symbol, group), calibrated apart; the rest are one more.")
-    ] = None,
+    errors: ErrorsPath = None,
+    groups: GroupsPath = None,
     overwrite: Overwrite = False,
     reader: ReaderOptions = PanelReader(),
 ) -> None:
     """Anomaly score of every asset and date, from that date and earlier ones only.
 
-    Writes date, symbol, score (higher = stranger), p_value, alert, reason and in_sample (the model has seen
-    the date). With --append, a file that is there keeps its rows and gains the dates after its last one; what the
-    model read is kept beside it (NAME.readings.parquet), so that history is not read again: the same command, run
-    daily, costs what a day costs and gives the same rows. What comes later for dates that the file has is told on
-    stderr, and not added.
+    Writes date, symbol, score (higher = stranger), p_value, alert, reason and in_sample (a date up to the model's
+    train_end, whichever assets it learned from). With --append, a file that is there keeps its rows and gains the
+    dates after its last one; what the model read is kept beside it (NAME.readings.parquet), so that history is not
+    read again: the same command, run daily, costs what a day costs and gives the same rows. What comes later for dates
+    that the file has is told on stderr, and not added.
 
     --errors is a table of cells that somebody has found to be wrong; where it has a column verdict, as the
     dashboard's export has, rows that say "data error" count. They are scored as ever, but later days are not
@@ -79,9 +79,8 @@ def score(
     from fintok.groups import group_names
     from fintok.readings import open_readings
 
-    classes = None if groups is None else _read_groups(groups, prices)
-    if errors is not None:
-        _check_errors(errors, prices)
+    classes = read_classes(groups, prices)
+    check_errors(errors, prices)
     bundle = open_model(model, prices)
     scorer = AnomalyScorer(bundle, alarms_per_1000=alarms, groups=classes)
     names = group_names(classes, prices.assets)
@@ -106,43 +105,9 @@ def score(
     say_wrote(write_table(table, out, overwrite=overwrite or append))
     if append and scorer.readings is not None:
         say_wrote(write_table(scorer.readings.to_polars(), kept, overwrite=True))
-    say_next("report", *model_words(model), "--panel", panel, *reader.words(), "--out", out.with_name("report.html"))
-
-
-def _read_groups(groups: Path, prices: Panel) -> dict[str, str]:
-    """The classes in a file; those of no asset are counted on stderr. Raises InputError where all are."""
-    from fintok.groups import count_known, read_groups
-
-    classes = read_groups(groups)
-    _say_known(groups, count_known(classes, prices.assets, str(groups)), len(classes), "symbols")
-    return classes
-
-
-def _check_errors(errors: Path, prices: Panel) -> None:
-    """Count on stderr the rows that name no cell of the panel, and name verdicts that nobody knows. Raises InputError
-    where no row names a cell."""
-    from fintok.cells import read_marks
-    from fintok.columns import listed
-
-    marks = read_marks(errors, prices)
-    if marks.num_rows and not marks.num_known:
-        raise InputError(
-            f"{errors}: none of its {marks.num_rows:,} rows is a date and symbol of the panel; the first is "
-            f"{marks.first}: write both as the panel does, or leave --errors out"
-        )
-    if marks.verdicts and not marks.num_rows:
-        print(
-            f"{errors}: no verdict is 'data error', only {listed(marks.verdicts)}: nothing is left out", file=sys.stderr
-        )
-    unknown = [verdict for verdict in marks.verdicts if verdict.lower() not in _NO_ERRORS]
-    if unknown and marks.num_rows:
-        print(f"{errors}: 'data error' leaves a row out, {listed(unknown)} does not", file=sys.stderr)
-    _say_known(errors, marks.num_known, marks.num_rows, "rows")
-
-
-def _say_known(path: Path, known: int, total: int, what: str) -> None:
-    if known < total:
-        print(f"{path}: {known:,} of {total:,} {what} are in the panel", file=sys.stderr)
+    asked = given_words(alarms=None if alarms == 1.0 else f"{alarms:g}", errors=errors, groups=groups)
+    page = out.with_name("report.html")
+    say_next("report", *model_words(model), "--panel", panel, *reader.words(), *asked, "--out", page)
 
 
 def _earlier(out: Path) -> pl.DataFrame:

@@ -35,7 +35,7 @@ class DescribedBundle(FakeBundle):
 def write(path, bundle, panel, *, run=None, scores=None, **options):
     regimes = RegimeLabeler(bundle, n_regimes=3).fit(panel).label(panel)
     scores = scores or AnomalyScorer(bundle).fit(panel).score(panel)
-    return write_report(path, bundle, panel, regimes, scores, run or path.parent / "no run", **options)
+    return write_report(path, bundle, panel, regimes, scores, {}, run or path.parent / "no run", **options)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):
     scores = AnomalyScorer(FakeBundle(panel[:50])).fit().score(panel[:150])
     bundle = DescribedBundle(panel[:800])
     regimes = RegimeLabeler(bundle).fit().label(panel[:150])
-    text = write_report(tmp_path / "r.html", bundle, panel[:150], regimes, scores, tmp_path).read_text()
+    text = write_report(tmp_path / "r.html", bundle, panel[:150], regimes, scores, {}, tmp_path).read_text()
     count = int(np.isfinite(scores.score).sum())
     assert f"no asset-day is calibrated yet ({count} scores; p-values need 1,000 in the trailing window)" in text
     assert "nan" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)

@@ -97,7 +97,9 @@ def test_marks_and_groups_without_their_columns_are_refused(trained, tmp_path, p
     assert not (tmp_path / "s.csv").exists()
 
 
-def test_marks_and_groups_of_another_panel_are_refused_and_of_a_larger_one_counted(trained, tmp_path, refuse, capsys):
+def test_groups_of_another_panel_are_refused_marks_are_told_and_those_of_a_larger_one_counted(
+    trained, tmp_path, refuse, capsys
+):
     marks, groups = tmp_path / "marks.csv", tmp_path / "groups.csv"
     words = ["score", "--model", trained / "model", "--panel", trained / "prices.parquet", "--out", tmp_path / "s.csv"]
     pl.DataFrame({"symbol": ["S0.N", "S1.N"], "group": "metals"}).write_csv(groups)
@@ -105,9 +107,10 @@ def test_marks_and_groups_of_another_panel_are_refused_and_of_a_larger_one_count
         refuse(*words, "--groups", groups)
     )
     pl.DataFrame({"date": ["2019-01-05"], "symbol": ["S1"]}).write_csv(marks)  # a Saturday
-    assert "none of its 1 rows is a date and symbol of the panel; the first is 2019-01-05 S1" in (
-        refuse(*words, "--errors", marks)
-    )
+    assert run([str(word) for word in [*words, "--errors", marks]]) == 0  # marks outlive panels
+    said = capsys.readouterr().err
+    assert "none of its 1 rows is a date and symbol of the panel, the first is 2019-01-05 S1: nothing is left" in said
+    (tmp_path / "s.csv").unlink()
     pl.DataFrame({"date": ["2019-01-04"], "symbol": ["S1"], "verdict": ["wrong"]}).write_csv(marks)
     assert run([str(word) for word in [*words, "--errors", marks]]) == 0
     assert "no verdict is 'data error', only 'wrong': nothing is left out" in capsys.readouterr().err
@@ -148,6 +151,31 @@ def test_the_report_is_one_page(trained, tmp_path):
     page = out.read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert "2 regimes" in page or "Market regimes" in page
+
+
+def test_the_report_and_the_scores_leave_out_the_same_errors_and_keep_the_same_groups_apart(
+    trained, tmp_path, prices, capsys, refuse
+):
+    errors, groups = tmp_path / "marks.csv", tmp_path / "groups.csv"
+    prices()[300:420].select("date", symbol=pl.lit("S1")).write_csv(errors)
+    pl.DataFrame({"symbol": ["S0", "S1", "S2"], "group": "metals"}).write_csv(groups)
+    words = ["--model", trained / "model", "--panel", trained / "prices.parquet", "--alarms", 50]
+    told = []
+    for number, more in enumerate([[], ["--errors", errors, "--groups", groups]]):
+        page, table = tmp_path / f"{number}.html", tmp_path / f"{number}.parquet"
+        assert run([str(word) for word in ["score", *words, *more, "--out", table]]) == 0
+        printed = capsys.readouterr().out
+        assert f"--alarms 50 {' '.join(map(str, more))}".strip() in printed  # the next command to try
+        assert run([str(word) for word in ["report", *words, *more, "--out", page]]) == 0
+        (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Scores("))
+        assert line in printed
+        told.append((line, page.read_text()))
+    assert told[0][0] != told[1][0]
+    for name, value in (("data errors left out", "120"), ("groups calibrated apart", "2"), ("alarms per 1,000", "50")):
+        assert f"asked for.{name}</td><td>{value}<" in told[1][1]
+    assert "data errors left out" not in told[0][1]
+    errors.write_text("date,price")
+    assert "no column 'symbol'" in refuse("report", *words, "--errors", errors, "--out", tmp_path / "no.html")
 
 
 @pytest.mark.slow

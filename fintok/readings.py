@@ -153,7 +153,7 @@ def open_readings(path: Path, panel: Panel) -> Readings:
     from fintok.files import read_table
 
     table = read_table(path)
-    if table.columns != _COLUMNS:
+    if table.columns[: len(_COLUMNS)] != _COLUMNS:  # fintok score keeps more, behind them
         raise InputError(f"{path} holds {table.columns}, readings are {_COLUMNS}; remove it, and it is made again")
     dates = table["date"].cast(pl.Datetime("ns")).to_numpy()
     place = {name: column for column, name in enumerate(panel.assets)}

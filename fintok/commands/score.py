@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fintok.readings import Readings
 
 _RESTATED = 1e-3  # by which a score must move to be another: adjusted prices are restated but for rounding
+_ANEW = "--overwrite in place of --append scores all anew (told once)"
 _WAY_OUT = "name another --out, or score all dates anew with --overwrite in place of --append"
 
 
@@ -61,7 +62,7 @@ def score(
     train_end, whichever assets it learned from). With --append, a file that is there keeps its rows and gains the
     dates after its last one; what the model read is kept beside it (NAME.readings.parquet), so that history is not
     read again: the same command, run daily, costs what a day costs and gives the same rows. What comes later for dates
-    that the file has is told on stderr, and not added.
+    that the file has is told on stderr, once, and not added.
 
     --errors is a table of cells that somebody has found to be wrong; where it has a column verdict, as the
     dashboard's export has, rows that say "data error" count. They are scored as ever, but later days are not
@@ -92,19 +93,20 @@ def score(
         _require_same_model(earlier, scorer.readings, bundle, out)
     scores = scorer.fit(prices, errors=errors).score(prices, errors=errors)
     print(scores)
-    table = scores.to_polars()
+    table = whole = scores.to_polars()
     if earlier is None:
         say_table(scores.summary())
     else:
         earlier = earlier.cast(table.schema)
-        _say_restated(table, earlier, out)
-        _say_late(table, earlier, out)
+        said = _last_said(kept)
+        _say_restated(table, earlier, said, out)
+        _say_late(table, earlier, said, out)
         table = _after(table, earlier)
         since = f"after {_last_date(earlier)} " if len(earlier) else ""
         print(f"{len(table) - len(earlier):,} rows {since}added to {len(earlier):,}")
     say_wrote(write_table(table, out, overwrite=overwrite or append))
     if append and scorer.readings is not None:
-        say_wrote(write_table(scorer.readings.to_polars(), kept, overwrite=True))
+        say_wrote(write_table(_with_what_was_said(scorer.readings.to_polars(), whole), kept, overwrite=True))
     asked = given_words(alarms=None if alarms == 1.0 else f"{alarms:g}", errors=errors, groups=groups)
     page = out.with_name("report.html")
     say_next("report", *model_words(model), "--panel", panel, *reader.words(), *asked, "--out", page)
@@ -162,40 +164,68 @@ def _last_date(earlier: pl.DataFrame) -> str:
     return date_text(dates, int(dates.argmax()))
 
 
-def _say_restated(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> None:
-    """Tell on stderr where rows of the file would be others now: they stay as they were."""
+def _last_said(kept: Path) -> pl.DataFrame | None:
+    """date, symbol, score and alert as the last --append found them, in the file or not; None where it kept none."""
     import polars as pl
 
-    both = earlier.filter(pl.col("score").is_not_null()).join(
-        table.select("date", "symbol", "score", "alert"), on=["date", "symbol"], how="left", suffix=" now"
-    )
+    table = read_table(kept, text=("symbol",)) if kept.exists() else pl.DataFrame()
+    if not {"score", "alert"} <= set(table.columns):
+        return None
+    return table.select("date", "symbol", "score", "alert").filter(pl.col("alert").is_not_null())
+
+
+def _with_what_was_said(readings: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """Readings with the score and the alert of each row, for `_last_said`."""
+    import polars as pl
+
+    date, score = pl.col("date").cast(readings.schema["date"]), pl.col("score").cast(pl.Float32)
+    said = table.select(date, "symbol", score, "alert")
+    return readings.join(said, on=["date", "symbol"], how="left", maintain_order="left")
+
+
+def _moved(before: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """Rows with a score for which a table has another score or alert, or no row."""
+    import polars as pl
+
+    now = table.select(pl.col("date").cast(before.schema["date"]), "symbol", "score", "alert")
+    both = before.filter(pl.col("score").is_not_null()).join(now, on=["date", "symbol"], how="left", suffix=" now")
     is_close = ((pl.col("score") - pl.col("score now")).abs() <= _RESTATED) & (pl.col("alert") == pl.col("alert now"))
-    others = both.filter(~is_close.fill_null(False))
+    return both.filter(~is_close.fill_null(False))
+
+
+def _say_restated(table: pl.DataFrame, earlier: pl.DataFrame, said: pl.DataFrame | None, out: Path) -> None:
+    """Tell on stderr where rows of the file would be others now, and were not so the last time: they stay."""
+    others = _moved(earlier, table)
+    if said is not None:
+        as_before = said.join(_moved(said, table), on=["date", "symbol"], how="anti")
+        others = others.join(as_before.cast({"date": others.schema["date"]}), on=["date", "symbol"], how="anti")
     if len(others):
         first = others.row(0, named=True)
         print(
             f"{out}: {len(others):,} of its {len(earlier):,} rows would be others now, the first "
             f"{first['symbol']!r} on {date_text(others['date'].to_numpy(), 0)}: prices or symbols before its last "
-            "date, --alarms, --errors or --groups have changed; they stay as they are, --overwrite in place of "
-            "--append scores all anew",
+            f"date, --alarms, --errors or --groups have changed; they stay as they are, {_ANEW}",
             file=sys.stderr,
         )
 
 
-def _say_late(table: pl.DataFrame, earlier: pl.DataFrame, out: Path) -> None:
-    """Tell on stderr of rows between the first and the last date of the file that it lacks: they are not added."""
+def _say_late(table: pl.DataFrame, earlier: pl.DataFrame, said: pl.DataFrame | None, out: Path) -> None:
+    """Tell on stderr of rows between the first and the last date of the file that neither it nor the last
+    --append had: they are not added."""
     import polars as pl
 
     if not len(earlier):
         return
     within = pl.col("date").is_between(earlier["date"].min(), earlier["date"].max())
     late = table.filter(within).join(earlier, on=["date", "symbol"], how="anti", maintain_order="left")
+    if said is not None:
+        said = said.cast({"date": late.schema["date"]})
+        late = late.join(said, on=["date", "symbol"], how="anti", maintain_order="left")
     if len(late):
         alerts = int(late["alert"].sum())
         print(
             f"{out}: {len(late):,} rows, {alerts:,} of them alerts, have come since for dates up to its last, the "
-            f"first {late['symbol'][0]!r} on {date_text(late['date'].to_numpy(), 0)}: they are not added, --overwrite "
-            "in place of --append scores all anew",
+            f"first {late['symbol'][0]!r} on {date_text(late['date'].to_numpy(), 0)}: they are not added, {_ANEW}",
             file=sys.stderr,
         )
 

@@ -50,12 +50,25 @@ def test_rows_of_the_file_that_would_be_others_now_stay_and_are_told(trained, tm
     assert pl.read_parquet(tmp_path / "daily.parquet").head(len(before)).equals(before)
 
 
+def test_rows_that_would_be_others_are_told_once_and_anew_when_they_change_again(trained, tmp_path, prices, capsys):
+    source, out, table = tmp_path / "prices.parquet", tmp_path / "daily.parquet", prices()
+    words = ["score", "--model", trained / "model", "--append", "--out", out, "--panel", source]
+    told = []
+    for num_days, factor in ((470, 1.0), (480, 1.3), (481, 1.3), (482, 1.3), (483, 1.5), (484, 1.5)):
+        jump = pl.when(pl.int_range(pl.len()) >= 460).then(pl.col("S1") * factor).otherwise(pl.col("S1"))
+        table.head(num_days).with_columns(jump.alias("S1")).write_parquet(source)
+        assert run([str(word) for word in words]) == 0
+        told.append("would be others now" in capsys.readouterr().err)
+    assert told == [False, True, False, False, True, False]
+    assert pl.read_parquet(out)["date"].n_unique() > 400
+
+
 def test_values_that_come_after_their_date_was_scored_are_told(trained, tmp_path, prices, capsys):
     source, out, table = tmp_path / "prices.parquet", tmp_path / "daily.csv", prices()
     words = ["score", "--model", trained / "model", "--append", "--out", out, "--panel", source]
     is_last = pl.int_range(pl.len()) == 480
     table.head(481).with_columns(pl.when(~is_last).then(pl.col("S4", "S5"))).write_parquet(source)
-    for num_days, told in ((None, False), (482, True), (482, True)):
+    for num_days, told in ((None, False), (482, True), (482, False)):  # once
         if num_days is not None:
             table.head(num_days).write_parquet(source)
         assert run([str(word) for word in words]) == 0

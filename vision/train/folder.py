@@ -31,6 +31,7 @@ class RunFacts:
     parent_network: dict[str, Any] | None = None  # kind and configuration of what the checkpoint holds of it
     init: str | None = None  # the run of the same method whose weights it started from
     inputs: Inputs
+    data_size: tuple[int, int] | None = None  # (height, width) of all its images, where they have one
 
 
 def read_run(folder: Path) -> tuple[PretrainConfig, RunFacts]:

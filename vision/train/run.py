@@ -94,6 +94,7 @@ def pretrain(
         parent_network=None if opened is None else opened.network,
         init=None if init is None else os.path.abspath(init),
         inputs=inputs,
+        data_size=images.size,
     )
     if is_main:
         open_folder(out, config, facts, resume=resume)
@@ -210,7 +211,7 @@ class LoadedMethod(NamedTuple):
     """A run as its checkpoint left it."""
 
     method: Method  # heads and all, in eval mode
-    views: ImageViews
+    views: ImageViews  # as it was trained on
     inputs: Inputs  # what it was trained on: size, channels and scale of its images
 
 
@@ -221,7 +222,7 @@ def load_method(folder: str | Path) -> LoadedMethod:
     """
     folder = Path(folder)
     config, facts = read_run(folder)
-    method, views = build(config, facts.inputs, None, rebuild_parent(config, facts))
+    method, views = build(config, facts.inputs, facts.data_size, rebuild_parent(config, facts))
     checkpoint = folder / f"{STATE}.ckpt"
     fill(method, load_training_state(checkpoint)["method"], checkpoint)
     return LoadedMethod(method.eval(), views, facts.inputs)

@@ -4,6 +4,7 @@ import io
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,6 +18,7 @@ from vision.train.checkpoint import CheckpointError
 from vision.train.folder import read_run
 from vision.train.metrics import read_metrics
 from vision.train.module import PretrainModule
+from vision.train.run import build
 from vision.train.state import load_training_state
 
 
@@ -151,6 +153,15 @@ def test_a_run_that_does_not_say_what_its_parent_was_asks_its_folder(train, tmp_
     (tmp_path / "run" / "run.yaml").write_text(yaml.safe_dump({**facts, "parent_network": {"kind": "odd"}}))
     with pytest.raises(CheckpointError, match="does not describe the network"):
         vision.load_method(tmp_path / "run")
+
+
+def test_a_run_gives_back_the_views_it_was_trained_on(train, data):
+    images, loaded = vision.open_images(data / "panel.npy"), vision.load_method(train("mae", "panel"))
+    (image, observed), views = images[3], []
+    for maker in (loaded.views, build(read_run(train("mae", "panel"))[0], loaded.inputs, images.size)[1]):
+        views.append(maker.prepare(maker.collate([maker(image, observed, np.random.default_rng(0))])).views[0])
+        assert maker.data_size == (6, 20)
+    assert torch.equal(*views)
 
 
 def test_a_run_that_has_ended_says_how_to_go_on(train, refuse):

@@ -108,12 +108,13 @@ class MAE(Method):
     def targets(self, batch: Batch) -> HiddenPixels:
         """Pixels of the hidden patches, each patch normalised by itself if asked."""
         grid = self.encoder.grid(batch.views[0])
-        return hidden_pixels(batch, _mask(batch), grid, is_normalised=self.config.normalise_pixels)
+        return hidden_pixels(batch, _mask(batch, grid), grid, is_normalised=self.config.normalise_pixels)
 
     def predict(self, batch: Batch) -> Tensor:
         """Pixels (R, P) of the hidden patches, from the others."""
-        images, observed, mask = batch.views[0], batch.valid[0], _mask(batch)
+        images, observed = batch.views[0], batch.valid[0]
         grid = self.encoder.grid(images)
+        mask = _mask(batch, grid)
         valid = observed_patches(observed, grid)
         kept = visible_index(mask)
         encoded = self.encoder.encode_kept(self.encoder.embed(images, observed), grid, kept, valid)
@@ -135,8 +136,11 @@ def visible_index(mask: Mask) -> Tensor:
     return mask.hidden.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, mask.num_masked :]
 
 
-def _mask(batch: Batch) -> Mask:
+def _mask(batch: Batch, grid: PatchGrid) -> Mask:
     mask = mask_of(batch, "MAE")
+    expected = (len(batch.views[0]), grid.num_patches)  # patches are gathered: a smaller mask would go unnoticed
+    if mask.hidden.shape != expected:
+        raise ValueError(f"the mask is {tuple(mask.hidden.shape)} images and patches, the batch has {expected}")
     hidden, patches = mask.num_masked, mask.hidden.shape[1]
     if not 0 < hidden < patches:
         raise ValueError(f"MAE needs hidden and visible patches, the mask generator hides {hidden} of {patches}")

@@ -236,3 +236,12 @@ def test_predict_and_loss_compile_to_one_graph(method, make_batch):
 
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(batch, targets), step(batch, targets))
+
+
+def test_a_mask_of_another_batch_or_grid_is_refused(method, make_batch):
+    batch = make_batch(4, mask_ratio=0.75)
+    for hidden in (batch.masks[0].hidden[:2], batch.masks[0].hidden[:, :12]):
+        other = batch._replace(masks=(Mask.from_hidden(hidden, hidden.shape[1]),))
+        for step in (method.targets, method.predict):
+            with pytest.raises(ValueError, match=r"images and patches, the batch has \(4, 20\)"):
+                step(other)

@@ -89,10 +89,13 @@ def batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Tens
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """A network in eval mode meanwhile: without drop path, which makes what it says random."""
-    was_training = network.training
+    """A network in eval mode meanwhile: without drop path, which makes what it says random. Each part of it is then in
+    the mode that it was in.
+    """
+    training = [part for part in network.modules() if part.training]
     network.eval()
     try:
         yield
     finally:
-        network.train(was_training)
+        for part in training:
+            part.training = True

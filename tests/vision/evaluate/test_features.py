@@ -45,6 +45,18 @@ def test_batches_and_mode_change_nothing(make_encoder, images):
     assert torch.allclose(extract_features(encoder, iter([images[:1], images[1:]])), whole, atol=1e-5)
     assert whole.dtype == torch.float32
     assert not whole.requires_grad
+    encoder.blocks[0].eval()  # as where only the last blocks are tuned
+    extract_features(encoder, images)
+    assert [block.training for block in encoder.blocks] == [False, True, True, True]
+    assert encoder.training
+
+
+@pytest.mark.parametrize(("of_images", "of_network"), [(torch.float64, torch.float32), (torch.float32, torch.bfloat16)])
+def test_images_are_read_in_the_type_of_the_network(make_encoder, images, of_images, of_network):
+    encoder = make_encoder()
+    whole = extract_features(encoder, images)
+    features = extract_features(encoder.to(of_network), images.to(of_images))
+    torch.testing.assert_close(features, whole, rtol=0, atol=1e-5 if of_network == torch.float32 else 0.05)
 
 
 @pytest.mark.parametrize("observed_channel", [False, True])

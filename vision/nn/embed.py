@@ -29,7 +29,14 @@ class PatchEmbed(nn.Module):
         self.projection = nn.Linear(channels * config.patch_size[0] * config.patch_size[1], config.dim)
 
     def forward(self, images: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Images (B, C, H, W), observed pixels (B, H, W) bool or None for all -> tokens (B, N, D)."""
+        """Images (B, C, H, W) of any floating type, observed pixels (B, H, W) bool or None for all -> tokens (B, N, D).
+
+        Raises ValueError for images of another shape or type, or of other channels.
+        """
+        if images.ndim != 4 or not images.is_floating_point():
+            given = f"{str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
+            raise ValueError(f"images are {given}, expected floating point of shape (B, {self.in_channels}, H, W)")
+        images = images.to(self.projection.weight.dtype)
         if images.shape[1] != self.in_channels:
             raise ValueError(f"images have {images.shape[1]} channels, this model takes {self.in_channels}")
         if observed is not None:

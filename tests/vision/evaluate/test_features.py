@@ -78,6 +78,12 @@ def test_what_cannot_be_asked_is_refused(make_encoder, images):
         extract_features(make_encoder(has_cls=False), images, pooling="cls+mean")
     with pytest.raises(InputError, match="pooling is 'avg', expected one of 'cls', 'mean', 'cls"):
         extract_features(make_encoder(), images, pooling="avg")
+    with pytest.raises(
+        ValueError, match=r"images are uint8 of shape .*, expected floating point of shape \(B, 3, H, W\)"
+    ):
+        extract_features(make_encoder(), images.to(torch.uint8))
+    with pytest.raises(ValueError, match=r"images are float32 of shape \(3, 8, 15\), expected floating"):
+        make_encoder()(images[0])
     with pytest.raises(ValueError, match="last_blocks is 5, expected 1 to 4"):
         extract_features(make_encoder(), images, last_blocks=5)
     with pytest.raises(ValueError, match="no image"):

@@ -20,8 +20,9 @@ class WeightNormLinear(nn.Module):
         self.weight_g = nn.Parameter(torch.ones(out_dim, 1), requires_grad=not has_fixed_norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in_dim) -> (..., out_dim)."""
-        return F.linear(x, self.weight_g * F.normalize(self.weight_v, dim=1, eps=1e-12))
+        """(..., in_dim) -> (..., out_dim), in the type of the weights."""
+        weight = self.weight_g * F.normalize(self.weight_v, dim=1, eps=1e-12)
+        return F.linear(x.to(weight.dtype), weight)
 
 
 class DINOHead(nn.Module):

@@ -23,6 +23,15 @@ def test_logits_are_cosines_when_the_norm_is_frozen(head):
     assert float(logits.detach().abs().max()) <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_head_of_another_type_says_the_same(head, dtype):
+    tokens = torch.randn(5, 24)
+    expected = head(tokens)
+    logits = head.to(dtype)(tokens.to(dtype))
+    assert logits.dtype == dtype
+    torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.02)
+
+
 def test_the_norm_is_frozen_or_not_as_asked(head):
     assert not head.last_layer.weight_g.requires_grad
     assert torch.equal(head.last_layer.weight_g, torch.ones(50, 1))

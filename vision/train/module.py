@@ -61,9 +61,15 @@ class PretrainModule(pl.LightningModule):
         self.terms: dict[str, Tensor] = {}  # means over the passes of the step so far, not yet read from the device
         self.guard = LossGuard()
         self._places: Tensor | None = None  # that the batches of the step so far were a mean over
-        for part in method.modules():
+        self._set_passes(config.accumulate)
+
+    def teardown(self, stage: str) -> None:
+        self._set_passes(1)  # as it was: elsewhere each pass is a step
+
+    def _set_passes(self, passes: int) -> None:
+        for part in self.method.modules():
             if isinstance(part, StepSums):
-                part.passes = config.accumulate
+                part.passes = passes
 
     def configure_model(self) -> None:
         """Split the method over the devices, under FSDP; Lightning calls it once the processes know each other."""

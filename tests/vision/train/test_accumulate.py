@@ -7,6 +7,7 @@ import torch
 
 from tests.vision.view_makers import SingleView
 from vision.batch import Batch
+from vision.collectives import StepSums
 from vision.config import DVAEConfig, SimMIMConfig, ViTConfig
 from vision.masks import RandomMask
 from vision.methods.base import Method
@@ -28,6 +29,7 @@ def test_centres_and_codebook_move_once_a_step_by_all_its_passes(build, dataset,
         for block in [part for part in method.modules() if isinstance(part, DropPath)]:
             block.rate = 0.0
         fit(method, dataset, views, still, seed=0, out=tmp_path, name=str(accumulate), progress=False)
+        assert {part.passes for part in method.modules() if isinstance(part, StepSums)} == {1}  # as it was
         found.append(method.state_dict())
     moved = build(name)[0].state_dict()
     for key, value in found[0].items():

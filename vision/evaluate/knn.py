@@ -59,7 +59,7 @@ def knn(
     is left.
     """
     check_features(bank, bank_labels, "bank")
-    check_features(queries, query_labels, "queries")
+    check_features(queries, query_labels, "queries", bank.shape[1])
     usable = sorted({k for k in ks if 1 <= k <= bank.shape[0]})
     if not usable:
         raise InputError(f"ks are {tuple(ks)}, expected one from 1 to {bank.shape[0]}, the images in the bank")

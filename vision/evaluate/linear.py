@@ -60,7 +60,7 @@ def linear_probe(
     """
     config = config or LinearConfig()
     check_features(train, train_labels, "the training set")
-    check_features(test, test_labels, "the test set")
+    check_features(test, test_labels, "the test set", train.shape[1])
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(train.shape[0], generator=generator)
     num_heldout = round(config.holdout_ratio * train.shape[0])

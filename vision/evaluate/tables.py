@@ -34,9 +34,13 @@ def check_labels(num_images: int, labels: Tensor, name: str) -> None:
         raise InputError(f"labels of {name} are {labels.dtype}, expected long integers from 0 on")
 
 
-def check_features(features: Tensor, labels: Tensor, name: str) -> None:
-    """InputError unless ``labels`` fit as in :func:`check_labels` and no row of ``features`` (n, F) has a NaN."""
+def check_features(features: Tensor, labels: Tensor, name: str, width: int | None = None) -> None:
+    """InputError unless ``labels`` fit as in :func:`check_labels` and no row of ``features`` (n, F) has a NaN, with F
+    as ``width`` says.
+    """
     check_labels(len(features), labels, name)
+    if width is not None and features.shape[1] != width:
+        raise InputError(f"features of {name} have {features.shape[1]} numbers each, those learned from {width}")
     count = int(features.isnan().any(dim=1).sum())
     if count:
         raise InputError(

@@ -23,6 +23,10 @@ def test_clouds_are_told_apart_by_the_rate_that_held_out_images_choose(blobs):
     predicted = F.linear(inputs[1], result.weight, result.bias).argmax(dim=1)
     assert float((predicted == test[1]).float().mean()) == pytest.approx(result.accuracy)
     assert not result.weight.requires_grad
+    with torch.no_grad():  # as in a notebook that has switched gradients off
+        assert linear_probe(inputs[0], train[1], inputs[1], test[1], QUICK).accuracy == result.accuracy
+    with pytest.raises(InputError, match="features of the test set have 3 numbers each, those learned from"):
+        linear_probe(inputs[0], train[1], inputs[1][:, :3], test[1], QUICK)
     assert "learning rate" in result.summary()
 
 

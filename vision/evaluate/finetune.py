@@ -109,6 +109,7 @@ class FinetuneResult:
         return f"FinetuneResult({self.accuracy:.2%} after {len(self.losses)} epochs, {self.num_test} images)"
 
 
+@torch.enable_grad()
 def finetune(
     encoder: VisionTransformer,
     train: Images,

@@ -128,6 +128,7 @@ class LinearHeads:
         return features @ self.weight[head] + self.bias[head]
 
 
+@torch.enable_grad()
 def train_heads(
     features: Tensor, labels: Tensor, num_classes: int, config: LinearConfig, generator: torch.Generator
 ) -> LinearHeads:

@@ -159,6 +159,7 @@ def window_starts(length: int, window: int) -> list[int]:
     return [round(index * (length - window) / max(number - 1, 1)) for index in range(number)]
 
 
+@torch.enable_grad()
 def _train(
     segmenter: Segmenter,
     batches: Iterator[tuple[Tensor, Tensor]],

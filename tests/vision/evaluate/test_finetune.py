@@ -135,6 +135,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(make_encoder, striped):
         finetune(make_encoder(has_cls=False), images, labels, images, labels, FinetuneConfig(pooling="cls"))
 
 
+@torch.no_grad()  # as in a notebook that has switched gradients off
 def test_a_seed_gives_the_same_classifier_whatever_was_drawn_before(make_encoder, striped):
     encoder, (images, labels) = make_encoder(drop_path=0.3), striped
     config = FinetuneConfig(epochs=1, batch_size=16, seed=3)

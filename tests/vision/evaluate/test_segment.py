@@ -79,6 +79,7 @@ def test_both_heads_learn_two_halves(head, is_frozen, make_encoder, scenes):
     assert "mIoU" in result.summary()
 
 
+@torch.no_grad()  # as in a notebook that has switched gradients off
 def test_a_trained_encoder_is_a_function_of_the_seed_and_drops_paths_as_configured(make_encoder, scenes):
     images, masks = scenes
     pretrained = {"drop_path": 0.6, "drop_path_shape": "uniform"}

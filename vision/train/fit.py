@@ -199,7 +199,8 @@ def _identity(method: Method, config: OptimConfig, seed: int, samples_per_step: 
 def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
     for key, value in wanted.items():
         if found.get(key) != value:
-            raise CheckpointError(f"{path} is of a run with {key} {found.get(key)!r}, not {value!r}: it cannot go on")
+            shown = "batch_size x accumulate x processes" if key == "samples_per_step" else key
+            raise CheckpointError(f"{path} is of a run with {shown} {found.get(key)!r}, not {value!r}: it cannot go on")
 
 
 @contextmanager

@@ -194,6 +194,8 @@ def test_checkpoint_holds_method_heads_centres_and_optimizer(run):
     assert state["step"] == 12
     assert state["method"].keys() == method.state_dict().keys()
     for part in ("teacher.module.head", "patch_centering.center", "mask_token.weight"):
+    with pytest.raises(CheckpointError, match="batch_size x accumulate x processes 4, not 8: it cannot go on"):
+        run("vqkd", config=dataclasses.replace(config, batch_size=8), resume=True)
         assert any(part in name for name in state["method"])
     assert len(state["optimizer"]["state"]) == len(list(method.parameters_to_train()))
 

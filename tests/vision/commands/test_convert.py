@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fintok.cli import run
 from vision.config import MAEConfig, ViTConfig
@@ -13,6 +14,7 @@ from vision.methods.codes import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import open_encoder, save_artifacts
+from vision.train.state import load_training_state
 
 ENCODER = ViTConfig(patch_size=(4, 4), dim=32, depth=1, heads=4, max_rows=3, max_columns=3)
 RELATIVE = {"row_position": "none", "column_position": "none", "relative_position": "shared"}
@@ -130,3 +132,21 @@ def test_a_given_scale_is_taken_and_travels_to_hugging_face_and_back(convert, ma
     (tmp_path / "hf" / "preprocessor_config.json").write_text("[]")
     assert "preprocessor_config.json names no mean" in refuse("convert", tmp_path / "hf", "--out", tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+def test_what_has_no_place_in_the_other_form_is_told(convert, train, tmp_path, refuse):
+    printed = convert(train("mae"), "--to", "mae", "--out", tmp_path / "mae.pth")
+    assert "note: the encoder alone is written, for the official MAE has 16 heads" in printed
+    line = refuse("convert", train("vqkd"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
+    assert "has no place for" in line
+    assert "holds no tokenizer" in refuse("convert", train("dino"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
+    assert "is a run: say with --to" in refuse("convert", train("dino"), "--out", tmp_path / "again")
+    printed = convert(train("dino"), "--to", "program", "--out", tmp_path / "dino.pt2")
+    assert "for which the file has no place: give images scaled so" in printed
+
+
+def test_the_mask_token_of_dinov2_goes_with_its_encoder(convert, train, tmp_path):
+    convert(train("dinov2"), "--to", "dinov2", "--out", tmp_path / "dinov2.safetensors")
+    token = load_file(tmp_path / "dinov2.safetensors")["mask_token"]
+    assert torch.equal(token, load_training_state(train("dinov2") / "pretrain.ckpt")["method"]["mask_token.weight"])
+    assert token.abs().max() > 0

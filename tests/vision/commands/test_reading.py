@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from fintok.cli import run
 from tests.vision.commands.conftest import NETWORK, encoded
@@ -18,7 +17,6 @@ from vision.commands.reading import inputs_of, open_shown, tracked
 from vision.data.shown import ShownImages
 from vision.errors import InputError
 from vision.train.artifacts import open_encoder
-from vision.train.state import load_training_state
 
 SHORT = "--finetune.epochs 2 --finetune.batch-size 4 --segment.steps 4 --segment.batch-size 4"
 
@@ -202,25 +200,6 @@ def test_an_encoder_goes_to_another_library_and_back(train, data, tmp_path, caps
         call("features", *words)
         pair.append(np.load(tmp_path / name))
     np.testing.assert_allclose(pair[0], pair[1], atol=1e-4)
-
-
-def test_what_has_no_place_in_the_other_form_is_told(train, tmp_path, capsys, refuse):
-    call("convert", train("mae"), "--to", "mae", "--out", tmp_path / "mae.pth")
-    printed = capsys.readouterr().out
-    assert "note: the encoder alone is written, for the official MAE has 16 heads" in printed
-    line = refuse("convert", train("vqkd"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
-    assert "has no place for" in line
-    assert "holds no tokenizer" in refuse("convert", train("dino"), "--to", "vqkd", "--out", tmp_path / "vqkd.pth")
-    assert "is a run: say with --to" in refuse("convert", train("dino"), "--out", tmp_path / "again")
-    call("convert", train("dino"), "--to", "program", "--out", tmp_path / "dino.pt2")
-    assert "for which the file has no place: give images scaled so" in capsys.readouterr().out
-
-
-def test_the_mask_token_of_dinov2_goes_with_its_encoder(train, tmp_path):
-    call("convert", train("dinov2"), "--to", "dinov2", "--out", tmp_path / "dinov2.safetensors")
-    token = load_file(tmp_path / "dinov2.safetensors")["mask_token"]
-    assert torch.equal(token, load_training_state(train("dinov2") / "pretrain.ckpt")["method"]["mask_token.weight"])
-    assert token.abs().max() > 0
 
 
 def test_inspect_prints_what_a_run_holds(train, capsys, tmp_path, refuse):

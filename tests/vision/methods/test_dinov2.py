@@ -15,16 +15,11 @@ from vision.methods.dinov2 import DINOv2
 from vision.methods.ibot import IBOT
 from vision.nn.grid import PatchGrid
 
-CONFIG = DINOv2Config(
-    num_prototypes=48,
-    patch_prototypes=32,
-    hidden_dim=32,
-    bottleneck_dim=16,
-    patch_bottleneck_dim=12,
-    freeze_last_layer=0.0,
-)
+SMALL = {"num_prototypes": 48, "hidden_dim": 32, "bottleneck_dim": 16}
+CONFIG = DINOv2Config(**SMALL, patch_prototypes=32, patch_bottleneck_dim=12, freeze_last_layer=0.0)
 CENTERING = dataclasses.replace(CONFIG, assignment="centering")
 SHARED = dataclasses.replace(CONFIG, shared_head=True)
+OF_PATCHES = "the teacher of masked patches is uniform (entropy 3.466 of ln 32"
 
 
 @pytest.fixture
@@ -57,14 +52,9 @@ def test_first_loss_is_ln_k_on_cls_and_share_of_masked_images_times_ln_k_on_patc
     ("config", "head", "said", "setting"),
     [
         (CONFIG, "head", "the teacher is uniform (entropy 3.871 of ln 48", "num_prototypes"),
-        (CONFIG, "patch_head", "the teacher of masked patches is uniform (entropy 3.466 of ln 32", "patch_prototypes"),
+        (CONFIG, "patch_head", OF_PATCHES, "patch_prototypes"),
         (SHARED, "head", "uniform (entropy 3.871 of ln 48", "num_prototypes"),
-        (
-            CENTERING,
-            "patch_head",
-            "the teacher of masked patches is uniform (entropy 3.466 of ln 32",
-            "patch_prototypes",
-        ),
+        (CENTERING, "patch_head", OF_PATCHES, "patch_prototypes"),
     ],
 )
 def test_a_uniform_teacher_is_told_of_each_head_with_its_own_prototypes(
@@ -143,11 +133,10 @@ def test_prototypes_are_used_evenly_after_sinkhorn_knopp_and_by_all_views_togeth
 
 def test_with_one_head_and_a_centre_the_terms_are_ibots_and_dinos(encoder, make_batch):
     """The same weights under all three methods, at the first step, when no centre has moved."""
-    small = {"num_prototypes": 48, "hidden_dim": 32, "bottleneck_dim": 16}
     torch.manual_seed(0)
-    ibot = IBOT(encoder, IBOTConfig(**small))
-    dino = DINO(encoder, DINOConfig(**small))
-    dinov2 = DINOv2(encoder, DINOv2Config(**small, shared_head=True, assignment="centering"))
+    ibot = IBOT(encoder, IBOTConfig(**SMALL))
+    dino = DINO(encoder, DINOConfig(**SMALL))
+    dinov2 = DINOv2(encoder, DINOv2Config(**SMALL, shared_head=True, assignment="centering"))
     for method in (dino, dinov2):
         method.student.load_state_dict(ibot.student.state_dict())
         method.teacher.update(0.0)
@@ -178,17 +167,9 @@ def test_patch_center_follows_masked_patches_alone(build, make_batch):
 def test_dinov2_of_hugging_face_with_masks_and_swiglu():
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
-    theirs = transformers.Dinov2Model(
-        transformers.Dinov2Config(
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            image_size=24,
-            patch_size=6,
-            num_channels=2,
-            use_swiglu_ffn=True,
-        )
-    ).eval()
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 24, "patch_size": 6}
+    config = transformers.Dinov2Config(**sizes, num_channels=2, use_swiglu_ffn=True)
+    theirs = transformers.Dinov2Model(config).eval()
     randomise(theirs)
     encoder = ViTConfig(patch_size=(6, 6), in_channels=2, dim=32, depth=2, heads=4, mlp="swiglu", layer_scale=1e-5)
     ours = DINOv2(encoder, CONFIG).eval()

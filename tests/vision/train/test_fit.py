@@ -20,23 +20,26 @@ from vision.train.state import load_training_state
 TIMES = {"steps_per_second": 0.0}
 
 
-class PressCtrlC(Callback):
-    """Ctrl-C, once, while step ``step`` is under way, in the first of its passes."""
+class At(Callback):
+    """Raises a signal or an error, once, at a hook of step ``step``; of its passes the first."""
 
-    def __init__(self, step):
-        self.step, self.is_pressed = step, False
+    def __init__(self, step, raised=signal.SIGINT, hook="on_train_batch_start"):
+        self.step, self.raised = step, raised
+        setattr(self, hook, self.call)
 
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if pl_module.step == self.step and not self.is_pressed:
-            self.is_pressed = True
-            signal.raise_signal(signal.SIGINT)
+    def call(self, trainer, pl_module, *_):
+        if pl_module.step == self.step and self.raised is not None:
+            raised, self.raised = self.raised, None
+            if isinstance(raised, BaseException):
+                raise raised
+            signal.raise_signal(raised)
 
 
 @pytest.fixture
 def interrupted_and_resumed(run, tmp_path):
     def call(name, step, **options):
         with pytest.raises(KeyboardInterrupt):
-            run(name, "cut", callbacks=[PressCtrlC(step)], **options)
+            run(name, "cut", callbacks=[At(step)], **options)
         assert load_training_state(tmp_path / "cut" / f"{name}.ckpt")["step"] == step + 1  # the step was ended
         return run(name, "cut", resume=True, **options)
 
@@ -91,15 +94,9 @@ def test_resume_is_exact_with_workers(run, interrupted_and_resumed, config, accu
 
 def test_resume_is_exact_after_a_kill_that_saved_nothing(run):
     """The run dies between checkpoints: resume goes back to the last one and walks the same way again."""
-
-    class Die(Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            if pl_module.step == 8:
-                raise OSError("out of luck")
-
     whole = run("ibot", "whole")
     with pytest.raises(OSError, match="out of luck"):
-        run("ibot", "cut", callbacks=[Die()], checkpoint_every=5)
+        run("ibot", "cut", callbacks=[At(8, OSError("out of luck"))], checkpoint_every=5)
     check_equal(whole, run("ibot", "cut", resume=True))
 
 
@@ -139,53 +136,30 @@ def test_a_step_has_its_order(dataset, config, tmp_path):
 
 
 def test_ctrl_c_twice_stops_at_once(run, tmp_path):
-    class Twice(Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            if pl_module.step == 4:
-                signal.raise_signal(signal.SIGINT)
-
-        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
-            if pl_module.step == 4:
-                signal.raise_signal(signal.SIGINT)
-
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run("vqkd", callbacks=[Twice()], checkpoint_every=3)
+        run("vqkd", callbacks=[At(4), At(4, hook="on_before_optimizer_step")], checkpoint_every=3)
     assert load_training_state(tmp_path / "run" / "vqkd.ckpt")["step"] == 3  # not the half-made fifth step
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_keyboard_interrupt_between_steps_saves_the_step(run, tmp_path):
-    class Raise(Callback):
-        def on_train_batch_end(self, trainer, pl_module, *_):
-            if pl_module.step == 4:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run("vqkd", callbacks=[Raise()])
+        run("vqkd", callbacks=[At(4, KeyboardInterrupt(), "on_train_batch_end")])
     assert load_training_state(tmp_path / "run" / "vqkd.ckpt")["step"] == 4
 
 
 def test_sigterm_ends_the_step_and_saves_it(run, tmp_path):
-    class Terminate(Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            if pl_module.step == 4:
-                signal.raise_signal(signal.SIGTERM)
-
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        run("vqkd", callbacks=[Terminate()])
+        run("vqkd", callbacks=[At(4, signal.SIGTERM)])
     assert load_training_state(tmp_path / "run" / "vqkd.ckpt")["step"] == 5
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_system_exit_of_someone_else_stays_one(run):
-    class Exit(Callback):
-        def on_train_start(self, trainer, pl_module):
-            raise SystemExit(3)
-
     with pytest.raises(SystemExit):
-        run("vqkd", callbacks=[Exit()])
+        run("vqkd", callbacks=[At(0, SystemExit(3), "on_train_start")])
 
 
 def test_checkpoint_holds_method_heads_centres_and_optimizer(run):
@@ -194,8 +168,6 @@ def test_checkpoint_holds_method_heads_centres_and_optimizer(run):
     assert state["step"] == 12
     assert state["method"].keys() == method.state_dict().keys()
     for part in ("teacher.module.head", "patch_centering.center", "mask_token.weight"):
-    with pytest.raises(CheckpointError, match="batch_size x accumulate x processes 4, not 8: it cannot go on"):
-        run("vqkd", config=dataclasses.replace(config, batch_size=8), resume=True)
         assert any(part in name for name in state["method"])
     assert len(state["optimizer"]["state"]) == len(list(method.parameters_to_train()))
 
@@ -222,12 +194,14 @@ def test_run_of_another_seed_or_rate_is_not_resumed(run, config):
         run("vqkd", resume=True, seed=6)
     with pytest.raises(CheckpointError, match="learning_rate"):
         run("vqkd", config=dataclasses.replace(config, learning_rate=1.0), resume=True)
+    with pytest.raises(CheckpointError, match="batch_size x accumulate x processes 4, not 8: it cannot go on"):
+        run("vqkd", config=dataclasses.replace(config, batch_size=8), resume=True)
 
 
 def test_same_step_in_other_portions_may_be_resumed(run, config):
     portions = dataclasses.replace(config, batch_size=2, accumulate=2)
     with pytest.raises(KeyboardInterrupt):
-        run("beit2", callbacks=[PressCtrlC(4)])
+        run("beit2", callbacks=[At(4)])
     assert run("beit2", config=portions, resume=True)[1].steps == 12
 
 

@@ -59,7 +59,7 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any], where: str = "") ->
 def check_choices(config: Any) -> None:
     """ConfigError for a field of a few words that holds none of them: misspelt in Python, it would pass for another."""
     for name, hint in typing.get_type_hints(type(config)).items():
-        if Literal in map(typing.get_origin, (hint, *typing.get_args(hint))):
+        if any(typing.get_origin(part) is Literal for part in (hint, *typing.get_args(hint))):
             _convert(hint, getattr(config, name), f"{type(config).__name__}.{name}")
 
 

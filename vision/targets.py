@@ -43,7 +43,7 @@ class Centering(nn.Module):
         if total is None:
             return
         mean = torch.where(total[-1] > 0, total[:-1] / total[-1].clamp(min=1e-12), self.center)
-        self.center.lerp_(mean, 1 - self.momentum)
+        self.center.lerp_(mean.to(self.center.dtype), 1 - self.momentum)
 
 
 class SinkhornKnopp(nn.Module):

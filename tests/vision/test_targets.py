@@ -28,6 +28,12 @@ def test_centre_stays_in_eval_mode(logits):
     assert not centering.center.any()
 
 
+def test_a_centre_of_another_type_moves_as_far(logits):
+    centering = Centering(5).to(torch.bfloat16)
+    centering(logits, 0.04)
+    torch.testing.assert_close(centering.center.float(), 0.1 * logits.mean(0), rtol=0.01, atol=0.001)
+
+
 def test_rows_of_weight_zero_do_not_move_the_centre(logits):
     weighted, plain = Centering(5), Centering(5)
     weight = torch.tensor([1, 0, 1, 1, 0, 0.0])

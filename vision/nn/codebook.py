@@ -113,8 +113,9 @@ class Codebook(nn.Module):
         """Unit vectors (..., d) -> codes (..., levels): each level codes what the levels before left over."""
         codes = []
         for level in range(self.config.levels):
-            codes.append(nearest_row(residual, self.weight[level]))
-            residual = residual - F.embedding(codes[-1], self.weight[level])
+            rows = self.weight[level].float()  # a tokenizer may have been given another type
+            codes.append(nearest_row(residual, rows))
+            residual = residual - F.embedding(codes[-1], rows)
         return torch.stack(codes, dim=-1)
 
     @torch.no_grad()

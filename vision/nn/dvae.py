@@ -49,10 +49,10 @@ class DiscreteVAE(VisualTokenizer):
         return self.encoder.config.patch_size
 
     def encode(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> logits (B, N, K), float32."""
+        """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> logits (B, N, K), typed as the weights."""
         patches = self.encoder(images, valid).patches
         with torch.autocast(device_type=patches.device.type, enabled=False):  # as DALL-E's last layer
-            return self.head(patches.float())
+            return self.head(patches.to(self.head.weight.dtype))
 
     def decode(self, vectors: Tensor, grid: PatchGrid, valid: Tensor | None = None) -> Tensor:
         """Vectors (B, N, d) of codes, or means of them, observed patches (B, N) bool or None -> (B, N, v · P).

@@ -35,10 +35,10 @@ class NearestCodeTokenizer(VisualTokenizer):
         return self.encoder.config.patch_size
 
     def encode(self, tokens: Tensor, grid: PatchGrid, valid: Tensor | None = None) -> Tensor:
-        """Embedded tokens (B, N, D), observed patches (B, N) bool or None -> features (B, N, d), float32."""
+        """Embedded tokens (B, N, D), observed patches (B, N) bool or None -> features (B, N, d)."""
         patches = self.encoder.encode([tokens], [grid], [valid])[0].patches
         with torch.autocast(device_type=patches.device.type, enabled=False):
-            return F.normalize(self.task(patches.float()), dim=-1)
+            return F.normalize(self.task(patches.to(self.codebook.dtype)), dim=-1)
 
     def features(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> features (B, N, d)."""

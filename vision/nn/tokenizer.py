@@ -73,8 +73,8 @@ class Tokenizer(VisualTokenizer):
     def encode(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W), observed pixels (B, H, W) bool or None -> vectors (B, N, d), not quantised."""
         patches = self.encoder(self.select(images), valid).patches
-        with torch.autocast(device_type=patches.device.type, enabled=False):  # the official code: float32 from here on
-            return self.task(patches.float())
+        with torch.autocast(device_type=patches.device.type, enabled=False):  # the official code: float32
+            return self.task(patches.to(self.codebook.weight.dtype))
 
     def quantize(self, vectors: Tensor, weight: Tensor | None = None) -> Quantized:
         """Vectors (B, N, d), weight (B, N) 0 = not observed -> codes; in training the codebook follows."""

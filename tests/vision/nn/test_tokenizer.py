@@ -5,7 +5,9 @@ import copy
 import pytest
 import torch
 
-from vision.config import CodebookConfig, ViTConfig
+from vision.config import CodebookConfig, DVAEConfig, ViTConfig
+from vision.nn.dvae import DiscreteVAE
+from vision.nn.nearest_code import NearestCodeTokenizer
 from vision.nn.tokenizer import Tokenizer
 
 
@@ -86,3 +88,18 @@ def test_only_the_chosen_channels_are_read():
     torch.testing.assert_close(part.codes(images), whole.codes(images[:, [3, 1]]))
     with pytest.raises(ValueError, match="expected 2 places"):
         Tokenizer(whole.encoder.config, whole.codebook.config, channels=(1,))
+
+
+@pytest.mark.parametrize("kind", ["codebook", "nearest", "dvae"])
+def test_a_tokenizer_of_another_type_reads_nearly_the_same_codes(kind):
+    config = ViTConfig(patch_size=(1, 5), in_channels=2, dim=32, heads=4, depth=2)
+    torch.manual_seed(0)
+    tokenizer = {
+        "codebook": lambda: _tokenizer(levels=2),
+        "nearest": lambda: NearestCodeTokenizer(config, 64, 8),
+        "dvae": lambda: DiscreteVAE(config, DVAEConfig(num_codes=64, code_dim=8, decoder_depth=1)),
+    }[kind]().eval()
+    images = torch.randn(30, 2, 4, 15)
+    codes = tokenizer.codes(images)
+    assert torch.equal(tokenizer.double().codes(images), codes)
+    assert (tokenizer.bfloat16().codes(images) == codes).float().mean() > 0.8

@@ -149,10 +149,11 @@ def _jumps_by(panel: "Panel", ratios: tuple[float, ...]) -> Flags:
         return np.zeros(returns.shape, dtype=bool)
     scale = NORMAL_SCALE * trailing_moments(np.abs(returns), half_life=63, min_count=20).mean
     market = np.nan_to_num(median_of_day(returns))
-    distance = np.min([np.abs(np.abs(returns) - np.log(ratio)) for ratio in ratios], axis=0)
-    beyond = np.abs(returns - market) > _FAR_BEYOND * scale
-    tolerance = np.clip(2.5 * scale, 0.005, 0.05)  # the day's ordinary move rides on top of the jump
-    return beyond & (scale > 0.0) & (distance <= tolerance)
+    flags = (np.abs(returns - market) > _FAR_BEYOND * scale) & (scale > 0.0)
+    tolerance = np.clip(2.5 * scale[flags], 0.005, 0.05)  # the day's ordinary move rides on top of the jump
+    distance = np.min([np.abs(np.abs(returns[flags]) - np.log(ratio)) for ratio in ratios], axis=0)
+    flags[flags] = distance <= tolerance
+    return flags
 
 
 def is_decimal_shift(panel: "Panel") -> Flags:

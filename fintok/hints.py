@@ -109,22 +109,24 @@ def group_hints(
     month before, as after a delisting, tell nothing and are told nothing of.
     """
     lag = HIDDEN_COLUMNS * patch_days  # what is hidden has no part in the size of what is left open
+    start = max(since - lag - _RECENT_ROWS + 1, 0)  # rows before tell nothing of those from `since` on
     observed = images.observed
     scaled = np.where(observed, np.sinh(images.channel("return").astype(np.float64)), 0.0)
-    means = _means(scaled, observed, groups, window_days, max(since - lag - _RECENT_ROWS + 1, 0))
-    size = np.sqrt(_recent(np.square(scaled - means.expected), observed, lag))
+    means = _means(scaled, observed, groups, window_days, start)
     hints = np.zeros((len(HINTS), *scaled.shape), np.float32)
-    hints[0] = np.arcsinh(means.expected)
+    told, scaled, observed = hints[:, :, start:], scaled[:, start:], observed[:, start:]
+    size = np.sqrt(_recent(np.square(scaled - means.expected), observed, lag))
+    told[0] = np.arcsinh(means.expected)
     for group, unrest in zip(groups, means.unrest, strict=True):
         known, is_visible = scaled.copy(), observed.copy()
         known[group] = np.where(observed[group], means.expected[group], 0.0)
         is_visible[group] = False
         count = is_visible.sum(axis=0)
-        hints[1, group] = np.arcsinh(known.sum(axis=0) / np.maximum(observed.sum(axis=0), 1))
+        told[1, group] = np.arcsinh(known.sum(axis=0) / np.maximum(observed.sum(axis=0), 1))
         more = np.where(unrest > 0.0, unrest / _recent(unrest[None], unrest[None] > 0.0, lag)[0], 1.0)
         size[group] *= np.maximum(more, _LEAST_SIZE) ** (count / (count + _PRIOR_ASSETS))
-    hints[2] = np.log(np.maximum(size, _LEAST_SIZE))
-    hints *= means.is_told & observed
+    told[2] = np.log(np.maximum(size, _LEAST_SIZE))
+    told *= means.is_told & observed
     hints[:, :, :since] = 0.0
     return hints
 
@@ -147,7 +149,7 @@ def draw_hints(
 
 
 class _Means(NamedTuple):
-    """What regressions say of scaled returns; 0 and False where there is none."""
+    """What regressions say of scaled returns, T rows from `since` on; 0 and False where there is none."""
 
     expected: Array  # (A, T)
     is_told: NDArray[np.bool_]  # (A, T)
@@ -182,9 +184,8 @@ def _means(
                 unrest[number, days] = size.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
         block = slice(first, first + _BLOCK)
         relations = relations.then(scaled[:, block], observed[:, block])
-    for told in (expected, is_told, unrest):
-        told[:, :since] = 0
-    return _Means(expected[:, :num_days], is_told[:, :num_days], unrest[:, :num_days])
+    rows = slice(since, num_days)
+    return _Means(expected[:, rows], is_told[:, rows], unrest[:, rows])
 
 
 def _recent(values: Array, counts: NDArray[np.bool_], lag: int) -> Array:

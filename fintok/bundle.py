@@ -44,6 +44,10 @@ FORMAT_VERSION = 3
 HEADER, ARRAYS = "bundle.json", "arrays.safetensors"
 SHIPPED = Path(__file__).parent / "data" / "us20-base"  # how it was made: data/README.md
 _HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config"}
+_PARTS = (
+    ARRAYS,
+    *(f"{part}/{name}" for part in ("tokenizer", "predictor") for name in ("config.json", "model.safetensors")),
+)
 
 
 class PanelReading(NamedTuple):
@@ -243,6 +247,7 @@ class Bundle:
             "training_panels": list(self.training_panels),
             "figures": self.figures,
             "config": to_dict(self.config),
+            "files": {name: _sha256(folder / name) for name in _PARTS},
         }
         write_bytes((json.dumps(header, indent=2) + "\n").encode(), folder / HEADER)
 
@@ -250,10 +255,16 @@ class Bundle:
 def load(folder: str | Path | None = None) -> Bundle:
     """Read a bundle; None = the one that comes with fintok, of 20 US stocks and their index up to 2022-12-28.
 
-    Raises InputError (no bundle there) or CheckpointError (damaged, or of another version).
+    Raises InputError (no bundle there) or CheckpointError (damaged, of two models, or of another version).
     """
     folder = SHIPPED if folder is None else Path(folder)
     header = _read_header(folder)
+    for name, digest in header.get("files", {}).items():
+        if (folder / name).is_file() and _sha256(folder / name) != digest:
+            raise CheckpointError(
+                f"{folder / name} is damaged or cut short, or of another model than {HEADER}: copy the whole folder "
+                "anew"
+            )
     arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder / ARRAYS).items()}
     try:
         vocabulary = Vocabulary(**{name: arrays[name] for name in Vocabulary._fields})
@@ -294,7 +305,12 @@ def _read_header(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has format version {found!r}, this release reads {FORMAT_VERSION}; train the model again"
         )
-    if header.keys() != _HEADER_KEYS:
-        odd = sorted(header.keys() ^ _HEADER_KEYS)[0]
+    odd_keys = (header.keys() - {"files"}) ^ _HEADER_KEYS  # bundles of before have no files
+    if odd_keys:
+        odd = sorted(odd_keys)[0]
         raise CheckpointError(f"{path}: key {odd!r} is {'unknown' if odd in header else 'missing'}")
     return header
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

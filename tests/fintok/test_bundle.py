@@ -106,6 +106,13 @@ def spoil_header(run, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def flip_a_bit(run):
+    path = run / "predictor" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("spoil", "error", "sentence"),
     [
@@ -121,8 +128,9 @@ def spoil_header(run, **changes):
             CheckpointError,
             "damaged or cut short",
         ),
+        (flip_a_bit, CheckpointError, "damaged .* copy the whole folder anew"),
     ],
-    ids=["no header", "cut header", "other version", "unknown key", "bad arrays", "truncated weights"],
+    ids=["no header", "cut header", "other version", "unknown key", "bad arrays", "truncated weights", "one bit"],
 )
 def test_a_damaged_bundle_is_refused_in_one_sentence(small_run, tmp_path, spoil, error, sentence):
     copy = tmp_path / "copy"
@@ -132,3 +140,20 @@ def test_a_damaged_bundle_is_refused_in_one_sentence(small_run, tmp_path, spoil,
     with pytest.raises(error, match=sentence) as caught:
         load(copy)
     assert "\n" not in str(caught.value)
+
+
+def test_parts_of_two_models_are_refused_as_one(small_bundle, tmp_path):
+    small_bundle.save(tmp_path / "one")
+    other = replace(small_bundle, training_forecast=small_bundle.training_forecast[:, ::-1])
+    other.save(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "arrays.safetensors", tmp_path / "one")
+    with pytest.raises(CheckpointError, match=r"of another model than bundle\.json"):
+        load(tmp_path / "one")
+
+
+def test_a_bundle_of_before_files_were_listed_is_read(small_run, tmp_path):
+    shutil.copytree(small_run, tmp_path / "copy")
+    header = json.loads((tmp_path / "copy" / "bundle.json").read_text())
+    del header["files"]
+    (tmp_path / "copy" / "bundle.json").write_text(json.dumps(header))
+    load(tmp_path / "copy")

@@ -87,6 +87,13 @@ def test_the_summary_counts_and_names_the_first():
     assert table.loc["possible unadjusted split"].tolist() == ["1", f"A2 {day}"]
 
 
+def test_a_first_difference_is_no_late_start_and_a_closing_weekend_no_early_end():
+    prices = clean_prices()
+    prices[0] = prices[-2:, :3] = np.nan
+    table = check_panel(panel_of(prices)).summary()
+    assert table.loc["late starts", "value"] == table.loc["early ends", "value"] == "0"
+
+
 def test_findings_as_tables_name_symbols_and_leave_them_empty_for_whole_dates():
     prices = clean_prices()
     prices[250, :] = np.nan

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,8 +170,8 @@ def _compare(name: str, date: np.datetime64, one: NDArray[Any], other: NDArray[A
 
 def _rows_to_cut(panel: Panel, train_end: np.datetime64, cuts: int, rng: np.random.Generator) -> list[int]:
     """Last row to keep at each cut: one at random from each of as many equal stretches."""
-    if cuts < 1:
-        raise InputError(f"cuts is {cuts}, expected at least 1 date to try")
+    if not isinstance(cuts, Integral) or cuts < 1:
+        raise InputError(f"cuts is {cuts!r}, expected a whole number of dates to try, at least 1")
     if panel.num_days == 0:
         raise InputError(f"{panel.source}: the panel has no rows")
     first = max(rows_until(panel.dates, train_end) - 1, 0)

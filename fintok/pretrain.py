@@ -93,7 +93,12 @@ def pretrain(
         require_panel(one)
     if not panels:
         raise InputError("there is no panel to learn from")
-    config = config or load_yaml(PretrainConfig, recipe_path(preset))
+    config = load_yaml(PretrainConfig, recipe_path(preset)) if config is None else config
+    if not isinstance(config, PretrainConfig):
+        raise InputError(
+            f"config is a {type(config).__name__}, expected a fintok.config.PretrainConfig: "
+            "vision.load_yaml(PretrainConfig, FILE) makes one of a recipe"
+        )
     run = _Run(panels, train_end, Path(out or Path("runs") / Path(panels[0].source).stem), config, progress)
     return run.go(resume=resume, overwrite=overwrite)
 

@@ -108,7 +108,7 @@ def choose_regimes(
     numbers = sorted(set(given))
     if numbers[-1] > most:
         raise InputError(
-            f"{num_rows} training days are too few to judge {numbers[-1]} regimes: "
+            f"{num_rows} training rows are too few to judge {numbers[-1]} regimes: "
             f"{2 * (ROWS_PER_REGIME * numbers[-1] + _PURGE_ROWS)} are the least"
         )
     size = -(-(num_rows - half - _PURGE_ROWS) // _STRETCHES)

@@ -130,8 +130,8 @@ class RegimeLabeler(Estimator):
         training, fitted_on = self._training(panel, until)
         if len(training.roots) < ROWS_PER_REGIME * self.n_regimes:
             raise InputError(
-                f"{len(training.roots)} training days are too few for {self.n_regimes} regimes: "
-                f"{ROWS_PER_REGIME} days a regime are the least"
+                f"{len(training.roots)} training rows are too few for {self.n_regimes} regimes: "
+                f"{ROWS_PER_REGIME} rows a regime are the least"
             )
         labels = self._learn(training.roots, training.dates, training.market)
         self.fitted_on_ = fitted_on
@@ -300,3 +300,5 @@ class RegimeLabeler(Estimator):
             raise InputError(f"n_regimes (--regimes) must be a whole number from 2 on, got {self.n_regimes!r}")
         if not isinstance(self.switches_per_year, Real) or not 0.0 <= self.switches_per_year < np.inf:
             raise InputError(f"switches_per_year (--switches) must be 0 or more, got {self.switches_per_year!r}")
+        if not isinstance(self.seed, Integral) or self.seed < 0:
+            raise InputError(f"seed must be a whole number from 0 on, got {self.seed!r}")

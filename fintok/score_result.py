@@ -1,6 +1,7 @@
 """The anomaly scores of one panel: tables, events, attribution and a figure."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -205,7 +206,7 @@ class Scores:
         """
         import pandas as pd
 
-        if not 0.0 < q < 1.0:
+        if not isinstance(q, Real) or not 0.0 < q < 1.0:
             raise InputError(f"q is a share of false discoveries between 0 and 1, got {q!r}")
         q_value = adjusted_p_values(self.p_value)
         day, asset = np.nonzero(q_value <= q)  # NaN compares as False

@@ -125,5 +125,6 @@ def test_another_future_keeps_the_past_to_the_bit_and_changes_all_that_follows(s
 def test_a_panel_without_a_future_and_no_cuts_are_refused(small_bundle, small_panel):
     with pytest.raises(InputError, match=r"trained to 2015-03-31: an audit needs later rows"):
         fintok.audit(small_bundle, small_panel.until(small_bundle.train_end))
-    with pytest.raises(InputError, match="cuts is 0"):
-        fintok.audit(small_bundle, small_panel, cuts=0)
+    for cuts in (0, 2.5):
+        with pytest.raises(InputError, match=f"cuts is {cuts}, expected a whole number"):
+            fintok.audit(small_bundle, small_panel, cuts=cuts)

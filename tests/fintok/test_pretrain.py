@@ -93,9 +93,10 @@ def one_asset() -> Panel:
         (lambda p: {"panel": replace(p, returns=p.returns * np.nan)}, "nothing to learn from"),
         (lambda p: {"panel": replace(p, returns=p.returns * 0.0)}, "nothing to learn from"),
         (lambda p: {"config": None, "preset": "bse"}, "no preset 'bse'; choose among tiny, base, large"),
+        (lambda p: {"config": {"seed": 1}}, "config is a dict, expected a fintok"),
         (lambda p: {"out": __file__}, "test_pretrain.py is a file; name a folder"),
     ],
-    ids=["few rows", "one asset", "too early", "too late", "all NaN", "constant prices", "preset", "file"],
+    ids=["few rows", "one asset", "too early", "too late", "all NaN", "constant prices", "preset", "config", "file"],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(small_panel, tmp_path, change, sentence, small_config):
     given = {"panel": small_panel, "out": tmp_path / "run", "config": small_config(), "progress": False}

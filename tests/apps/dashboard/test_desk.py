@@ -136,7 +136,7 @@ def test_narrow_and_short_panels_are_read(tmp_path, shape):
     desk = make_desk(tmp_path, make_panel(0.01 * rng.standard_normal(shape)))
     desk.read()
     if desk.reading is None:  # too short for any regime: said in a sentence
-        assert "training days are too few" in desk.problem
+        assert "training rows are too few" in desk.problem
     else:
         assert len(desk.reading.arrangement.order) == shape[1]
 

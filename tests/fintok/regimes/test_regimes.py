@@ -150,7 +150,9 @@ def test_the_same_seed_gives_the_same_labels_and_pickling_keeps_them(bundle, lab
         ({"n_regimes": float("nan")}, "n_regimes"),
         ({"switches_per_year": -1.0}, "switches_per_year"),
         ({"switches_per_year": float("inf")}, "switches_per_year"),
-        ({"n_regimes": 60}, "too few"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"n_regimes": 60}, "training rows are too few"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(bundle, panel, parameters, message):

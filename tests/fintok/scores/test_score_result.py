@@ -130,5 +130,6 @@ def test_discoveries_name_what_stands_out_on_its_day(scores):
     assert (found["q_value"] <= 0.05).all()
     assert (found["q_value"] >= found["p_value"]).all()
     assert len(found) < len(scores.discoveries(q=0.3))
-    with pytest.raises(InputError, match="between 0 and 1"):
-        scores.discoveries(q=2.0)
+    for q in (2.0, "0.1"):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            scores.discoveries(q=q)

@@ -18,7 +18,7 @@ body { margin:0; background:var(--page); color:var(--ink);
   font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif; }
 main, header, footer { max-width:1180px; margin:0 auto; padding:0 28px; }
 header { padding-top:36px; } header h1 { margin:0; font-size:30px; letter-spacing:-0.01em; }
-header p { margin:6px 0 0; color:var(--soft); }
+header p { margin:6px 0 0; color:var(--soft); overflow-wrap:anywhere; }
 nav { display:flex; flex-wrap:wrap; gap:6px 18px; margin-top:14px; font-size:14px; }
 a { color:var(--accent); text-decoration:none; } a:hover { text-decoration:underline; }
 .facts { display:grid; gap:14px; margin:26px 0 6px;

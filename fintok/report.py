@@ -163,7 +163,8 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
     period = scores.told_of
     when = {"all": "on all rows"}.get(period, period.replace("_", " "))
     if summary.loc[period, "asset_days"]:
-        page.fact(f"{summary.loc[period, 'alarms_per_1000']:.2f}", f"alarms per 1,000 asset-{noun}s, {when}")
+        rate, asked = summary.loc[period, "alarms_per_1000"], scores.alarms_per_1000
+        page.fact(f"{rate:.2f}", f"alarms per 1,000 asset-{noun}s, {when}; budget {asked:g}")
     else:
         page.fact("–", uncalibrated(scores, np.ones(len(scores.dates), dtype=bool)))
     page.fact(f"{summary.loc[period, 'alerts']:,.0f}", f"alerts, {when}")

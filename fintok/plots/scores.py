@@ -182,7 +182,7 @@ def event_windows(scores: "Scores", *, num_events: int = 6) -> "go.Figure":
             line={"width": 0},
         )
     figure.update_annotations(font={"size": 12})
-    figure.update_yaxes(tickformat=".0%" if is_priced else ".0f")
+    figure.update_yaxes(tickformat=".2~%" if is_priced else "~g")
     figure.update_xaxes(nticks=5)
     return figure
 

@@ -71,7 +71,14 @@ def test_the_story_runs_from_regimes_to_the_glossary(whole):
     ]
     places = [whole.index(f"<h2>{heading}</h2>") for heading in order]
     assert places == sorted(places)
-    for fact in ("configuration.teacher.encoder.dim", "2.15", "2001-12-31", "0 · calm", "Alarms per 1,000"):
+    for fact in (
+        "budget 1<",
+        "configuration.teacher.encoder.dim",
+        "2.15",
+        "2001-12-31",
+        "0 · calm",
+        "Alarms per 1,000",
+    ):
         assert fact in whole
     for term in ("Token, code, word", "Perplexity", "Nats per token"):
         assert f"<dt>{term}</dt>" in whole
@@ -105,6 +112,10 @@ def test_rows_that_are_hours_are_called_so(panel, tmp_path):
     assert re.findall(r".{0,50}\b(?:to)?days?\b.{0,30}", text, re.IGNORECASE) == []
     for words in ("From one hour to the next", "coming few hours", "1,000 asset-hours", "<th>Hours</th>"):
         assert words in text
+
+
+def test_a_long_path_breaks_in_a_narrow_window(whole):
+    assert re.search(r"header p \{[^}]*overflow-wrap:anywhere", whole)
 
 
 def test_scores_without_a_p_value_are_no_rate_of_alarms(panel, tmp_path):

@@ -164,6 +164,12 @@ def test_event_windows_show_the_event_inside_its_window(scores):
         assert np.datetime64(shape.x1) <= np.datetime64(x[-1]) + np.timedelta64(1, "D")
 
 
+@pytest.mark.parametrize(("values", "format_of_ticks"), [("prices", ".2~%"), ("returns", "~g")])
+def test_the_ticks_of_small_moves_are_told_apart(scores, values, format_of_ticks):
+    figure = event_windows(replace(scores, panel=replace(scores.panel, values=values)))
+    assert {axis.tickformat for axis in figure.select_yaxes()} == {format_of_ticks}  # 0.05%, 0.1%: not 0%, 0%
+
+
 def test_a_year_of_alarms_stands_over_its_number(scores):
     (bars,) = alarm_rates(scores).data
     assert list(bars.x) == [2000, 2001, 2002, 2003, 2004][: len(bars.x)]
@@ -247,7 +253,7 @@ def test_event_windows_of_a_panel_of_returns_are_in_deviations_not_per_cent(scor
     panel = replace(scores.panel, returns=scores.panel.returns * 1e4, values="returns", prices=None)
     figure = event_windows(replace(scores, panel=panel), num_events=3)
     assert all(np.abs(line.y).max() < 100 for line in figure.data)
-    assert figure.layout.yaxis.tickformat == ".0f"
+    assert figure.layout.yaxis.tickformat == "~g"
 
 
 def test_regimes_of_a_panel_of_returns_are_drawn_and_told_in_deviations(regimes):

@@ -118,6 +118,7 @@ def heat_map(reading: Reading, view: View, plan: Plan, theme: str | None) -> go.
             "range": [rows.start - 0.5, rows.stop - 0.5],
             "tickvals": places,
             "ticktext": texts,
+            "tickangle": 0,
             "showgrid": False,
             "anchor": "y",
             "ticks": "",

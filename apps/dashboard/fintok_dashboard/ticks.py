@@ -9,10 +9,11 @@ from fintok_dashboard.formats import moment
 
 _YEARS = (1, 2, 5, 10, 20)
 _PIXELS_EACH = 12.0  # of a name
+_DAY_TO_HOUR = 10 / 16  # letters of 2020-03-16 beside those of 2020-03-16 15:00
 
 
 def date_ticks(dates: NDArray[np.datetime64], rows: slice, most: int) -> tuple[list[int], list[str]]:
-    """Rows to mark and what to write there, at most about `most`: years, else months, else days or hours."""
+    """Rows to mark and what to write there, at most about `most`: years, else months, else days, or fewer hours."""
     part = dates[rows]
     years = part.astype("datetime64[Y]").astype(int) + 1970
     first_of_year = np.flatnonzero(np.diff(years, prepend=years[:1] - 1)) if len(part) else np.arange(0)
@@ -25,6 +26,8 @@ def date_ticks(dates: NDArray[np.datetime64], rows: slice, most: int) -> tuple[l
     if len(first_of_month) > 4:
         chosen = [int(k) for k in first_of_month[:: max(-(-len(first_of_month) // most), 1)]]
         return [rows.start + k for k in chosen], [str(months[k]) for k in chosen]
+    if not np.array_equal(part, part.astype("datetime64[D]")):
+        most = max(int(most * _DAY_TO_HOUR), 1)
     chosen = list(range(0, len(part), max(-(-len(part) // most), 1)))
     return [rows.start + k for k in chosen], [moment(part[k]) for k in chosen]
 

@@ -17,6 +17,7 @@ from fintok_dashboard.pages.asset import _head, _like, chosen
 from fintok_dashboard.pages.today import _age, _found, _health, _latest
 from fintok_dashboard.pages.vocabulary import _list
 from fintok_dashboard.regime_figures import history
+from fintok_dashboard.ticks import date_ticks
 from fintok_dashboard.view import View
 from fintok_dashboard.vocabulary_figures import occurrences, portrait
 
@@ -167,3 +168,11 @@ def test_the_health_of_a_panel_says_which_rows_are_in_sample(reading, row, said)
 @pytest.mark.parametrize(("days", "said"), [(-3, "3 days ago"), (0, "today"), (1, "1 day ahead of today")])
 def test_the_age_of_a_panel_is_counted_from_today(days, said):
     assert _age(np.datetime64("today") + np.timedelta64(days, "D")) == f"Its last date is {said}."
+
+
+@pytest.mark.parametrize("unit", ["D", "h", "s"])
+def test_dates_under_the_map_have_room_beside_each_other(unit):
+    days = np.datetime64("2018-12-17", "ns") + np.arange(100) * np.timedelta64(1, unit)
+    _, texts = date_ticks(days, slice(0, 100), 14)
+    assert len(texts) > 2
+    assert len(texts) * max(map(len, texts)) <= 14 * len("2018-12-17 ")

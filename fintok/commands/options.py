@@ -203,7 +203,7 @@ def model_words(model: Path | None) -> list[str | Path]:
     return [] if model is None else ["--model", model]
 
 
-def given_words(**options: object) -> list[object]:
+def given_words(**options: str | Path | None) -> list[str | Path]:
     """Options that were given a value, for the next command to try."""
     return [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
 

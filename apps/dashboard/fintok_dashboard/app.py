@@ -37,6 +37,7 @@ def create_app(desk: Desk, access: Access | None = None, *, poll_seconds: float 
         on_error=_tell,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     app.layout = _frame(poll_seconds)
     controls.register(app, desk)
     _register(app, desk)
@@ -59,7 +60,7 @@ def _frame(poll_seconds: float) -> html.Div:
             html.A("To the page", href="#page", className="skip"),
             html.Header(
                 [
-                    html.Span("fintok", className="brand"),
+                    html.H1("fintok", className="brand"),
                     html.Nav(links, **_PAGES_LABEL),
                     html.Span(id="what", className="soft what"),
                     html.Button("◐", id="toggle", title="Light or dark (t)", **_THEME_LABEL),

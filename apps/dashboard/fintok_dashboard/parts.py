@@ -22,7 +22,8 @@ def figure(identity: str, name: str, *, height: int | str, least: int = 0) -> ht
     """
     style = {"height": f"{height}px" if isinstance(height, int) else height, "minWidth": f"{least}px"}
     graph = dcc.Graph(id=identity, figure=awaited(), config=graph_config(name), style=style, responsive=True)
-    return html.Div(graph, className="card figure")
+    label: dict[str, Any] = {"aria-label": name.replace("-", " ")}
+    return html.Div(graph, className="card figure", role="figure", **label)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = (), empty: str = "") -> Any:

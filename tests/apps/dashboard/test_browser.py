@@ -52,6 +52,8 @@ def test_a_page_shows_its_figure(page, address, path):
     page.goto(address + path)
     drawn(page, PAGES[path])
     assert page.locator("#trouble").inner_text() == ""
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("h1").all_inner_texts() == ["fintok"]
 
 
 @pytest.mark.parametrize("path", ["/", "/asset", "/regimes"])

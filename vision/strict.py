@@ -92,7 +92,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     import yaml  # here, so that importing the configurations stays free of it
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.2 floats: ``1e-3`` is a number, not a string as in YAML 1.1."""
+        """YAML 1.2: ``1e-3`` is a number, not a string as in YAML 1.1, and a mapping has a key once."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            first: dict[str, int] = {}
+            for key, _ in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in first:
+                    raise ConfigError(f"{path}: key {name!r} of line {line} was given in line {first[name]}; keep one")
+                first[name] = line
+            return super().construct_mapping(node, deep)
 
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",

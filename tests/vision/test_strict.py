@@ -99,7 +99,15 @@ def test_yaml_reads_exponents_as_numbers_and_an_empty_file_as_defaults(tmp_path)
     assert load_yaml(OptimConfig, path) == OptimConfig()
 
 
-@pytest.mark.parametrize(("text", "expected"), [("a: [1", "not valid YAML"), ("- 1\n", "expected a mapping")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1\n", "expected a mapping"),
+        ("a: {b: 1}\nc: 2\na: {d: 3}\n", "key 'a' of line 3 was given in line 1"),
+        ("{a: 1, a: 1}", "key 'a' of line 1 was given in line 1"),
+    ],
+)
 def test_a_broken_file_is_one_clear_sentence(tmp_path, text, expected):
     path = tmp_path / "broken.yaml"
     path.write_text(text)

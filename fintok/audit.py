@@ -108,8 +108,8 @@ class _ReadOnce:
         self._bundle, self._panel = bundle, panel
         self._forecast, self._surprise = bundle.forecast(panel), bundle.surprise(panel)
 
-    def forecast(self, panel: Panel) -> NDArray[np.floating]:
-        return self._forecast if panel is self._panel else self._bundle.forecast(panel)
+    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]:
+        return self._forecast if panel is self._panel and since == 0 else self._bundle.forecast(panel, since)
 
     def surprise(self, panel: Panel, since: int = 0) -> Surprise:
         return self._surprise if panel is self._panel and since == 0 else self._bundle.surprise(panel, since)

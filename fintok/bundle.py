@@ -124,13 +124,14 @@ class Bundle:
         words = np.where(codes >= 0, self.word_of_code[codes], -1).astype(np.int32)
         return Tokens(codes, words, found.surprise, panel.dates, panel.assets, self.codebook_size, self.num_words)
 
-    def forecast(self, panel: Panel) -> NDArray[np.float32]:
+    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.float32]:
         """Predicted distribution over codes of the patch after each date, mean over assets: (T, K).
 
         NaN rows: fewer days so far than a window less the patch that is asked for, or nothing observed that day.
+        Rows before `since` are not read: NaN. The others come out as they do in the whole pass, bit for bit.
         """
-        window = self.config.imaging
-        return inference.read_forecast(self.predictor, self.images(panel), window.window_days, window.patch_days)
+        window, images = self.config.imaging, self.images(panel)
+        return inference.read_forecast(self.predictor, images, window.window_days, window.patch_days, since)
 
     def surprise(self, panel: Panel, since: int = 0) -> Surprise:
         """How strange each asset's newest patch is; (T, A) arrays, NaN where there is no token.

@@ -118,12 +118,14 @@ def read_codes(tokenizer: Tokenizer, images: ReturnImages, patch_days: int, sinc
     return np.where(images.observed.T, codes, np.int32(-1))
 
 
-def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int) -> Array:
+def read_forecast(
+    model: MaskedCodeModel, images: ReturnImages, window_days: int, patch_days: int, since: int = 0
+) -> Array:
     """p(code of the coming patch | the rest of the window, up to each date), averaged over assets: (T, K).
 
     Of each date those that were observed in the patch that ends there: where markets keep calendars of their own, one
     that is closed has its part all the same, and a weekend is not of the coins alone. NaN rows: fewer than
-    ``window_days - patch_days`` days so far, or no asset observed that day.
+    ``window_days - patch_days`` days so far, no asset observed that day, or before `since`: not read.
     """
     forecast = np.full((images.num_days, model.num_codes), np.nan, np.float32)
     seen_days = window_days - patch_days
@@ -131,7 +133,7 @@ def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int
         return forecast
     windows = Windows.of(images, seen_days, TOKENS_PER_BATCH * patch_days)
     with reading(model):
-        for rows, places, values, observed in windows.batches("forecast"):
+        for rows, places, values, observed in windows.batches("forecast", since):
             is_open = observed[:, :, -1:].any(dim=1, keepdim=True)
             is_there = observed[:, :, -patch_days:].any(dim=2, keepdim=True) & is_open
             values = torch.nn.functional.pad(values, (0, patch_days, 0, 0, 0, model.hint_channels))  # no hint: 0
@@ -141,6 +143,7 @@ def read_forecast(model: MaskedCodeModel, images: ReturnImages, window_days: int
             weight = is_there.float()
             mean = (probability * weight).sum(1) / weight.sum(1)  # 0 / 0 = NaN: nobody was observed
             forecast[rows] = mean[: rows.stop - rows.start].numpy()
+    forecast[:since] = np.nan
     return forecast
 
 

@@ -158,6 +158,18 @@ class Panel:
         """Rows up to and including a date: all hours of a day, all days of a month such as "2015-12" (`DateLike`)."""
         return self[: rows_until(self.dates, date)]
 
+    def rows_in_common(self, other: "Panel") -> int:
+        """How many leading rows have the same dates, returns and fields in another panel; 0 where assets differ."""
+        if (self.assets, self.values, self.fields.keys()) != (other.assets, other.values, other.fields.keys()):
+            return 0
+        count = min(self.num_days, other.num_days)
+        differs = self.dates[:count] != other.dates[:count]
+        pairs = [(self.returns, other.returns), *((column, other.fields[name]) for name, column in self.fields.items())]
+        for mine, theirs in pairs:
+            mine, theirs = mine[:count], theirs[:count]
+            differs |= ((mine != theirs) & ~(np.isnan(mine) & np.isnan(theirs))).any(axis=1)
+        return int(differs.argmax()) if differs.any() else count
+
     def select(self, assets: Sequence[str] | str) -> "Panel":
         """The named assets, in the order given; one by its name alone. Raises InputError for a name that the panel
         lacks, one given twice, and none at all."""

@@ -40,7 +40,7 @@ class Forecaster(Protocol):
     @property
     def training_returns_market(self) -> NDArray[np.floating]: ...  # (T_train,)
 
-    def forecast(self, panel: Panel) -> NDArray[np.floating]: ...  # (T, C), NaN rows = not enough history
+    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]: ...  # (T, C), NaN rows = no history
 
 
 class Training(NamedTuple):
@@ -201,7 +201,10 @@ class RegimeLabeler(Estimator):
         return self._result(panel, labels, np.full((len(rows), self.model_.num_regimes), np.nan)).to_series()
 
     def label(self, panel: Panel) -> Regimes:
-        """Causal regimes and probabilities of a panel as one result object (summary, plot, tables)."""
+        """Causal regimes and probabilities of a panel as one result object (summary, plot, tables).
+
+        A panel that goes on where the last one ended costs what its new days cost.
+        """
         require_panel(panel)
         self._takes_panel(panel)
         self._require_fit()
@@ -262,12 +265,16 @@ class RegimeLabeler(Estimator):
         return self.bundle
 
     def _forecast(self, panel: Panel) -> NDArray[np.floating]:
-        """The panel's forecast; the last panel's is kept: it is a pass of the network."""
-        cached = self.__dict__.get("_last")
-        if cached is None or cached[0] is not panel or cached[1] is not self.bundle:
-            cached = (panel, self.bundle, self.source().forecast(panel))
-            self._last = cached
-        return cached[2]
+        """The panel's forecast, a pass of the network: rows that were in the last one are not read again."""
+        last = self.__dict__.get("_last")
+        if last is None or last[1] is not self.bundle:
+            last = (panel, self.bundle, self.source().forecast(panel))
+        elif last[0] is not panel:
+            same = panel.rows_in_common(last[0])
+            read = self.source().forecast(panel, since=same)
+            last = (panel, self.bundle, np.concatenate([last[2][:same], read[same:]]))
+        self._last = last
+        return last[2]
 
     def _training(self, panel: Panel | None, until: DateLike | None) -> tuple[Training, str]:
         bundle = self.source()

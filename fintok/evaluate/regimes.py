@@ -45,8 +45,8 @@ class KnownForecast:
         self.training_returns_market = bundle.training_returns_market
         self._forecast = forecast
 
-    def forecast(self, panel: Panel) -> NDArray[np.floating]:
-        """(T, C) of the one panel."""
+    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]:
+        """(T, C) of the one panel, all of it whatever ``since`` is."""
         return self._forecast
 
 

@@ -56,8 +56,8 @@ class FakeBundle:
     def training_returns_market(self) -> np.ndarray:
         return market_return(self.training.returns)
 
-    def forecast(self, panel: Panel) -> np.ndarray:
-        self.calls.append("forecast")
+    def forecast(self, panel: Panel, since: int = 0) -> np.ndarray:
+        self.calls.append(f"forecast since {since}" if since else "forecast")
         return fake_forecast(panel)
 
     def surprise(self, panel: Panel, since: int = 0) -> FakeSurprise:

@@ -102,3 +102,6 @@ def test_readings_from_a_row_on_are_those_of_the_whole_pass(small_bundle, small_
     for one, other in zip(part, whole, strict=True):
         assert np.isnan(one[:150]).all()
         np.testing.assert_array_equal(one[150:], other[150:])
+    whole, part = small_bundle.forecast(small_panel[:200]), small_bundle.forecast(small_panel[:200], since=150)
+    assert np.isnan(part[:150]).all()
+    np.testing.assert_array_equal(part[150:], whole[150:])

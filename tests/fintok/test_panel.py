@@ -5,6 +5,7 @@ import datetime as dt
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,26 @@ def rng() -> np.random.Generator:
 
 def days(count: int, start: str = "2020-01-01") -> np.ndarray:
     return np.datetime64(start) + np.arange(count)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "count"),
+    [
+        (lambda panel: panel[:4], 4),
+        (lambda panel: panel[1:], 0),
+        (lambda panel: panel.select(["B", "A"]), 0),
+        (lambda panel: replace(panel, returns=panel.returns + (np.arange(6) == 3)[:, None]), 3),
+        (lambda panel: replace(panel, returns=np.where(np.arange(6)[:, None] == 5, np.nan, panel.returns)), 5),
+        (lambda panel: replace(panel, fields={"volume": panel.fields["volume"] + (np.arange(6) == 2)[:, None]}), 2),
+        (lambda panel: replace(panel, fields={}), 0),
+    ],
+    ids=["shorter", "later", "other assets", "restated", "no longer there", "other bars", "no bars"],
+)
+def test_rows_in_common_end_at_the_first_change(spoil, count):
+    prices = np.exp(np.arange(12.0).reshape(6, 2) / 100) + (np.arange(12.0).reshape(6, 2) == 5)
+    panel = Panel.from_arrays(prices, days(6), ["A", "B"], fields={"volume": np.ones((6, 2))})
+    assert panel.rows_in_common(panel) == 6
+    assert spoil(panel).rows_in_common(panel) == panel.rows_in_common(spoil(panel)) == count
 
 
 def panel_of(prices: list[list[float]], **kwargs: object) -> Panel:

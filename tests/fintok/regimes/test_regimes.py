@@ -105,9 +105,22 @@ def test_fitting_without_a_panel_equals_fitting_on_the_training_panel(bundle, pa
     np.testing.assert_allclose(alone.signature_["volatility"], together.signature_["volatility"])
 
 
+def test_a_panel_that_goes_on_is_read_from_its_first_new_row_on(panel, labeler):
+    bundle = FakeBundle(panel[:TRAIN])
+    live = RegimeLabeler(bundle, n_regimes=3).fit(panel[:2300])
+    bundle.calls.clear()
+    whole = labeler.label(panel)
+    for count in (2301, 2400):
+        labels = live.label(panel[:count])
+        np.testing.assert_array_equal(labels.labels, whole.labels[:count])
+        np.testing.assert_array_equal(labels.probabilities, whole.probabilities[:count])
+    live.label(permuted(panel, np.arange(8)[::-1]))
+    assert bundle.calls == ["forecast since 2300", "forecast since 2301", "forecast"]
+
+
 def test_a_gap_in_the_forecast_is_skipped_and_stays_unlabelled(panel):
     class WithGap(FakeBundle):
-        def forecast(self, panel):
+        def forecast(self, panel, since=0):
             forecast = super().forecast(panel).copy()
             forecast[500:520] = np.nan
             return forecast

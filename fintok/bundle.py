@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok import __version__, inference
+from fintok import inference
+from fintok.bundle_header import HEADER, read_header, write_header
 from fintok.cells import locate
 from fintok.config import PretrainConfig
 from fintok.counterfactual import Counterfactual, counterfactual
@@ -40,10 +40,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-FORMAT_VERSION = 3
-HEADER, ARRAYS = "bundle.json", "arrays.safetensors"
+ARRAYS = "arrays.safetensors"
 SHIPPED = Path(__file__).parent / "data" / "us20-base"  # how it was made: data/README.md
-_HEADER_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config"}
 _PARTS = (
     ARRAYS,
     *(f"{part}/{name}" for part in ("tokenizer", "predictor") for name in ("config.json", "model.safetensors")),
@@ -241,16 +239,13 @@ class Bundle:
             "training_returns_market": self.training_returns_market,
         }
         write_bytes(to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}), folder / ARRAYS)
-        header = {
-            "format_version": FORMAT_VERSION,
-            "fintok_version": __version__,
+        facts = {
             "train_end": str(np.datetime_as_string(self.train_end)),
             "training_panels": list(self.training_panels),
             "figures": self.figures,
             "config": to_dict(self.config),
-            "files": {name: _sha256(folder / name) for name in _PARTS},
         }
-        write_bytes((json.dumps(header, indent=2) + "\n").encode(), folder / HEADER)
+        write_header(folder, facts, _PARTS)
 
 
 def load(folder: str | Path | None = None) -> Bundle:
@@ -259,13 +254,7 @@ def load(folder: str | Path | None = None) -> Bundle:
     Raises InputError (no bundle there) or CheckpointError (damaged, of two models, or of another version).
     """
     folder = SHIPPED if folder is None else Path(folder)
-    header = _read_header(folder)
-    for name, digest in header.get("files", {}).items():
-        if (folder / name).is_file() and _sha256(folder / name) != digest:
-            raise CheckpointError(
-                f"{folder / name} is damaged or cut short, or of another model than {HEADER}: copy the whole folder "
-                "anew"
-            )
+    header = read_header(folder)
     arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder / ARRAYS).items()}
     try:
         vocabulary = Vocabulary(**{name: arrays[name] for name in Vocabulary._fields})
@@ -286,32 +275,3 @@ def load(folder: str | Path | None = None) -> Bundle:
         training_returns_market=market,
         figures=header["figures"],
     )
-
-
-def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / HEADER
-    if not path.is_file():
-        if folder.is_file():
-            raise InputError(f"{folder} is a file; give the folder that fintok pretrain left")
-        hint = f"make one with fintok pretrain --panel P --out {folder}"
-        if (folder / "stages").is_dir():
-            hint = "its training has not finished: go on with fintok pretrain … --resume"
-        raise InputError(f"{folder} holds no model ({HEADER} is missing); {hint}")
-    try:
-        header = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}); the file is damaged") from None
-    found = header.get("format_version") if isinstance(header, dict) else None
-    if found != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format version {found!r}, this release reads {FORMAT_VERSION}; train the model again"
-        )
-    odd_keys = (header.keys() - {"files"}) ^ _HEADER_KEYS  # bundles of before have no files
-    if odd_keys:
-        odd = sorted(odd_keys)[0]
-        raise CheckpointError(f"{path}: key {odd!r} is {'unknown' if odd in header else 'missing'}")
-    return header
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -24,7 +24,8 @@ from torch.utils.data import ConcatDataset
 
 from fintok import inference
 from fintok.augment import LevelJitter, MaskedWindow, ReturnMultiCrop, WindowDataset
-from fintok.bundle import ARRAYS, HEADER, Bundle, load
+from fintok.bundle import ARRAYS, Bundle, load
+from fintok.bundle_header import HEADER
 from fintok.config import STAGES, EncoderConfig, PretrainConfig
 from fintok.errors import InputError
 from fintok.hints import HIDDEN_COLUMNS, HINTS, draw_hints

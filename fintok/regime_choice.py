@@ -14,7 +14,8 @@ from fintok.evaluate.log_score import ahead_by, densities
 from fintok.files import as_polars
 from fintok.progress import track
 from fintok.regime_model import RegimeModel
-from fintok.regimes import ROWS_PER_REGIME, RegimeLabeler, Training
+from fintok.regime_training import ROWS_PER_REGIME, Training
+from fintok.regimes import RegimeLabeler
 from fintok.signature import spell_lengths, years_spanned
 from fintok.spans import DateLike
 from fintok.split import Split, walk_forward

@@ -1,7 +1,7 @@
 """Market regimes: days whose pasts predict the same coming week belong to the same regime."""
 
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,46 +10,16 @@ from fintok.errors import InputError
 from fintok.estimator import Estimator, require_bundle
 from fintok.features import Features, read_features
 from fintok.hellinger import forecast_roots
-from fintok.moves import moves_of
 from fintok.panel import Panel, require_panel
 from fintok.regime_match import carry_names
 from fintok.regime_model import Path, RegimeModel
 from fintok.regime_result import Regimes
+from fintok.regime_training import ROWS_PER_REGIME, Forecaster, Training, training_rows
 from fintok.signature import mean_durations, regime_names, signature_table, transition_matrix
-from fintok.spans import DateLike, rows_until
+from fintok.spans import DateLike
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_ROWS_TO_FIT = 500  # two trading years: below this, a panel's own training rows do not settle the regimes
-ROWS_PER_REGIME = 30
-
-
-class Forecaster(Protocol):
-    """What the labeler needs of a bundle."""
-
-    @property
-    def train_end(self) -> np.datetime64: ...
-
-    @property
-    def training_forecast(self) -> NDArray[np.floating]: ...  # (T_train, C)
-
-    @property
-    def training_dates(self) -> NDArray[np.datetime64]: ...  # (T_train,)
-
-    @property
-    def training_returns_market(self) -> NDArray[np.floating]: ...  # (T_train,)
-
-    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]: ...  # (T, C), NaN rows = no history
-
-
-class Training(NamedTuple):
-    """The rows that regimes are learned from."""
-
-    roots: NDArray[np.float32]  # (N, C)
-    dates: NDArray[np.datetime64]  # (N,)
-    market: NDArray[np.floating]  # (N,)
-    returns: NDArray[np.floating] | None  # (N, A); None when only the bundle's own training rows are known
 
 
 class RegimeLabeler(Estimator):
@@ -277,30 +247,7 @@ class RegimeLabeler(Estimator):
         return last[2]
 
     def _training(self, panel: Panel | None, until: DateLike | None) -> tuple[Training, str]:
-        bundle = self.source()
-        if panel is not None:
-            require_panel(panel)
-            count = rows_until(panel.dates, bundle.train_end if until is None else until)
-            found = self._rows_of(panel, count) if count >= _ROWS_TO_FIT else None
-            if found is not None and len(found.roots) >= _ROWS_TO_FIT:
-                return found, "panel"
-        if until is not None:
-            if panel is None:
-                raise InputError("`until` is a date of a panel's: fit(panel, until=…)")
-            raise InputError(
-                f"fewer than {_ROWS_TO_FIT} labelled rows up to {str(until).split('T')[0]} to learn regimes from: "
-                "choose a later date, or a panel with a longer past"
-            )
-        rows, roots = forecast_roots(bundle.training_forecast)
-        market = np.asarray(bundle.training_returns_market)[rows]
-        return Training(roots, bundle.training_dates[rows], market, None), "bundle"
-
-    def _rows_of(self, panel: Panel, count: int) -> Training:
-        forecast = self._forecast(panel)[:count].astype(np.float16)  # as a bundle keeps its own
-        rows, roots = forecast_roots(forecast)
-        part = panel[:count]
-        moves = moves_of(part)
-        return Training(roots, part.dates[rows], moves.market[rows], moves.returns[rows])
+        return training_rows(self.source(), panel, until, self._forecast)
 
     def _check_parameters(self) -> None:
         if isinstance(self.n_regimes, bool) or not isinstance(self.n_regimes, Integral) or self.n_regimes < 2:

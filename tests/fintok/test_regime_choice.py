@@ -52,7 +52,7 @@ def test_without_a_panel_the_market_of_the_bundle_is_what_is_told(labeler):
 def test_the_score_is_that_of_the_next_day_given_what_was_known(panel):
     """One stretch worked by hand: distributions from earlier pairs, judged on later ones."""
     from fintok.regime_choice import _judge
-    from fintok.regimes import Training
+    from fintok.regime_training import Training
     from fintok.split import Split
 
     rng = np.random.default_rng(0)

@@ -1,0 +1,79 @@
+"""The rows that regimes are learned from: a panel's own, or those of the bundle."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.errors import InputError
+from fintok.hellinger import forecast_roots
+from fintok.moves import moves_of
+from fintok.panel import Panel, require_panel
+from fintok.spans import DateLike, rows_until
+
+_ROWS_TO_FIT = 500  # two trading years: below this, a panel's own training rows do not settle the regimes
+ROWS_PER_REGIME = 30
+
+
+class Forecaster(Protocol):
+    """What the labeler needs of a bundle."""
+
+    @property
+    def train_end(self) -> np.datetime64: ...
+
+    @property
+    def training_forecast(self) -> NDArray[np.floating]: ...  # (T_train, C)
+
+    @property
+    def training_dates(self) -> NDArray[np.datetime64]: ...  # (T_train,)
+
+    @property
+    def training_returns_market(self) -> NDArray[np.floating]: ...  # (T_train,)
+
+    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]: ...  # (T, C), NaN rows = no history
+
+
+class Training(NamedTuple):
+    """The rows that regimes are learned from."""
+
+    roots: NDArray[np.float32]  # (N, C)
+    dates: NDArray[np.datetime64]  # (N,)
+    market: NDArray[np.floating]  # (N,)
+    returns: NDArray[np.floating] | None  # (N, A); None when only the bundle's own training rows are known
+
+
+def training_rows(
+    bundle: Forecaster,
+    panel: Panel | None,
+    until: DateLike | None,
+    forecast: Callable[[Panel], NDArray[np.floating]],
+) -> tuple[Training, str]:
+    """Rows up to a date, None = the bundle's `train_end`, and whose they are: "panel" or "bundle".
+
+    They are the panel's where it has 500 that are labelled, else the bundle's. `forecast` is the bundle's (T, C) of a
+    panel. Raises InputError where `until` is given and the panel has too few.
+    """
+    if panel is not None:
+        require_panel(panel)
+        count = rows_until(panel.dates, bundle.train_end if until is None else until)
+        found = _rows_of(panel, forecast(panel)[:count]) if count >= _ROWS_TO_FIT else None
+        if found is not None and len(found.roots) >= _ROWS_TO_FIT:
+            return found, "panel"
+    if until is not None:
+        if panel is None:
+            raise InputError("`until` is a date of a panel's: fit(panel, until=…)")
+        raise InputError(
+            f"fewer than {_ROWS_TO_FIT} labelled rows up to {str(until).split('T')[0]} to learn regimes from: "
+            "choose a later date, or a panel with a longer past"
+        )
+    rows, roots = forecast_roots(bundle.training_forecast)
+    market = np.asarray(bundle.training_returns_market)[rows]
+    return Training(roots, bundle.training_dates[rows], market, None), "bundle"
+
+
+def _rows_of(panel: Panel, forecast: NDArray[np.floating]) -> Training:
+    rows, roots = forecast_roots(forecast.astype(np.float16))  # as a bundle keeps its own
+    part = panel[: len(forecast)]
+    moves = moves_of(part)
+    return Training(roots, part.dates[rows], moves.market[rows], moves.returns[rows])

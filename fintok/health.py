@@ -68,8 +68,8 @@ class PanelHealth:
             ("rows per year", f"{self.panel.periods_per_year:g}", _weekdays(dates)),
             ("columns", ", ".join((self.panel.values, *self.panel.fields)), ""),
             ("missing while listed", f"{100.0 * _share(listed & ~known, listed):.2f} %", ""),
-            ("late starts", *self._absent(listed, slice(None, MAX_GAP_ROWS))),
-            ("early ends", *self._absent(listed, slice(-MAX_GAP_ROWS, None))),
+            ("late starts", *self._absent(listed[:MAX_GAP_ROWS], listed)),
+            ("early ends", *self._absent(listed[: -MAX_GAP_ROWS - 1 : -1], listed)),
         ]
         for kind in dict.fromkeys(self.findings.kind.tolist()):
             chosen = np.flatnonzero(self.findings.kind == kind)
@@ -114,9 +114,16 @@ class PanelHealth:
             partner = f", as {self.panel.assets[_most_alike(self.panel.returns[: row + days], asset)]}"
         return f"{name}{date}" + (f", {days} rows" if days > 1 else "") + partner
 
-    def _absent(self, listed: NDArray[np.bool_], rows: slice) -> tuple[str, str]:
-        """How many assets are listed in none of the rows, a weekend's or a first difference's, though in another."""
-        absent = np.flatnonzero(~listed[rows].any(axis=0) & listed.any(axis=0))
+    def _absent(self, edge: NDArray[np.bool_], listed: NDArray[np.bool_]) -> tuple[str, str]:
+        """How many assets are not listed in the outermost row of an edge (rows from the outside, A), though in another.
+
+        A row of which the fullest has more than twice as many is passed over: a first difference's, a weekend's.
+        """
+        if not len(edge):
+            return "0", ""
+        counts = edge.sum(axis=1)
+        outermost = edge[(2 * counts >= counts.max()).argmax()]
+        absent = np.flatnonzero(~outermost & listed.any(axis=0))
         return f"{len(absent)}", self.panel.assets[absent[0]] if len(absent) else ""
 
 

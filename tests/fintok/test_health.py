@@ -89,7 +89,7 @@ def test_the_summary_counts_and_names_the_first():
 
 def test_a_first_difference_is_no_late_start_and_a_closing_weekend_no_early_end():
     prices = clean_prices()
-    prices[0] = prices[-2:, :3] = np.nan
+    prices[0] = prices[-2:, :-2] = np.nan
     table = check_panel(panel_of(prices)).summary()
     assert table.loc["late starts", "value"] == table.loc["early ends", "value"] == "0"
 

@@ -31,6 +31,7 @@ _TYPES = {
     "swapped": np.float32,
 }
 _COLUMNS = ["date", "symbol", *_TYPES, "model"]
+_REMEDY = "remove it, and it is made again"
 RESTATED = 1e-3  # of an asset's mean move: adjusted prices are restated with every dividend, returns but for rounding
 
 
@@ -152,9 +153,12 @@ def open_readings(path: Path, panel: Panel) -> Readings:
 
     from fintok.files import read_table
 
-    table = read_table(path)
+    try:
+        table = read_table(path)
+    except InputError as error:
+        raise InputError(f"{error}; {_REMEDY}") from None
     if table.columns[: len(_COLUMNS)] != _COLUMNS:  # fintok score keeps more, behind them
-        raise InputError(f"{path} holds {table.columns}, readings are {_COLUMNS}; remove it, and it is made again")
+        raise InputError(f"{path} holds {table.columns}, readings are {_COLUMNS}; {_REMEDY}")
     dates = table["date"].cast(pl.Datetime("ns")).to_numpy()
     place = {name: column for column, name in enumerate(panel.assets)}
     column = np.array([place.get(name, -1) for name in table["symbol"]], dtype=np.intp)

@@ -136,6 +136,9 @@ def test_a_file_of_another_panel_or_of_nothing_is_of_no_use_and_does_no_harm(bun
     wrong = write_table(pl.DataFrame({"date": [1]}), tmp_path / "wrong.parquet")
     with pytest.raises(InputError, match=r"wrong.parquet holds \['date'\].*remove it"):
         open_readings(wrong, panel)
+    wrong.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"wrong.parquet cannot be read as a table.*remove it"):
+        open_readings(wrong, panel)
 
 
 def test_rows_that_were_read_beside_an_asset_that_is_gone_are_read_again(bundle, panel, tmp_path):

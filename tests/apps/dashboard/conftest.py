@@ -16,6 +16,19 @@ from fintok_dashboard.safety import Access
 from tests.apps.dashboard.fake_desk import FakeDesk, make_desk, make_large_desk, market
 
 WAIT = 60_000  # milliseconds, on a machine that does other work too
+PAGES = {
+    "/": "#today-probabilities",
+    "/map": "#map",
+    "/asset": "#asset-history",
+    "/regimes": "#regimes-history",
+    "/vocabulary": "#vocabulary-gallery",
+}
+
+
+def drawn(page, figure: str) -> None:
+    """Wait for a figure with something in it."""
+    page.locator(f"{figure} .main-svg").first.wait_for()
+    page.locator(f"{figure} :is(.trace, .hm, .point, .bars)").first.wait_for(state="attached")
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +120,9 @@ def is_local(url: str) -> bool:
 def large_desk(tmp_path_factory) -> Desk:
     """A desk with 500 assets and 5,000 days, simulated without any model."""
     return make_large_desk(tmp_path_factory.mktemp("large"))
+
+
+@pytest.fixture(scope="module")
+def address(desk, serve):
+    with serve(desk) as address:
+        yield address

@@ -2,36 +2,15 @@
 
 import re
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
 
 from fintok import AnomalyScorer, InputError
-from tests.apps.dashboard.conftest import WAIT
+from tests.apps.dashboard.conftest import PAGES, WAIT, drawn
 from tests.apps.dashboard.fake_desk import HOSTILE, FakeModel, make_desk, market
 from tests.fintok.fake_bundle import make_panel
-
-PAGES = {
-    "/": "#today-probabilities",
-    "/map": "#map",
-    "/asset": "#asset-history",
-    "/regimes": "#regimes-history",
-    "/vocabulary": "#vocabulary-gallery",
-}
-
-
-@pytest.fixture(scope="module")
-def address(desk, serve):
-    with serve(desk) as address:
-        yield address
-
-
-def drawn(page, figure: str) -> None:
-    """Wait for a figure with something in it."""
-    page.locator(f"{figure} .main-svg").first.wait_for()
-    page.locator(f"{figure} :is(.trace, .hm, .point, .bars)").first.wait_for(state="attached")
 
 
 def alerts_said(page) -> tuple[int, int]:
@@ -54,39 +33,6 @@ def test_a_page_shows_its_figure(page, address, path):
     assert page.locator("#trouble").inner_text() == ""
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.locator("h1").all_inner_texts() == ["fintok"]
-
-
-@pytest.mark.parametrize("path", ["/", "/asset", "/regimes"])
-def test_a_narrow_window_has_a_card_a_line_and_nothing_beside_it(page, address, path):
-    page.set_viewport_size({"width": 400, "height": 800})
-    page.goto(address + path)
-    drawn(page, PAGES[path])
-    assert page.evaluate("document.documentElement.scrollWidth") == 400
-    widths = page.locator(".card").evaluate_all("cards => cards.map(card => card.offsetWidth)")
-    assert min(width for width in widths if width) > 300
-
-
-@pytest.mark.parametrize("width", [400, 1024])
-@pytest.mark.parametrize("path", PAGES)
-def test_no_text_of_a_figure_is_cut_off_at_its_edge_or_written_over_another(page, address, path, width):
-    page.set_viewport_size({"width": width, "height": 800})
-    page.goto(address + path)
-    drawn(page, PAGES[path])
-    page.wait_for_timeout(500)  # until the others are drawn too
-    cut = page.locator(".js-plotly-plot").evaluate_all(
-        """figures => figures.flatMap(figure => {
-            const box = figure.getBoundingClientRect(), legend = figure.querySelector("g.legend");
-            const isOut = (text) => text.left < box.left - 1 || text.right > box.right + 1;
-            const said = [...figure.querySelectorAll("svg text")].filter(
-                text => text.textContent && isOut(text.getBoundingClientRect()));
-            const title = figure.querySelector(".gtitle")?.getBoundingClientRect();
-            const beside = legend?.getBoundingClientRect();
-            const isUnder = title && beside && title.right > beside.left && title.bottom > beside.top + 1
-                && beside.bottom > title.top;
-            return [...said.map(text => text.textContent), ...(isUnder ? ["legend over title"] : [])];
-        })"""
-    )
-    assert cut == []
 
 
 def test_a_drag_zooms_into_the_map_and_a_button_shows_it_whole_again(page, address):
@@ -283,23 +229,6 @@ def test_an_empty_panel_and_one_asset_have_pages(page, serve_to, tmp_path):
             page.goto(address + path)
             drawn(page, PAGES[path])
             assert page.locator("#trouble").inner_text() == ""
-
-
-def test_hours_under_a_figure_stand_apart_and_above_its_legend(page, serve_to, tmp_path):
-    panel = market(600, 3)
-    hours = np.datetime64("2020-12-20T09:00", "ns") + np.arange(600) * np.timedelta64(1, "h")
-    desk = make_desk(tmp_path, replace(panel, dates=hours))
-    desk.read()
-    with serve_to(desk) as address:
-        page.goto(f"{address}/asset?asset=A00&day=2021-01-10T15:00")
-        for figure in ("#asset-patch", "#asset-days"):
-            drawn(page, figure)
-            ticks = [tick.bounding_box() for tick in page.locator(f"{figure} .xtick text").all()]
-            legend = page.locator(f"{figure} .legend").bounding_box()
-            assert len(ticks) >= 4
-            for left, right in pairwise(sorted(ticks, key=lambda tick: tick["x"])):
-                assert right["x"] - left["x"] - left["width"] >= 4
-            assert max(tick["y"] + tick["height"] for tick in ticks) <= legend["y"] + 2
 
 
 def test_a_large_panel_is_drawn(page, serve_to, large_desk):

@@ -154,3 +154,11 @@ def test_a_forecast_is_the_mean_over_the_assets_observed_in_the_patch_that_ends_
             continue
         told = np.exp([images.values[0, asset, day] * np.arange(NUM_CODES) for asset in assets])
         np.testing.assert_allclose(found[day], (told / told.sum(axis=1, keepdims=True)).mean(axis=0), rtol=1e-4)
+
+
+def test_a_forecast_since_a_row_is_that_of_the_whole_pass(model, images):
+    whole = inference.read_forecast(model, images, WINDOW, PATCH)
+    part = inference.read_forecast(model, images, WINDOW, PATCH, since=83)
+    assert np.isfinite(whole[82:]).all()
+    assert np.isnan(part[:83]).all()
+    np.testing.assert_array_equal(part[83:], whole[83:])

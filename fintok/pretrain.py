@@ -96,10 +96,8 @@ def pretrain(
         raise InputError("there is no panel to learn from")
     config = load_yaml(PretrainConfig, recipe_path(preset)) if config is None else config
     if not isinstance(config, PretrainConfig):
-        raise InputError(
-            f"config is a {type(config).__name__}, expected a fintok.config.PretrainConfig: "
-            "vision.load_yaml(PretrainConfig, FILE) makes one of a recipe"
-        )
+        kind = type(config).__name__
+        raise InputError(f"config is a {kind}, expected a PretrainConfig: vision.load_yaml(PretrainConfig, FILE)")
     run = _Run(panels, train_end, Path(out or Path("runs") / Path(panels[0].source).stem), config, progress)
     return run.go(resume=resume, overwrite=overwrite)
 
@@ -271,10 +269,8 @@ class _Run:
     def _bundle(self, tokenizer: Tokenizer, predictor: MaskedCodeModel, figures: dict[str, float]) -> Bundle:
         """Put everything together, and measure it."""
         window, first = self.config.imaging, self.sources[0]
-        read = [
-            (source.images, inference.read_codes(tokenizer, source.images, window.patch_days))
-            for source in self.sources
-        ]
+        images = [source.images for source in self.sources]
+        read = [(one, inference.read_codes(tokenizer, one, window.patch_days)) for one in images]
         vocabulary = learn_vocabulary(read, window.patch_days, predictor.num_codes, self.config.tokenizer.num_words)
         forecast = inference.read_forecast(predictor, first.images, window.window_days, window.patch_days)
         rows = np.flatnonzero(np.isfinite(forecast[:, 0]))

@@ -93,7 +93,7 @@ def one_asset() -> Panel:
         (lambda p: {"panel": replace(p, returns=p.returns * np.nan)}, "nothing to learn from"),
         (lambda p: {"panel": replace(p, returns=p.returns * 0.0)}, "nothing to learn from"),
         (lambda p: {"config": None, "preset": "bse"}, "no preset 'bse'; choose among tiny, base, large"),
-        (lambda p: {"config": {"seed": 1}}, "config is a dict, expected a fintok"),
+        (lambda p: {"config": {"seed": 1}}, "config is a dict, expected a PretrainConfig"),
         (lambda p: {"out": __file__}, "test_pretrain.py is a file; name a folder"),
     ],
     ids=["few rows", "one asset", "too early", "too late", "all NaN", "constant prices", "preset", "config", "file"],

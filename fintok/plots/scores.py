@@ -221,8 +221,10 @@ def alarm_rates(scores: "Scores") -> "go.Figure":
     total = np.bincount(place, weights=calibrated, minlength=len(first))
     rate = 1000.0 * np.bincount(place, weights=alarms, minlength=len(first)) / np.maximum(total, 1.0)
     shown = total > 0
-    figure = new_figure(f"Alarms per 1,000 asset-{scores.panel.row_noun}s, by year", height=280)
-    labels = first[shown].astype(np.int64) + 1970
+    labels, budget = first[shown].astype(np.int64) + 1970, scores.alarms_per_1000
+    has_line = len(labels) > 0 and np.isfinite(budget)
+    legend = f" (dotted: the budget, {budget:g})" if has_line else ""
+    figure = new_figure(f"Alarms per 1,000 asset-{scores.panel.row_noun}s, by year{legend}", height=280)
     figure.add_trace(
         go.Bar(
             x=labels,
@@ -231,10 +233,8 @@ def alarm_rates(scores: "Scores") -> "go.Figure":
             hovertemplate="%{x}: %{y:.2f}<extra></extra>",
         )
     )
-    if len(labels) and np.isfinite(scores.alarms_per_1000):
-        asked = scores.alarms_per_1000
-        text = {"text": f"budget: {asked:g}", "font": {"size": 11}}
-        figure.add_hline(y=asked, line={"dash": "dot", "color": VERMILION, "width": 1.5}, annotation=text)
+    if has_line:
+        figure.add_hline(y=budget, line={"dash": "dot", "color": VERMILION, "width": 2})
     figure.update_xaxes(showgrid=False, tickformat="d", dtick=max(1, -(-len(labels) // 16)))
     figure.update_yaxes(title={"text": "alarms"}, rangemode="tozero")
     return figure

@@ -180,7 +180,7 @@ def test_a_year_of_alarms_stands_over_its_number(scores):
 def test_the_rates_of_alarms_stand_beside_the_budget(scores):
     figure = alarm_rates(replace(scores, alarms_per_1000=2.5))
     assert [(line.y0, line.y1) for line in figure.layout.shapes] == [(2.5, 2.5)]
-    assert [note.text for note in figure.layout.annotations] == ["budget: 2.5"]
+    assert "the budget, 2.5" in figure.layout.title.text
     assert scores.alarms_per_1000 == 1.0
 
 

@@ -78,6 +78,8 @@ class Bundle:
     """Their predicted distributions over codes, (D, K)."""
     training_returns_market: NDArray[np.float32]
     """Market move of those dates, (D,): mean log return, or of a panel of returns mean annual deviation."""
+    training_sizes: NDArray[np.float32]
+    """What those dates told of the size of the next ones' moves, (D, 6): `fintok.expected_size.size_predictors`."""
     figures: dict[str, Any] = field(default_factory=dict)
     """What training measured: seconds, codebook usage, perplexity, masked NLL beside its yardsticks (nats)."""
 
@@ -237,6 +239,7 @@ class Bundle:
             "training_dates": self.training_dates.astype("datetime64[ns]").astype(np.int64),
             "training_forecast": self.training_forecast.astype(np.float16),
             "training_returns_market": self.training_returns_market,
+            "training_sizes": self.training_sizes,
         }
         write_bytes(to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}), folder / ARRAYS)
         facts = {
@@ -260,7 +263,7 @@ def load(folder: str | Path | None = None) -> Bundle:
         vocabulary = Vocabulary(**{name: arrays[name] for name in Vocabulary._fields})
         dates = arrays["training_dates"].astype("datetime64[ns]")
         forecast = arrays["training_forecast"].astype(np.float32)
-        market = arrays["training_returns_market"]
+        market, sizes = arrays["training_returns_market"], arrays["training_sizes"]
     except KeyError as error:
         raise CheckpointError(f"{folder / ARRAYS} lacks {error}; the file is damaged") from None
     return Bundle(
@@ -273,5 +276,6 @@ def load(folder: str | Path | None = None) -> Bundle:
         training_dates=dates,
         training_forecast=forecast,
         training_returns_market=market,
+        training_sizes=sizes,
         figures=header["figures"],
     )

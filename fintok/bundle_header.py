@@ -12,8 +12,8 @@ from vision.files import write_bytes
 from vision.train.checkpoint import CheckpointError
 
 HEADER = "bundle.json"
-_FORMAT_VERSION = 3
-_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config"}
+_FORMAT_VERSION = 4
+_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config", "files"}
 
 
 def write_header(folder: Path, facts: Mapping[str, Any], files: Iterable[str]) -> None:
@@ -50,11 +50,11 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has format version {found!r}, this release reads {_FORMAT_VERSION}; train the model again"
         )
-    odd_keys = (header.keys() - {"files"}) ^ _KEYS  # bundles of before have no files
+    odd_keys = header.keys() ^ _KEYS
     if odd_keys:
         odd = sorted(odd_keys)[0]
         raise CheckpointError(f"{path}: key {odd!r} is {'unknown' if odd in header else 'missing'}")
-    for name, digest in header.get("files", {}).items():
+    for name, digest in header["files"].items():
         if (folder / name).is_file() and _sha256(folder / name) != digest:
             raise CheckpointError(
                 f"{folder / name} is damaged or cut short, or of another model than {HEADER}: copy the whole folder "

@@ -28,6 +28,7 @@ from fintok.bundle import ARRAYS, Bundle, load
 from fintok.bundle_header import HEADER
 from fintok.config import STAGES, EncoderConfig, PretrainConfig
 from fintok.errors import InputError
+from fintok.expected_size import size_predictors
 from fintok.hints import HIDDEN_COLUMNS, HINTS, draw_hints
 from fintok.imaging import CROSS_SECTIONAL
 from fintok.moves import moves_of
@@ -269,12 +270,10 @@ class _Run:
     def _bundle(self, tokenizer: Tokenizer, predictor: MaskedCodeModel, figures: dict[str, float]) -> Bundle:
         """Put everything together, and measure it."""
         window, first = self.config.imaging, self.sources[0]
-        images = [source.images for source in self.sources]
-        read = [(one, inference.read_codes(tokenizer, one, window.patch_days)) for one in images]
+        read = [(one.images, inference.read_codes(tokenizer, one.images, window.patch_days)) for one in self.sources]
         vocabulary = learn_vocabulary(read, window.patch_days, predictor.num_codes, self.config.tokenizer.num_words)
         forecast = inference.read_forecast(predictor, first.images, window.window_days, window.patch_days)
         rows = np.flatnonzero(np.isfinite(forecast[:, 0]))
-        market = moves_of(first.training).market
         usage = usage_of(vocabulary.counts)
         bundle = Bundle(
             config=self.config,
@@ -285,7 +284,8 @@ class _Run:
             training_panels=[describe_panel(source.training) for source in self.sources],
             training_dates=first.training.dates[rows],
             training_forecast=forecast[rows].astype(np.float16).astype(np.float32),  # as it will be read back
-            training_returns_market=market[rows].astype(np.float32),
+            training_returns_market=moves_of(first.training).market[rows].astype(np.float32),
+            training_sizes=size_predictors(first.training)[rows],
             figures={**figures, "codebook usage": usage.used, "codebook perplexity": usage.perplexity},
         )
         for number, source in enumerate(self.sources):

@@ -98,7 +98,7 @@ def choose_regimes(
     its `n_regimes` plays no part. Raises InputError for a candidate out of range, or with too few rows for it.
     """
     training = labeler.training(panel, until)
-    num_rows = len(training.roots)
+    num_rows = len(training.market)
     half = num_rows // 2 - _PURGE_ROWS
     most = max(half, 0) // ROWS_PER_REGIME
     if isinstance(candidates, Integral):
@@ -125,16 +125,14 @@ def choose_regimes(
 
 def _path(labeler: RegimeLabeler, training: Training, number: int, split: Split) -> NDArray[np.int64]:
     """Labels of the rows up to the end of the stretch, by a model of the rows before it."""
-    roots, dates, market, _ = training
     model = RegimeModel.learn(
-        roots[split.train],
-        dates[split.train],
-        market[split.train],
+        training.days.of(split.train),
+        training.market[split.train],
         num_regimes=number,
         switches_per_year=labeler.switches_per_year,
         seed=labeler.seed,
     )
-    return model.path(roots[: split.test.stop], dates[: split.test.stop]).labels
+    return model.path(training.days.of(slice(split.test.stop))).labels
 
 
 def _judge(paths: list[NDArray[np.int64]], splits: list[Split], training: Training, number: int) -> _Judged:
@@ -150,7 +148,7 @@ def _judge(paths: list[NDArray[np.int64]], splits: list[Split], training: Traini
     learned = [split.train.stop for split in splits[:-1]]
     pairs = zip(pairwise(paths), learned, strict=True)
     agreements = [float((one[:end] == other[:end]).mean()) for (one, other), end in pairs]
-    dates = np.concatenate([training.dates[split.test] for split in splits])
+    dates = np.concatenate([training.days.dates[split.test] for split in splits])
     figures = {
         "agreement_mean": float(np.mean(agreements)),
         "agreement_min": float(np.min(agreements)),

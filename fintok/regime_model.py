@@ -1,4 +1,4 @@
-"""What regimes are, on arrays: clusters of points in time, decoded so that they persist."""
+"""What regimes are, on arrays: clusters of days, decoded so that they persist."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.clustering import kmeans, squared_distances
+from fintok.expected_size import ExpectedSize
 from fintok.hellinger import causal_average
 from fintok.persistence import (
     Decoded,
@@ -19,7 +20,21 @@ from fintok.persistence import (
 from fintok.signature import rows_per_year, years_spanned
 
 _WHITENING = 0.75  # 0 leaves the components their spread, 1 makes it equal
+_SIZE_WEIGHT = 2.0  # of the expected size, in spreads of all else
 _MAX_STEPS = 100  # of an update
+
+
+class Days(NamedTuple):
+    """What regimes are read from: N days that follow each other."""
+
+    dates: NDArray[np.datetime64]  # (N,)
+    points: NDArray[np.float32]  # (N, C)
+    predictors: NDArray[np.float32] | None = None  # (N, P) of the size of the next day's moves (`ExpectedSize`)
+
+    def of(self, rows: slice) -> "Days":
+        """Some of the days."""
+        predictors = None if self.predictors is None else self.predictors[rows]
+        return Days(self.dates[rows], self.points[rows], predictors)
 
 
 class Path(NamedTuple):
@@ -31,19 +46,23 @@ class Path(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RegimeModel:
-    """K regimes of points (N, C): days whose last days, and last half spell, look alike.
+    """K regimes: days whose points (N, C) look alike, of the last days and of the last half spell, and after which
+    moves of the same size are to be expected.
 
     Points are seen along their first M principal components, most of their spread taken off, so that the widest does
     not decide alone. M is K - 1, as many as K centres span (Ding and He, 2004), and K + 1 from four regimes on: two
     more hold the centres where they are when rows are added. The average over the last days (half-life one row) beside
     that over half a usual spell (a year over twice `switches_per_year`) is clustered (k-means): the longer a regime is
-    to last, the more of the past it is a regime of. A jump-model decoder makes the path persistent
+    to last, the more of the past it is a regime of. Beside it stands the expected size of the next day's moves
+    (`ExpectedSize`), with twice the spread of all that. A jump-model decoder makes the path persistent
     (`fintok.persistence.decode_online`).
     """
 
     mean: NDArray[np.float64]  # (C,) of the points
     axes: NDArray[np.float64]  # (M, C) principal components over their spread to the power of `_WHITENING`
-    centres: NDArray[np.float64]  # (K, 2 M)
+    size: ExpectedSize | None  # None where days have no predictors
+    size_spread: float  # of the expected size, in units of the features beside it
+    centres: NDArray[np.float64]  # (K, 2 M), or 2 M + 1 with an expected size
     counts: NDArray[np.int64]  # (K,) days that a centre is the mean of
     half_spell: float  # rows
     switches_per_year: float  # at most, on average
@@ -54,24 +73,27 @@ class RegimeModel:
     @classmethod
     def learn(
         cls,
-        points: NDArray[np.float32],
-        dates: NDArray[np.datetime64],
+        days: Days,
         market: NDArray[np.floating] | None,
         *,
         num_regimes: int,
         switches_per_year: float,
         seed: int,
     ) -> Self:
-        """Learn from points (N, C) on dates (N,), at least `num_regimes` of them.
+        """Learn from N days, at least `num_regimes` of them.
 
         Regimes are numbered by the volatility of the market's moves (N,) in them, or where there are none by the
         mean of their centre: 0 is lowest. The penalty is the smallest whose path switches at most
         `switches_per_year` times per calendar year.
         """
+        points, dates = days.points, days.dates
         num_years = years_spanned(dates)
         half_spell = rows_per_year(dates) / max(switches_per_year, 1.0 / num_years) / 2.0
         mean, axes = _principal_axes(points, num_regimes - 1 if num_regimes < 4 else num_regimes + 1)
-        features = _features(points, mean, axes, half_spell)
+        seen = _averages(points, mean, axes, half_spell)
+        size = None if days.predictors is None else ExpectedSize.learn(days.predictors)
+        size_spread = _SIZE_WEIGHT * float(np.sqrt(seen.var(axis=0, dtype=np.float64).sum()))
+        features = _with_size(seen, days, size, size_spread)
         clusters = kmeans(features, num_regimes, np.random.default_rng(seed))
         decoder, path = _learn_decoder(squared_distances(features, clusters.centres), dates, switches_per_year)
         if market is None:
@@ -83,6 +105,8 @@ class RegimeModel:
         return cls(
             mean=mean,
             axes=axes,
+            size=size,
+            size_spread=size_spread,
             centres=clusters.centres[order],
             counts=np.bincount(clusters.labels, minlength=num_regimes)[order],
             half_spell=half_spell,
@@ -90,15 +114,14 @@ class RegimeModel:
             **decoder,
         )
 
-    def update(self, points: NDArray[np.float32], num_known: int) -> Self:
-        """Learn on from points (N, C), of which the first `num_known` are learned from already.
+    def update(self, days: Days, num_known: int) -> Self:
+        """Learn on from N days, of which the first `num_known` are learned from already.
 
         A new day joins the regime with the nearest centre, whose centre becomes the mean of its days, old and new
         (MacQueen, 1967, until no new day changes its regime): the regimes and their numbers stay, and so does the
         decoder. A penalty learned anew can jump severalfold, and old days would change their regime with it.
         """
-        features = _features(points, self.mean, self.axes, self.half_spell)
-        new = features[num_known:].astype(np.float64)
+        new = self.features(days)[num_known:].astype(np.float64)
         centres, counts, labels = self.centres, self.counts, np.full(len(new), -1)
         for _ in range(_MAX_STEPS):
             nearest = squared_distances(new, centres).argmin(axis=1)
@@ -114,27 +137,33 @@ class RegimeModel:
     def num_regimes(self) -> int:
         return len(self.centres)
 
-    def path(self, points: NDArray[np.float32], dates: NDArray[np.datetime64]) -> Path:
-        """Causal regimes and probabilities of points (N, C), which follow each other on dates (N,)."""
-        if len(points) == 0:
+    def path(self, days: Days) -> Path:
+        """Causal regimes and probabilities of N days."""
+        if len(days.points) == 0:
             return Path(np.empty(0, np.int64), np.empty((0, self.num_regimes)))
-        decoded = self._decode(points, dates)
+        decoded = self._decode(days)
         likelihood = np.exp(-_costs(decoded, self.distance_scale) / self.temperature)
         return Path(decoded.labels, likelihood / likelihood.sum(axis=1, keepdims=True))
 
-    def hindsight(self, points: NDArray[np.float32], dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
-        """Regimes (N,) in hindsight of all points (Viterbi). Looks ahead by nature."""
-        if len(points) == 0:
+    def hindsight(self, days: Days) -> NDArray[np.int64]:
+        """Regimes (N,) in hindsight of all days (Viterbi). Looks ahead by nature."""
+        if len(days.points) == 0:
             return np.empty(0, np.int64)
-        penalties = self._decode(points, dates).penalties
-        return decode_with_hindsight(self._distances(points), float(np.median(penalties)))
+        return decode_with_hindsight(self._distances(days), float(np.median(self._decode(days).penalties)))
 
-    def _decode(self, points: NDArray[np.float32], dates: NDArray[np.datetime64]) -> Decoded:
-        allowance = allowed_switches(dates, self.switches_per_year)
-        return decode_online(self._distances(points), self.penalty, allowance)
+    def features(self, days: Days) -> NDArray[np.float32]:
+        """What is clustered (N, 2 M) or (N, 2 M + 1): the last days and half a spell, as they were on each day, and
+        the expected size."""
+        return _with_size(
+            _averages(days.points, self.mean, self.axes, self.half_spell), days, self.size, self.size_spread
+        )
 
-    def _distances(self, points: NDArray[np.float32]) -> NDArray[np.float64]:
-        return squared_distances(_features(points, self.mean, self.axes, self.half_spell), self.centres)
+    def _decode(self, days: Days) -> Decoded:
+        allowance = allowed_switches(days.dates, self.switches_per_year)
+        return decode_online(self._distances(days), self.penalty, allowance)
+
+    def _distances(self, days: Days) -> NDArray[np.float64]:
+        return squared_distances(self.features(days), self.centres)
 
 
 def _principal_axes(points: NDArray[np.float32], num_axes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -148,16 +177,24 @@ def _principal_axes(points: NDArray[np.float32], num_axes: int) -> tuple[NDArray
     return mean, np.where(is_flat[:, None], 0.0, axes / np.where(is_flat, 1.0, spread)[:, None] ** _WHITENING)
 
 
-def _features(
+def _averages(
     points: NDArray[np.float32], mean: NDArray[np.float64], axes: NDArray[np.float64], half_spell: float
 ) -> NDArray[np.float32]:
-    """(N, C) -> what is clustered (N, 2 M): the last days, and half a spell, as they were on each day.
+    """Points (N, C) along the axes, (N, 2 M): the average of the last days beside that of half a spell.
 
     Products are summed row by row: a row's bits do not depend on the rows after it, as in `squared_distances`.
     """
     centred = points - mean
     along = np.stack([(centred * axis).sum(axis=1) for axis in axes], axis=1).astype(np.float32)
     return np.concatenate([causal_average(along, 1.0), causal_average(along, half_spell)], axis=1)
+
+
+def _with_size(
+    averages: NDArray[np.float32], days: Days, size: ExpectedSize | None, spread: float
+) -> NDArray[np.float32]:
+    if size is None or days.predictors is None:
+        return averages
+    return np.concatenate([averages, np.float32(spread) * size.of(days.predictors)[:, None]], axis=1)
 
 
 def _learn_decoder(

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
+from fintok.expected_size import size_predictors
 from fintok.hellinger import forecast_roots
 from fintok.moves import moves_of
 from fintok.panel import Panel, require_panel
+from fintok.regime_model import Days
 from fintok.spans import DateLike, rows_until
 
 _ROWS_TO_FIT = 500  # two trading years: below this, a panel's own training rows do not settle the regimes
@@ -31,14 +33,16 @@ class Forecaster(Protocol):
     @property
     def training_returns_market(self) -> NDArray[np.floating]: ...  # (T_train,)
 
+    @property
+    def training_sizes(self) -> NDArray[np.float32]: ...  # (T_train, P) `size_predictors`
+
     def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]: ...  # (T, C), NaN rows = no history
 
 
 class Training(NamedTuple):
     """The rows that regimes are learned from."""
 
-    roots: NDArray[np.float32]  # (N, C)
-    dates: NDArray[np.datetime64]  # (N,)
+    days: Days
     market: NDArray[np.floating]  # (N,)
     returns: NDArray[np.floating] | None  # (N, A); None when only the bundle's own training rows are known
 
@@ -58,7 +62,7 @@ def training_rows(
         require_panel(panel)
         count = rows_until(panel.dates, bundle.train_end if until is None else until)
         found = _rows_of(panel, forecast(panel)[:count]) if count >= _ROWS_TO_FIT else None
-        if found is not None and len(found.roots) >= _ROWS_TO_FIT:
+        if found is not None and len(found.market) >= _ROWS_TO_FIT:
             return found, "panel"
     if until is not None:
         if panel is None:
@@ -68,12 +72,18 @@ def training_rows(
             "choose a later date, or a panel with a longer past"
         )
     rows, roots = forecast_roots(bundle.training_forecast)
-    market = np.asarray(bundle.training_returns_market)[rows]
-    return Training(roots, bundle.training_dates[rows], market, None), "bundle"
+    days = Days(bundle.training_dates[rows], roots, bundle.training_sizes[rows])
+    return Training(days, np.asarray(bundle.training_returns_market)[rows], None), "bundle"
+
+
+def days_of(panel: Panel, forecast: NDArray[np.floating]) -> tuple[NDArray[np.bool_], Days]:
+    """The rows (T,) of a panel that have a forecast (T, C), and what regimes are read from on them."""
+    rows, roots = forecast_roots(forecast)
+    return rows, Days(panel.dates[rows], roots, size_predictors(panel)[rows])
 
 
 def _rows_of(panel: Panel, forecast: NDArray[np.floating]) -> Training:
-    rows, roots = forecast_roots(forecast.astype(np.float16))  # as a bundle keeps its own
     part = panel[: len(forecast)]
+    rows, days = days_of(part, forecast.astype(np.float16))  # as a bundle keeps its own
     moves = moves_of(part)
-    return Training(roots, part.dates[rows], moves.market[rows], moves.returns[rows])
+    return Training(days, moves.market[rows], moves.returns[rows])

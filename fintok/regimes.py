@@ -1,4 +1,4 @@
-"""Market regimes: days whose pasts predict the same coming week belong to the same regime."""
+"""Market regimes: days whose pasts predict the same of what comes belong to the same regime."""
 
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from fintok.errors import InputError
 from fintok.estimator import Estimator, require_bundle
 from fintok.features import Features, read_features
-from fintok.hellinger import forecast_roots
 from fintok.panel import Panel, require_panel
 from fintok.regime_match import carry_names
-from fintok.regime_model import Path, RegimeModel
+from fintok.regime_model import Days, Path, RegimeModel
 from fintok.regime_result import Regimes
-from fintok.regime_training import ROWS_PER_REGIME, Forecaster, Training, training_rows
+from fintok.regime_training import ROWS_PER_REGIME, Forecaster, Training, days_of, training_rows
 from fintok.signature import mean_durations, regime_names, signature_table, transition_matrix
 from fintok.spans import DateLike
 
@@ -28,12 +27,12 @@ class RegimeLabeler(Estimator):
     `RegimeLabeler(bundle).fit(panel).predict(panel)` learns the regimes on the panel's own training rows,
     `RegimeLabeler(bundle).fit().predict(panel)`, which `fintok label` runs, on the bundle's; see `fit`.
 
-    The bundle forecasts a distribution over codes for the coming week at every date. Its square roots are clustered
-    and decoded into states that persist (`fintok.regime_model.RegimeModel`): the decoder waits only as long as the
-    evidence is weak. Its penalty is the smallest at which the training path switches at most `switches_per_year`
-    times per calendar year, and it rises, causally, while labels switch more often than that, so that they persist
-    as asked on days and panels that the model has not seen. Regimes are numbered by the volatility of the market
-    return in them: 0 is calmest.
+    The bundle forecasts a distribution over codes for the coming week at every date. Its square roots, beside the size
+    of moves to be expected (`fintok.expected_size`), are clustered and decoded into states that persist
+    (`fintok.regime_model.RegimeModel`): the decoder waits only as long as the evidence is weak. Its penalty is the
+    smallest at which the training path switches at most `switches_per_year` times per calendar year, and it rises,
+    causally, while labels switch more often than that, so that they persist as asked on days and panels that the model
+    has not seen. Regimes are numbered by the volatility of the market return in them: 0 is calmest.
 
     It takes features as well, as scikit-learn's clusterers do: a table (N, F) of finite numbers instead of a panel,
     a row a day in their order, on one scale, all of which `fit` learns from. `bundle` is then not asked; regimes are
@@ -98,12 +97,12 @@ class RegimeLabeler(Estimator):
                 raise InputError("`until` and `registry` are of panels: cut the features before fit")
             return self._fit_features(read_features(self, panel, is_fit=True))
         training, fitted_on = self._training(panel, until)
-        if len(training.roots) < ROWS_PER_REGIME * self.n_regimes:
+        if len(training.market) < ROWS_PER_REGIME * self.n_regimes:
             raise InputError(
-                f"{len(training.roots)} training rows are too few for {self.n_regimes} regimes: "
+                f"{len(training.market)} training rows are too few for {self.n_regimes} regimes: "
                 f"{ROWS_PER_REGIME} rows a regime are the least"
             )
-        labels = self._learn(training.roots, training.dates, training.market)
+        labels = self._learn(training.days, training.market)
         self.fitted_on_ = fitted_on
         market = training.market if fitted_on == "panel" else None  # another panel has trends of its own
         self.names_ = regime_names(labels, market, self.n_regimes)
@@ -126,10 +125,10 @@ class RegimeLabeler(Estimator):
         require_panel(panel)
         self._takes_panel(panel)
         training = self._training(panel, panel.dates[-1] if until is None else until)[0]
-        num_known = int((training.dates <= self._known_until).sum())
-        if num_known < len(training.dates):
-            self.model_ = self.model_.update(training.roots, num_known)
-            self._describe(self._read_path(training.roots, training.dates), training)
+        num_known = int((training.days.dates <= self._known_until).sum())
+        if num_known < len(training.market):
+            self.model_ = self.model_.update(training.days, num_known)
+            self._describe(self._read_path(training.days), training)
         return self
 
     @overload
@@ -165,9 +164,9 @@ class RegimeLabeler(Estimator):
     def smooth(self, panel: Panel) -> "pd.Series":
         """Regime of each date in hindsight of the whole panel (Viterbi). Looks ahead: to describe only."""
         self._require_fit()
-        rows, roots = forecast_roots(self._forecast(panel))
+        rows, days = days_of(panel, self._forecast(panel))
         labels = np.full(len(rows), -1)
-        labels[rows] = self.model_.hindsight(roots, panel.dates[rows])
+        labels[rows] = self.model_.hindsight(days)
         return self._result(panel, labels, np.full((len(rows), self.model_.num_regimes), np.nan)).to_series()
 
     def label(self, panel: Panel) -> Regimes:
@@ -178,51 +177,49 @@ class RegimeLabeler(Estimator):
         require_panel(panel)
         self._takes_panel(panel)
         self._require_fit()
-        rows, roots = forecast_roots(self._forecast(panel))
+        rows, days = days_of(panel, self._forecast(panel))
         labels = np.full(len(rows), -1)
         probabilities = np.full((len(rows), self.model_.num_regimes), np.nan)
-        labels[rows], probabilities[rows] = self.model_.path(roots, panel.dates[rows])
+        labels[rows], probabilities[rows] = self.model_.path(days)
         return self._result(panel, labels, probabilities)
 
     def training(self, panel: Panel | None = None, until: DateLike | None = None) -> Training:
         """The rows that `fit(panel, until=until)` learns from."""
         return self._training(panel, until)[0]
 
-    def _learn(
-        self, points: NDArray[np.float32], dates: NDArray[np.datetime64], market: NDArray[np.floating] | None
-    ) -> NDArray[np.int64]:
+    def _learn(self, days: Days, market: NDArray[np.floating] | None) -> NDArray[np.int64]:
         self.model_ = RegimeModel.learn(
-            points,
-            dates,
+            days,
             market,
             num_regimes=self.n_regimes,
             switches_per_year=self.switches_per_year,
             seed=self.seed,
         )
-        return self._read_path(points, dates)
+        return self._read_path(days)
 
-    def _read_path(self, points: NDArray[np.float32], dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    def _read_path(self, days: Days) -> NDArray[np.int64]:
         """Labels of the training rows, and how they follow each other."""
-        labels = self.model_.path(points, dates).labels
+        labels = self.model_.path(days).labels
         self.transition_matrix_ = transition_matrix(labels, self.model_.num_regimes)
         self.durations_ = mean_durations(labels, self.model_.num_regimes)
         return labels
 
     def _describe(self, labels: NDArray[np.int64], training: Training) -> None:
-        self._known_until = training.dates[-1]  # of the regimes; the network may have learned from later rows
+        dates = training.days.dates
+        self._known_until = dates[-1]  # of the regimes; the network may have learned from later rows
         self.learned_until_ = max(self.source().train_end, self._known_until)
-        self.signature_ = signature_table(labels, self.names_, training.dates, training.market, training.returns)
+        self.signature_ = signature_table(labels, self.names_, dates, training.market, training.returns)
 
     def _fit_features(self, features: Features) -> Self:
         if len(features.values) < self.n_regimes:
             raise InputError(f"{len(features.values)} sample(s) are too few for {self.n_regimes} regimes")
-        self.labels_ = self._learn(features.values.astype(np.float32), features.dates, None)
+        self.labels_ = self._learn(Days(features.dates, features.values.astype(np.float32)), None)
         self.fitted_on_ = "features"
         return self
 
     def _path_of_features(self, table: Any) -> Path:
         values, dates = read_features(self, table, is_fit=False)
-        return self.model_.path(values.astype(np.float32), dates)
+        return self.model_.path(Days(dates, values.astype(np.float32)))
 
     def _result(self, panel: Panel, labels: NDArray[np.integer], p: NDArray[np.float64]) -> Regimes:
         return Regimes(panel=panel, labels=labels, probabilities=p, names=self.names_, train_end=self.learned_until_)

@@ -43,6 +43,7 @@ class KnownForecast:
         self.training_forecast = bundle.training_forecast
         self.training_dates = bundle.training_dates
         self.training_returns_market = bundle.training_returns_market
+        self.training_sizes = bundle.training_sizes
         self._forecast = forecast
 
     def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]:

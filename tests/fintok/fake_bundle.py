@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fintok.expected_size import size_predictors
 from fintok.panel import Panel
 from fintok.signature import market_return
 from fintok.trailing import trailing_moments
@@ -55,6 +56,10 @@ class FakeBundle:
     @property
     def training_returns_market(self) -> np.ndarray:
         return market_return(self.training.returns)
+
+    @property
+    def training_sizes(self) -> np.ndarray:
+        return size_predictors(self.training)
 
     def forecast(self, panel: Panel, since: int = 0) -> np.ndarray:
         self.calls.append(f"forecast since {since}" if since else "forecast")

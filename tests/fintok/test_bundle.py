@@ -10,6 +10,7 @@ import pytest
 
 from fintok.bundle import SHIPPED, load
 from fintok.errors import InputError
+from fintok.expected_size import size_predictors
 from fintok.sample import load_us20
 from fintok.vocabulary import merge_codes
 from vision.train.checkpoint import CheckpointError
@@ -46,8 +47,9 @@ def test_an_interrupted_replacement_is_no_model(small_bundle, tmp_path, monkeypa
         load(tmp_path)
 
 
-def test_the_stored_training_forecast_is_that_of_the_training_rows(small_bundle, small_panel):
+def test_what_is_stored_of_the_training_rows_is_theirs(small_bundle, small_panel):
     rows = np.searchsorted(small_panel.dates, small_bundle.training_dates)
+    np.testing.assert_array_equal(small_bundle.training_sizes, size_predictors(small_panel)[rows])
     again = small_bundle.forecast(small_panel)[rows]
     np.testing.assert_allclose(small_bundle.training_forecast, again, atol=1e-3)
     assert small_bundle.training_dates[-1] <= small_bundle.train_end
@@ -149,11 +151,3 @@ def test_parts_of_two_models_are_refused_as_one(small_bundle, tmp_path):
     shutil.copy(tmp_path / "other" / "arrays.safetensors", tmp_path / "one")
     with pytest.raises(CheckpointError, match=r"of another model than bundle\.json"):
         load(tmp_path / "one")
-
-
-def test_a_bundle_of_before_files_were_listed_is_read(small_run, tmp_path):
-    shutil.copytree(small_run, tmp_path / "copy")
-    header = json.loads((tmp_path / "copy" / "bundle.json").read_text())
-    del header["files"]
-    (tmp_path / "copy" / "bundle.json").write_text(json.dumps(header))
-    load(tmp_path / "copy")

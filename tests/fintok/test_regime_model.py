@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fintok.regime_model import RegimeModel, _features
+from fintok.regime_model import Days, RegimeModel
 
 
 @pytest.mark.parametrize(("num_regimes", "num_axes"), [(2, 1), (3, 2), (4, 5), (5, 6)])
@@ -12,29 +12,29 @@ def test_points_are_seen_along_the_axes_and_half_spells_that_are_documented(num_
     points = rng.random((800, 12)).astype(np.float32)
     dates = np.datetime64("2015-01-01", "ns") + np.arange(800) * np.timedelta64(1, "D")
     market = rng.standard_normal(800)
-    model = RegimeModel.learn(points, dates, market, num_regimes=num_regimes, switches_per_year=5.0, seed=0)
+    model = RegimeModel.learn(Days(dates, points), market, num_regimes=num_regimes, switches_per_year=5.0, seed=0)
     assert model.axes.shape == (num_axes, 12)
     assert model.half_spell == pytest.approx(365.25 / 5.0 / 2.0, rel=2e-3)
 
 
 def simulate(num_days=900, num_codes=12, seed=0):
-    """Two states that last, seen through noise: points, dates, market moves."""
+    """Two states that last, seen through noise: the days, and the market's moves."""
     rng = np.random.default_rng(seed)
     state = (np.arange(num_days) // 60) % 2
     points = (rng.random((num_days, num_codes)) + state[:, None] * np.linspace(0, 2, num_codes)).astype(np.float32)
     dates = np.datetime64("2015-01-01", "ns") + np.arange(num_days) * np.timedelta64(1, "D")
-    return points, dates, rng.standard_normal(num_days) * (1 + 2 * state)
+    return Days(dates, points), rng.standard_normal(num_days) * (1 + 2 * state)
 
 
-def learn(points, dates, market):
-    return RegimeModel.learn(points, dates, market, num_regimes=2, switches_per_year=8.0, seed=0)
+def learn(days, market):
+    return RegimeModel.learn(days, market, num_regimes=2, switches_per_year=8.0, seed=0)
 
 
 def test_an_update_moves_each_centre_to_the_mean_of_its_days_old_and_new():
-    points, dates, market = simulate()
-    before = learn(points[:600], dates[:600], market[:600])
-    after = before.update(points, 600)
-    features = _features(points, before.mean, before.axes, before.half_spell)[600:].astype(np.float64)
+    days, market = simulate()
+    before = learn(days.of(slice(600)), market[:600])
+    after = before.update(days, 600)
+    features = before.features(days)[600:].astype(np.float64)
     nearest = np.argmin(((features[:, None] - after.centres) ** 2).sum(axis=2), axis=1)
     for regime in range(2):
         new = features[nearest == regime]
@@ -46,18 +46,19 @@ def test_an_update_moves_each_centre_to_the_mean_of_its_days_old_and_new():
 
 
 def test_an_update_keeps_the_decoder_which_answers_a_path_that_switches_more():
-    points, dates, market = simulate()
-    before = learn(points[:600], dates[:600], market[:600])
-    noisy = points.copy()
-    noisy[600:] += np.random.default_rng(1).standard_normal(noisy[600:].shape).astype(np.float32)
+    days, market = simulate()
+    before = learn(days.of(slice(600)), market[:600])
+    points = days.points.copy()
+    points[600:] += np.random.default_rng(1).standard_normal(points[600:].shape).astype(np.float32)
+    noisy = Days(days.dates, points)
     after = before.update(noisy, 600)
     for part in ("penalty", "distance_scale", "temperature", "half_spell"):
         assert getattr(after, part) == getattr(before, part)
-    switches = (np.diff(after.path(noisy, dates).labels) != 0).sum()
+    switches = (np.diff(after.path(noisy).labels) != 0).sum()
     assert switches <= 8.0 * 900 / 365.25 + 1
 
 
 def test_an_update_without_new_days_keeps_the_centres():
-    points, dates, market = simulate()
-    model = learn(points, dates, market)
-    np.testing.assert_allclose(model.update(points, len(points)).centres, model.centres)
+    days, market = simulate()
+    model = learn(days, market)
+    np.testing.assert_allclose(model.update(days, len(days.points)).centres, model.centres)

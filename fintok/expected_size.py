@@ -1,0 +1,85 @@
+"""How large the coming moves are to be expected: a regression on the moves of the last day, week and month.
+
+HAR with leverage (Corsi, 2009; Corsi and Renò, 2012): the size of a day's moves follows from the averages of the sizes
+before it over short and long stretches, and from where the market went meanwhile, as falls are followed by larger
+moves than rises.
+"""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintok.hellinger import causal_average
+from fintok.moves import moves_of
+from fintok.panel import Panel
+
+_SIZE_HALF_LIVES = (5, 20)  # rows; beside the day itself
+_TREND_HALF_LIVES = (1, 5, 20)
+_VOLATILITY_HALF_LIFE = 60  # of what a trend is measured in
+_USUAL_ROWS = 500  # two trading years, after which a panel's usual size is known
+_CLIP = 4.0  # medians
+_RIDGE = 1e-3
+
+
+def size_predictors(panel: Panel) -> NDArray[np.float32]:
+    """What tells of the size of the next row's moves, (T, 6), each from that row and earlier ones; never NaN.
+
+    First the log size of the row itself, log(1 + s): s is the mean of the absolute moves of the assets observed, over
+    its mean in the panel's first 500 rows (so far). Its averages over half-lives of 5 and 20 rows follow, then the market's moves
+    averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median: a bad print
+    does not make a crash. A row without any move repeats the last size.
+    """
+    moves, moved = _clipped(moves_of(panel).returns)
+    observed = np.maximum(np.isfinite(moves).sum(axis=1), 1)
+    size = np.where(moved, np.nansum(np.abs(moves), axis=1) / observed, 0.0)
+    log_size = _log_sizes(size, moved)[:, None]
+    market = (np.nansum(moves, axis=1) / observed).astype(np.float32)[:, None]
+    deviation = np.sqrt(causal_average(market**2, _VOLATILITY_HALF_LIFE))
+    averages = [causal_average(log_size, half_life) for half_life in _SIZE_HALF_LIVES]
+    trends = [causal_average(market, half_life) for half_life in _TREND_HALF_LIVES]
+    in_deviations = np.concatenate(trends, axis=1) / np.where(deviation > 0.0, deviation, 1.0)
+    return np.concatenate([log_size, *averages, in_deviations], axis=1, dtype=np.float32)
+
+
+class ExpectedSize(NamedTuple):
+    """Coefficients of the next row's log size, in units of the training rows' spread of what they expect."""
+
+    mean: NDArray[np.float64]  # (P,) of the predictors
+    coefficients: NDArray[np.float64]  # (P,)
+
+    @classmethod
+    def learn(cls, predictors: NDArray[np.float32]) -> Self:
+        """Ridge regression of each row's log size on the predictors (N, P) of the row before."""
+        values = predictors.astype(np.float64)
+        mean, spread = values.mean(axis=0), values.std(axis=0)
+        spread = np.where(spread > 0.0, spread, np.inf)  # what never changes tells nothing
+        known, following = (values[:-1] - mean) / spread, values[1:, 0] - mean[0]
+        gram = known.T @ known + _RIDGE * len(values) * np.eye(len(mean))
+        coefficients = np.linalg.solve(gram, known.T @ following) / spread
+        expected = (values - mean) @ coefficients
+        return cls(mean, coefficients / max(float(expected.std()), 1e-12))
+
+    def of(self, predictors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, P) -> (N,), row by row: a row's bits do not depend on the rows after it."""
+        return ((predictors - self.mean) * self.coefficients).sum(axis=1).astype(np.float32)
+
+
+def _clipped(moves: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Moves (T, A) of at most four times the median of the row's that are not 0; and whether there are any, (T,)."""
+    sizes = np.abs(moves, dtype=np.float64)
+    sizes = np.sort(np.where(sizes > 0.0, sizes, np.nan), axis=1)  # NaN comes last
+    count = np.isfinite(sizes).sum(axis=1)[:, None]
+    middle = np.take_along_axis(sizes, np.maximum(np.concatenate([count - 1, count], axis=1) // 2, 0), axis=1)
+    bound = np.where(count > 0, _CLIP * middle.mean(axis=1, keepdims=True), 0.0)
+    return np.clip(moves, -bound, bound, dtype=np.float64), count[:, 0] > 0
+
+
+def _log_sizes(size: NDArray[np.float64], moved: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Log of 1 and sizes (T,) over their mean in the first 500 rows, so far; 0 before the first."""
+    if not moved.any():
+        return np.zeros(len(size), dtype=np.float32)
+    rank = np.cumsum(moved)
+    usual = np.cumsum(np.where(rank <= _USUAL_ROWS, size, 0.0)) / np.clip(rank, 1, _USUAL_ROWS)
+    last = np.maximum.accumulate(np.where(moved, np.arange(len(size)), 0))
+    return np.where(rank > 0, np.log1p(size[last] / np.where(rank > 0, usual, 1.0)), 0.0).astype(np.float32)

@@ -26,9 +26,9 @@ def size_predictors(panel: Panel) -> NDArray[np.float32]:
     """What tells of the size of the next row's moves, (T, 6), each from that row and earlier ones; never NaN.
 
     First the log size of the row itself, log(1 + s): s is the mean of the absolute moves of the assets observed, over
-    its mean in the panel's first 500 rows (so far). Its averages over half-lives of 5 and 20 rows follow, then the market's moves
-    averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median: a bad print
-    does not make a crash. A row without any move repeats the last size.
+    its mean in the panel's first 500 rows (so far). Its averages over half-lives of 5 and 20 rows follow, then the
+    market's moves averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median:
+    a bad print does not make a crash. A row without any move repeats the last size.
     """
     moves, moved = _clipped(moves_of(panel).returns)
     observed = np.maximum(np.isfinite(moves).sum(axis=1), 1)

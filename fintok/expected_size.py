@@ -25,15 +25,16 @@ _RIDGE = 1e-3
 def size_predictors(panel: Panel) -> NDArray[np.float32]:
     """What tells of the size of the next row's moves, (T, 6), each from that row and earlier ones; never NaN.
 
-    First the log size of the row itself, log(1 + s): s is the mean of the absolute moves of the assets observed, over
-    its mean in the panel's first 500 rows (so far). Its averages over half-lives of 5 and 20 rows follow, then the
-    market's moves averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median:
-    a bad print does not make a crash. A row without any move repeats the last size.
+    First the log size of the row itself: the mean of the absolute moves of the assets observed, over its mean in the
+    panel's first 500 rows (so far), one asset more counted as moving as usual, so that a single one that hardly moves
+    is not minus infinity. Its averages over half-lives of 5 and 20 rows follow, then the market's moves averaged over
+    1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median: a bad print does not make a
+    crash. A row without any move repeats the last size.
     """
     moves, moved = _clipped(moves_of(panel).returns)
     observed = np.maximum(np.isfinite(moves).sum(axis=1), 1)
     size = np.where(moved, np.nansum(np.abs(moves), axis=1) / observed, 0.0)
-    log_size = _log_sizes(size, moved)[:, None]
+    log_size = _log_sizes(size, observed, moved)[:, None]
     market = (np.nansum(moves, axis=1) / observed).astype(np.float32)[:, None]
     deviation = np.sqrt(causal_average(market**2, _VOLATILITY_HALF_LIFE))
     averages = [causal_average(log_size, half_life) for half_life in _SIZE_HALF_LIVES]
@@ -75,11 +76,13 @@ def _clipped(moves: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[
     return np.clip(moves, -bound, bound, dtype=np.float64), count[:, 0] > 0
 
 
-def _log_sizes(size: NDArray[np.float64], moved: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Log of 1 and sizes (T,) over their mean in the first 500 rows, so far; 0 before the first."""
-    if not moved.any():
-        return np.zeros(len(size), dtype=np.float32)
+def _log_sizes(size: NDArray[np.float64], count: NDArray[np.int64], moved: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Log of mean sizes (T,) of `count` assets and one more, over the mean of the first 500 rows so far; 0 before."""
     rank = np.cumsum(moved)
+    if rank[-1] == 0:
+        return np.zeros(len(size), dtype=np.float32)
     usual = np.cumsum(np.where(rank <= _USUAL_ROWS, size, 0.0)) / np.clip(rank, 1, _USUAL_ROWS)
     last = np.maximum.accumulate(np.where(moved, np.arange(len(size)), 0))
-    return np.where(rank > 0, np.log1p(size[last] / np.where(rank > 0, usual, 1.0)), 0.0).astype(np.float32)
+    relative = size[last] / np.where(rank > 0, usual, 1.0)
+    one_more = (count[last] * relative + 1.0) / (count[last] + 1.0)
+    return np.where(rank > 0, np.log(one_more), 0.0).astype(np.float32)

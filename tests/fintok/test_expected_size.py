@@ -15,8 +15,8 @@ def panel():
 def test_the_first_predictor_is_the_log_size_over_that_of_the_first_500_rows():
     returns = np.full((900, 3), 0.01) * np.where(np.arange(900) < 600, 1.0, 3.0)[:, None]
     log_size = size_predictors(make_panel(returns))[:, 0]
-    np.testing.assert_allclose(log_size[:600], np.log(2.0), rtol=1e-5)
-    np.testing.assert_allclose(log_size[600:], np.log(4.0), rtol=1e-5)
+    np.testing.assert_allclose(log_size[:600], 0.0, atol=1e-6)
+    np.testing.assert_allclose(log_size[600:], np.log((3 * 3.0 + 1.0) / (3 + 1)), rtol=1e-5)
 
 
 def test_averages_have_the_half_lives_that_are_documented(panel):

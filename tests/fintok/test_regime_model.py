@@ -62,3 +62,29 @@ def test_an_update_without_new_days_keeps_the_centres():
     days, market = simulate()
     model = learn(days, market)
     np.testing.assert_allclose(model.update(days, len(days.points)).centres, model.centres)
+
+
+def test_the_expected_size_stands_beside_the_points_with_twice_their_spread():
+    days, market = simulate()
+    predictors = np.random.default_rng(1).standard_normal((900, 3)).astype(np.float32)
+    predictors[1:, 0] = predictors[:-1, 1]  # the second tells the size of the next day
+    sized = Days(days.dates, days.points, predictors)
+    model = learn(sized, market)
+    assert model.size is not None
+    seen, beside = model.features(sized), learn(days, market).features(days)
+    np.testing.assert_array_equal(seen[:, :-1], beside)
+    assert seen[:, -1].std() == pytest.approx(2.0 * np.sqrt(beside.var(axis=0).sum()), rel=1e-3)
+    assert abs(np.corrcoef(seen[:, -1], predictors[:, 1])[0, 1]) > 0.99
+    assert model.centres.shape == (2, 3)
+
+
+def test_states_that_only_sizes_show_are_found():
+    rng = np.random.default_rng(2)
+    state = (np.arange(900) // 60) % 2
+    dates = np.datetime64("2015-01-01", "ns") + np.arange(900) * np.timedelta64(1, "D")
+    predictors = (state[:, None] + 0.3 * rng.standard_normal((900, 2))).astype(np.float32)
+    blind = Days(dates, rng.random((900, 12)).astype(np.float32))
+    market = rng.standard_normal(900) * (1 + 2 * state)
+    labels = learn(blind._replace(predictors=predictors), market).path(blind._replace(predictors=predictors)).labels
+    assert (labels == state).mean() > 0.9
+    assert (learn(blind, market).path(blind).labels == state).mean() < 0.75

@@ -25,10 +25,12 @@ def test_averages_have_the_half_lives_that_are_documented(panel):
         weights = 0.5 ** (np.arange(800)[::-1] / half_life)
         expected = (weights * found[:800, 0]).sum() / weights.sum()
         assert found[799, column] == pytest.approx(expected, rel=1e-4)
-    weights, squares = 0.5 ** (np.arange(800)[::-1] / 5), 0.5 ** (np.arange(800)[::-1] / 60)
-    market = _clipped_mean(panel.returns[:800])
+    squares, market = 0.5 ** (np.arange(800)[::-1] / 60), _clipped_mean(panel.returns[:800])
     deviation = np.sqrt((squares * market**2).sum() / squares.sum())
-    assert found[799, 4] == pytest.approx((weights * market).sum() / weights.sum() / deviation, rel=1e-3)
+    for column, half_life in ((3, 1), (4, 5), (5, 20)):
+        weights = 0.5 ** (np.arange(800)[::-1] / half_life)
+        assert found[799, column] == pytest.approx((weights * market).sum() / weights.sum() / deviation, rel=1e-3)
+    assert found.shape == (1200, 6)
 
 
 def _clipped_mean(returns):

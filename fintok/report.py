@@ -23,8 +23,8 @@ _RIVALS = {"marginal": "marginal", "factor": "factor model"}  # in the names of 
 _GLOSSARY = [
     (
         "Regime",
-        "A group of {row}s on which the model expects much the same coming {week}. Number 0 is the calmest by "
-        "the volatility of the market in it. A label uses its own {row} and earlier {row}s only.",
+        "A group of {row}s on which much the same coming {week} is expected, and moves of much the same size. Number 0 "
+        "is the calmest by the volatility of the market in it. A label uses its own {row} and earlier {row}s only.",
     ),
     (
         "Token, code, word",

@@ -10,8 +10,8 @@ used, perplexity   codes that occur, and how many equally frequent ones would be
 bits               that a token's neighbours tell of it: nats of the marginal less those of the masked model, over ln 2,
                    with assets hidden, and with the coming week
 asset, factor      nats of a hidden asset's token, by the masked model and by a linear factor model
-score              log score of next-day returns at 5 switches a year, nats per asset-day; r2: of the log volatility of
-                   the next 20 days
+score              of regimes by the codes alone, without the expected size: log score of next-day returns at 5 switches
+                   a year, nats per asset-day; r2: of the log volatility of the next 20 days
 """
 
 import argparse
@@ -19,6 +19,7 @@ import platform
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,8 @@ def judge(bundle: fintok.Bundle, panel: Panel) -> dict[str, float]:
     market = open_market(bundle, panel, forecast := bundle.forecast(panel))
     codes = bundle.codes(panel)[market.cut :]
     usage = usage_of(np.bincount(codes[codes >= 0], minlength=bundle.codebook_size))
-    scored, _ = score_methods(own_methods(bundle, forecast), market, 0, track)
+    with patch("fintok.regime_model._SIZE_WEIGHT", 0.0):
+        scored, _ = score_methods(own_methods(bundle, forecast), market, 0, track)
     aim = targets(market)["volatility 20"]
     chosen = best(scored, 5.0)
     return {

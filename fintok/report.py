@@ -138,8 +138,10 @@ def _tell_regimes(page: Page, regimes: "Regimes") -> None:
         page.fact(f"{regimes.switches_per_year:.1f}", "regime switches a year")
     page.section(
         "Market regimes",
-        _in_words("Each {row} gets the regime whose expected coming {week} fits best, ", regimes.panel)
-        + "with a price on switching so that labels persist. No label knows its future.",
+        _in_words(
+            "Each {row} gets the regime that the coming {week} and size of moves expected fit best", regimes.panel
+        )
+        + ", with a price on switching so that labels persist. No label knows its future.",
     )
     page.figure(
         regime_ribbon(regimes),

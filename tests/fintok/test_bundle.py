@@ -97,6 +97,12 @@ def test_the_model_that_comes_with_fintok_is_of_the_bundled_panel():
     assert sum(file.stat().st_size for file in SHIPPED.rglob("*")) < 20e6
 
 
+def test_the_bundle_that_comes_along_holds_the_sizes_of_its_rows():
+    bundle, panel = load(), load_us20()
+    rows = np.searchsorted(panel.dates, bundle.training_dates)
+    np.testing.assert_allclose(bundle.training_sizes, size_predictors(panel)[rows], atol=1e-5)
+
+
 def test_words_merge_codes_of_like_patches():
     patches = np.array([[0.0, 0.1], [0.1, 0.0], [5.0, 5.0], [5.1, 5.0], [-4.0, -4.0], [9.0, 9.0]])
     words = merge_codes(patches, np.array([3, 4, 5, 1, 2, 0]), 3)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.hellinger import causal_average
-from fintok.moves import moves_of
+from fintok.moves import deviations
 from fintok.panel import Panel
 
 _SIZE_HALF_LIVES = (5, 20)  # rows; beside the day itself
@@ -25,13 +25,13 @@ _RIDGE = 1e-3
 def size_predictors(panel: Panel) -> NDArray[np.float32]:
     """What tells of the size of the next row's moves, (T, 6), each from that row and earlier ones; never NaN.
 
-    First the log size of the row itself: the mean of the absolute moves of the assets observed, over its mean in the
-    panel's first 500 rows (so far), one asset more counted as moving as usual, so that a single one that hardly moves
-    is not minus infinity. Its averages over half-lives of 5 and 20 rows follow, then the market's moves averaged over
-    1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median: a bad print does not make a
-    crash. A row without any move repeats the last size.
+    First the log size of the row itself: the mean of the absolute moves of the assets observed (log returns, or of a
+    panel of returns its `deviations`), over its mean in the panel's first 500 rows (so far), one asset more counted as
+    moving as usual, so that a single one that hardly moves is not minus infinity. Its averages over half-lives of 5
+    and 20 rows follow, then the market's moves averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to
+    four times the day's median: a bad print does not make a crash. A row without any move repeats the last size.
     """
-    moves, moved = _clipped(moves_of(panel).returns)
+    moves, moved = _clipped(panel.returns if panel.values == "prices" else deviations(panel))
     observed = np.maximum(np.isfinite(moves).sum(axis=1), 1)
     size = np.where(moved, np.nansum(np.abs(moves), axis=1) / observed, 0.0)
     log_size = _log_sizes(size, observed, moved)[:, None]

@@ -1,5 +1,7 @@
 """How large the coming moves are to be expected, on panels whose sizes are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,13 @@ def test_no_row_knows_of_later_ones(panel, row):
     whole = size_predictors(panel)
     np.testing.assert_array_equal(size_predictors(panel[: row + 1]), whole[: row + 1])
     np.testing.assert_array_equal(size_predictors(with_noise_after(panel, row))[: row + 1], whole[: row + 1])
+
+
+@pytest.mark.parametrize("row", [30, 499, 1100])
+def test_no_row_of_differences_knows_of_later_ones(panel, row):
+    dates = np.busday_offset("2001-01-01", np.arange(1200), roll="forward").astype("datetime64[ns]")
+    differences = replace(panel, values="returns", prices=None, dates=dates)
+    np.testing.assert_array_equal(size_predictors(differences[: row + 1]), size_predictors(differences)[: row + 1])
 
 
 def test_the_unit_and_the_order_of_the_assets_do_not_matter(panel):

@@ -20,7 +20,7 @@ from fintok.persistence import (
 from fintok.signature import rows_per_year, years_spanned
 
 _WHITENING = 0.75  # 0 leaves the components their spread, 1 makes it equal
-_SIZE_WEIGHT = 2.0  # of the expected size, in spreads of all else
+_SIZE_WEIGHT = 3.0  # spread of the coming week's size, if it were known, in spreads of all else
 _MAX_STEPS = 100  # of an update
 
 
@@ -29,7 +29,7 @@ class Days(NamedTuple):
 
     dates: NDArray[np.datetime64]  # (N,)
     points: NDArray[np.float32]  # (N, C)
-    predictors: NDArray[np.float32] | None = None  # (N, P) of the size of the next day's moves (`ExpectedSize`)
+    predictors: NDArray[np.float32] | None = None  # (N, P) of the size of the coming moves (`ExpectedSize`)
 
     def of(self, rows: slice) -> "Days":
         """Some of the days."""
@@ -53,15 +53,14 @@ class RegimeModel:
     not decide alone. M is K - 1, as many as K centres span (Ding and He, 2004), and K + 1 from four regimes on: two
     more hold the centres where they are when rows are added. The average over the last days (half-life one row) beside
     that over half a usual spell (a year over twice `switches_per_year`) is clustered (k-means): the longer a regime is
-    to last, the more of the past it is a regime of. Beside it stands the expected size of the next day's moves
-    (`ExpectedSize`), with twice the spread of all that. A jump-model decoder makes the path persistent
-    (`fintok.persistence.decode_online`).
+    to last, the more of the past it is a regime of. Beside it stands the expected size of the coming week's moves
+    (`ExpectedSize`): if it were known, it would have three times the spread of all that, and it has less as it is
+    foreseen less. A jump-model decoder makes the path persistent (`fintok.persistence.decode_online`).
     """
 
     mean: NDArray[np.float64]  # (C,) of the points
     axes: NDArray[np.float64]  # (M, C) principal components over their spread to the power of `_WHITENING`
     size: ExpectedSize | None  # None where days have no predictors
-    size_spread: float  # of the expected size, in units of the features beside it
     centres: NDArray[np.float64]  # (K, 2 M), or 2 M + 1 with an expected size
     counts: NDArray[np.int64]  # (K,) days that a centre is the mean of
     half_spell: float  # rows
@@ -91,9 +90,9 @@ class RegimeModel:
         half_spell = rows_per_year(dates) / max(switches_per_year, 1.0 / num_years) / 2.0
         mean, axes = _principal_axes(points, num_regimes - 1 if num_regimes < 4 else num_regimes + 1)
         seen = _averages(points, mean, axes, half_spell)
-        size = None if days.predictors is None else ExpectedSize.learn(days.predictors)
         size_spread = _SIZE_WEIGHT * float(np.sqrt(seen.var(axis=0, dtype=np.float64).sum()))
-        features = _with_size(seen, days, size, size_spread)
+        size = None if days.predictors is None else ExpectedSize.learn(days.predictors, size_spread)
+        features = _with_size(seen, days, size)
         clusters = kmeans(features, num_regimes, np.random.default_rng(seed))
         decoder, path = _learn_decoder(squared_distances(features, clusters.centres), dates, switches_per_year)
         if market is None:
@@ -106,7 +105,6 @@ class RegimeModel:
             mean=mean,
             axes=axes,
             size=size,
-            size_spread=size_spread,
             centres=clusters.centres[order],
             counts=np.bincount(clusters.labels, minlength=num_regimes)[order],
             half_spell=half_spell,
@@ -154,9 +152,7 @@ class RegimeModel:
     def features(self, days: Days) -> NDArray[np.float32]:
         """What is clustered (N, 2 M) or (N, 2 M + 1): the last days and half a spell, as they were on each day, and
         the expected size."""
-        return _with_size(
-            _averages(days.points, self.mean, self.axes, self.half_spell), days, self.size, self.size_spread
-        )
+        return _with_size(_averages(days.points, self.mean, self.axes, self.half_spell), days, self.size)
 
     def _decode(self, days: Days) -> Decoded:
         allowance = allowed_switches(days.dates, self.switches_per_year)
@@ -189,12 +185,10 @@ def _averages(
     return np.concatenate([causal_average(along, 1.0), causal_average(along, half_spell)], axis=1)
 
 
-def _with_size(
-    averages: NDArray[np.float32], days: Days, size: ExpectedSize | None, spread: float
-) -> NDArray[np.float32]:
+def _with_size(averages: NDArray[np.float32], days: Days, size: ExpectedSize | None) -> NDArray[np.float32]:
     if size is None or days.predictors is None:
         return averages
-    return np.concatenate([averages, np.float32(spread) * size.of(days.predictors)[:, None]], axis=1)
+    return np.concatenate([averages, size.of(days.predictors)[:, None]], axis=1)
 
 
 def _learn_decoder(

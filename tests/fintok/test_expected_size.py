@@ -84,15 +84,38 @@ def test_rows_and_assets_without_moves_say_nothing(panel):
 def test_what_is_expected_follows_the_size_to_come():
     returns, states = simulate_returns(2400, 8)
     predictors = size_predictors(make_panel(returns))
-    expected = ExpectedSize.learn(predictors[:1400]).of(predictors)
-    assert expected[:1400].std() == pytest.approx(1.0, rel=1e-3)
-    late = slice(1400, 2399)
-    ahead = np.log(np.abs(returns[1401:]).mean(axis=1))
+    expected = ExpectedSize.learn(predictors[:1400], 1.0).of(predictors)
+    late = slice(1400, 2395)
+    sizes = np.log(np.abs(returns).mean(axis=1))
+    ahead = [sizes[row + 1 : row + 6].mean() for row in range(1400, 2395)]
     told = np.corrcoef([expected[late], predictors[late, 0], ahead])[2]
     assert told[0] > 0.7
     assert told[0] > told[1] + 0.05  # the last day's size alone
     means = [expected[late][states[late] == state].mean() for state in range(3)]
     assert means[0] < means[1] < means[2]
+
+
+def test_the_coefficients_are_those_of_a_ridge_of_1000_rows(panel):
+    predictors = size_predictors(panel).astype(np.float64)
+    coming = np.array([predictors[row + 1 : row + 6, 0].mean() for row in range(1195)])
+    standard = (predictors - predictors.mean(axis=0)) / predictors.std(axis=0)
+    rows = np.concatenate([standard[:1195], np.sqrt(1000.0) * np.eye(6)])
+    answers = np.concatenate([coming - coming.mean(), np.zeros(6)])
+    solved = np.linalg.lstsq(rows, answers, rcond=None)[0]
+    found = ExpectedSize.learn(size_predictors(panel), 3.0)
+    np.testing.assert_allclose(found.of(size_predictors(panel)), 3.0 * standard @ solved / coming.std(), atol=1e-4)
+
+
+def test_the_less_is_foreseen_the_less_is_expected():
+    """Of days that follow each other at random hardly anything, of clustered ones most of the spread asked for."""
+    clustered = size_predictors(make_panel(simulate_returns(4000, 8)[0]))
+    mixed = np.random.default_rng(0).permutation(simulate_returns(4000, 8)[0])
+    spreads = [
+        ExpectedSize.learn(predictors, 3.0).of(predictors).std()
+        for predictors in (clustered, size_predictors(make_panel(mixed)))
+    ]
+    assert 1.5 < spreads[0] < 3.0
+    assert spreads[1] < 0.3
 
 
 def test_falls_are_followed_by_larger_moves():
@@ -103,11 +126,11 @@ def test_falls_are_followed_by_larger_moves():
         scale = 0.02 if returns[row - 1].mean() < 0.0 else 0.01
         returns[row] = scale * (rng.standard_normal() + 0.5 * rng.standard_normal(5))
     predictors = size_predictors(make_panel(returns))
-    expected = ExpectedSize.learn(predictors).of(predictors)
+    expected = ExpectedSize.learn(predictors, 1.0).of(predictors)
     fell = returns.mean(axis=1) < 0.0
-    assert expected[fell].mean() > expected[~fell].mean() + 1.0
+    assert expected[fell].mean() > expected[~fell].mean() + expected.std()
 
 
-def test_a_market_that_never_moves_expects_nothing():
-    predictors = size_predictors(make_panel(np.zeros((600, 2))))
-    assert (ExpectedSize.learn(predictors).of(predictors) == 0.0).all()
+def test_a_market_that_never_moves_and_a_week_alone_expect_nothing():
+    for predictors in (size_predictors(make_panel(np.zeros((600, 2)))), np.ones((5, 6), np.float32)):
+        assert (ExpectedSize.learn(predictors, 1.0).of(predictors) == 0.0).all()

@@ -19,7 +19,7 @@ _TREND_HALF_LIVES = (1, 5, 20)
 _VOLATILITY_HALF_LIFE = 60  # of what a trend is measured in
 _USUAL_ROWS = 500  # two trading years, after which a panel's usual size is known
 _CLIP = 4.0  # medians
-_WEEK = 5  # rows
+_AHEAD = 3  # rows
 _RIDGE = 1000.0  # rows
 
 
@@ -45,24 +45,24 @@ def size_predictors(panel: Panel) -> NDArray[np.float32]:
 
 
 class ExpectedSize(NamedTuple):
-    """Coefficients of the mean log size of the coming week."""
+    """Coefficients of the mean log size of the next three rows."""
 
     mean: NDArray[np.float64]  # (P,) of the predictors
     coefficients: NDArray[np.float64]  # (P,)
 
     @classmethod
     def learn(cls, predictors: NDArray[np.float32], spread: float) -> Self:
-        """Ridge regression of the mean log size of the next five rows on the predictors (N, P) of a row.
+        """Ridge regression of the mean log size of the next three rows on the predictors (N, P) of a row.
 
         Its unit is such that the means themselves have the standard deviation `spread` on the training rows: what is
         expected of them has as much less as it tells less. The ridge is that of 1,000 rows that say nothing, so that
-        from few rows little is expected. With five rows or fewer nothing is.
+        from few rows little is expected. With three rows or fewer nothing is.
         """
         values = predictors.astype(np.float64)
         mean = values.mean(axis=0)
-        if len(values) <= _WEEK:
+        if len(values) <= _AHEAD:
             return cls(mean, np.zeros_like(mean))
-        coming = np.lib.stride_tricks.sliding_window_view(values[1:, 0], _WEEK).mean(axis=1)
+        coming = np.lib.stride_tricks.sliding_window_view(values[1:, 0], _AHEAD).mean(axis=1)
         deviation, coming_deviation = values.std(axis=0), float(coming.std())
         deviation = np.where(deviation > 0.0, deviation, np.inf)  # what never changes tells nothing
         known = ((values - mean) / deviation)[: len(coming)]

@@ -35,7 +35,7 @@ DEGREES = 5.0  # of the Student t
 OWN_DEVIATION = 0.015  # of each of many assets, beside the market
 HISTORY, TRAINING, JUDGED = 100, 1000, 1000  # rows
 FEWEST = 20  # days that each state must have, in training and after: else there is nothing to find
-PATHS = {1: 10, 20: 4}  # markets simulated, by number of assets
+PATHS = {1: 40, 20: 16}  # markets simulated, by number of assets
 
 
 class SwitchingMarket(NamedTuple):

@@ -59,6 +59,8 @@ class OptimConfig:
     """Forward passes per step."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of the network's arithmetic."""
+    compile: bool = False
+    """Compile the step (torch.compile): a minute or more at the start, faster then; numbers differ by rounding."""
 
     def __post_init__(self) -> None:
         check_choices(self)

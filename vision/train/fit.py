@@ -14,6 +14,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from torch._dynamo.exc import TorchDynamoException
 
 from vision.config import OptimConfig, to_dict
 from vision.data.loader import ImageDataset, ViewMaker, make_loader
@@ -89,7 +90,7 @@ def fit(
 
     Raises
     ------
-    InputError : there are no such devices; see :func:`make_trainer`.
+    InputError : there are no such devices; see :func:`make_trainer`. The step is to be compiled and cannot be.
     CheckpointError : the checkpoint to resume is damaged or belongs to another run.
     DivergedError : the loss is not finite; the checkpoint is the last good one.
     KeyboardInterrupt : after the state was saved.
@@ -133,8 +134,12 @@ def fit(
             is_split = devices * nodes != 1 and strategy == "fsdp"
             trained = copy.deepcopy(method) if is_split else method  # what is split stays so
             module = PretrainModule(trained, config, seed, start, loader, getattr(views, "prepare", None))
-            with hold_interrupts(keeper.request_stop):
-                trainer.fit(module)
+            try:
+                with hold_interrupts(keeper.request_stop):
+                    trainer.fit(module)
+            except TorchDynamoException as error:
+                reason = str(getattr(error, "inner_exception", error)).strip().split("\n")[0]
+                raise InputError(f"the step cannot be compiled here ({reason}): leave optim.compile false") from None
             if is_split:
                 method.load_state_dict(whole(dict(trained.state_dict())))
             steps = module.step  # fewer than asked for if a callback stopped the run
@@ -190,8 +195,8 @@ def make_strategy(name: Strategy, devices: int) -> DDPStrategy | ModelParallelSt
 
 
 def _identity(method: Method, config: OptimConfig, seed: int, samples_per_step: int) -> dict[str, Any]:
-    """What a resume must find as it was; only how a step's samples are spread over processes may differ."""
-    layout = {"batch_size", "accumulate"}
+    """What a resume must find as it was; how a step's samples are spread over processes and computed may differ."""
+    layout = {"batch_size", "accumulate", "compile"}
     optim = {f"optim.{key}": value for key, value in to_dict(config).items() if key not in layout}
     return {"method": type(method).__name__, "seed": seed, "samples_per_step": samples_per_step, **optim}
 

@@ -61,10 +61,13 @@ class PretrainModule(pl.LightningModule):
         self.terms: dict[str, Tensor] = {}  # means over the passes of the step so far, not yet read from the device
         self.guard = LossGuard()
         self._places: Tensor | None = None  # that the batches of the step so far were a mean over
+        self._losses = torch.compile(_losses) if config.compile else _losses
         self._set_passes(config.accumulate)
 
     def teardown(self, stage: str) -> None:
         self._set_passes(1)  # as it was: elsewhere each pass is a step
+        if self.config.compile:
+            torch.compiler.reset()  # the next run compiles its own: a function keeps but a few graphs
 
     def _set_passes(self, passes: int) -> None:
         for part in self.method.modules():
@@ -89,16 +92,13 @@ class PretrainModule(pl.LightningModule):
         self.method.begin_step(self.step / self.config.steps)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        with torch.no_grad():
-            targets = self.method.targets(batch)
-        terms = self.method.loss(self.method.predict(batch), targets, batch)
+        terms, places = self._losses(self.method, batch, with_places=self.config.accumulate > 1)
         found = {name: term.detach() for name, term in terms.items()}
         self.guard.watch(self.step + 1, found)
         number = batch_idx % self.config.accumulate  # of the pass
         before = self.terms if number else found
         self.terms = {name: before[name] + (term - before[name]) / (number + 1) for name, term in found.items()}
         loss = torch.stack(list(terms.values())).sum()
-        places = self.method.num_places(targets, batch) if self.config.accumulate > 1 else None
         if places is None:
             return loss
         places = mean_over_ranks(places)
@@ -275,6 +275,14 @@ class Watcher(Callback):
             "learning_rate": learning_rate_at(module.step - 1, module.config),  # before layers take their shares of it
             "steps_per_second": (module.step - before) / max(now - then, 1e-9),
         }
+
+
+def _losses(method: Method, batch: Batch, *, with_places: bool) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The terms of the loss, and what they are a mean over (None where the method does not say)."""
+    with torch.no_grad():
+        targets = method.targets(batch)
+    terms = method.loss(method.predict(batch), targets, batch)
+    return terms, method.num_places(targets, batch) if with_places else None
 
 
 def _mix(seed: int, micro_batch: int, rank: int) -> int:

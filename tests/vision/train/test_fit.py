@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import signal
 import threading
 import warnings
@@ -9,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from tests.vision.view_makers import SingleView
-from vision.errors import DivergedError
+from vision.errors import DivergedError, InputError
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError
 from vision.train.fit import fit
@@ -223,6 +224,37 @@ def test_the_rate_that_is_told_is_that_of_the_run_not_of_a_layer(run, config):
 def test_bfloat16(run, config, name):
     row = run(name, config=dataclasses.replace(config, precision="bf16-mixed", steps=2))[1].metrics
     assert 0 < row["loss"] < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "accumulate"), [("ibot", 1), ("vqkd", 2)])
+def test_a_compiled_run_gives_the_numbers_of_a_plain_one(
+    run, interrupted_and_resumed, config, monkeypatch, name, accumulate
+):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    plain = dataclasses.replace(config, steps=6, accumulate=accumulate)
+    compiled = dataclasses.replace(plain, compile=True)
+    expected = run(name, config=plain)[1].metrics
+    method, result = run(name, "compiled", compiled)
+    assert result.metrics | TIMES == pytest.approx(expected | TIMES, rel=1e-3, abs=1e-5)
+    check_equal(interrupted_and_resumed(name, 3, config=compiled), (method, result))
+
+
+def test_a_compiled_run_may_be_resumed_plainly(run, config):
+    run(config=dataclasses.replace(config, steps=12))
+    again = dataclasses.replace(config, compile=True)  # nothing is left to do, and so to compile
+    assert run(config=again, resume=True)[1].steps == 12
+
+
+def test_a_step_that_cannot_be_compiled_is_told_in_a_sentence(run, config, monkeypatch):
+    def fails(graph, inputs):
+        raise RuntimeError("No working C++ compiler found\nand more")
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=fails))
+    with pytest.raises(
+        InputError, match=r"cannot be compiled here \(.*No working C\+\+ compiler found\): .*optim.compile"
+    ):
+        run(config=dataclasses.replace(config, compile=True))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(build, config, tmp_path):

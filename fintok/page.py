@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { --ink:#1f2937; --soft:#6b7280; --page:#ffffff; --card:#f8fafc; --line:#e5e7eb; --accent:#0072B2; }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root { --ink:#e5e7eb; --soft:#9ca3af; --page:#111827; --card:#1b2433; --line:#374151; --accent:#56B4E9; } }
 * { box-sizing: border-box; }
-html { color-scheme: light dark; scroll-behavior: smooth; }
+@media screen { html { color-scheme: light dark; } }
+html { scroll-behavior: smooth; }
 body { margin:0; background:var(--page); color:var(--ink);
   font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif; }
 main, header, footer { max-width:1180px; margin:0 auto; padding:0 28px; }
@@ -38,16 +39,22 @@ td.number, th.number { text-align:right; white-space:nowrap; }
 ul { max-width:860px; padding-left:20px; } li { margin:6px 0; }
 dl { max-width:860px; } dt { font-weight:600; margin-top:12px; } dd { margin:2px 0 0; color:var(--soft); }
 footer { margin-top:48px; padding-bottom:40px; color:var(--soft); font-size:13px; }
-@media print { nav { display:none; } section { break-inside:avoid; } }
+@media print {
+  nav { display:none; } main, header, footer { padding:0; } body { font-size:13px; } table { font-size:11px; }
+  .scroll { overflow:visible; } .figure { zoom:0.63; } .facts { grid-template-columns:repeat(4,1fr); }
+  .scroll:has(.figure), .fact, tr, li, dd { break-inside:avoid; } h2, h2 + p, h3, dt { break-after:avoid; }
+}
 """
 
 # Figures wait as JSON; a figure is drawn as it nears the window, and redrawn in the page's ink when the
-# colour scheme changes. Traces marked "ink" take the text colour.
+# colour scheme changes. Traces marked "ink" take the text colour. For paper all are drawn, in dark ink and one width.
 _SCRIPT = """
 (() => {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
-  const soft = () => getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
+  let onPaper = false;
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const ink = () => onPaper ? "#1f2937" : colour("--ink");
+  const soft = () => onPaper ? "#6b7280" : colour("--soft");
   const drawn = new Set();
   const draw = (box) => {
     const figure = JSON.parse(document.getElementById(box.id + "-data").textContent);
@@ -56,7 +63,7 @@ _SCRIPT = """
     figure.layout.title.font = Object.assign({}, figure.layout.title.font, {color: ink()});
     figure.data.filter((trace) => trace.meta === "ink").forEach((trace) => {
       if (trace.line) trace.line.color = ink(); else trace.textfont.color = ink(); });
-    drawn.add(box);
+    if (onPaper) figure.layout.width = 1124; else drawn.add(box);
     return Plotly.react(box, figure.data, figure.layout, {responsive: true, displaylogo: false,
       displayModeBar: false});
   };
@@ -66,7 +73,8 @@ _SCRIPT = """
   }), {rootMargin: "500px"});
   boxes.forEach((box) => watcher.observe(box));
   dark.addEventListener("change", () => drawn.forEach(draw));
-  window.addEventListener("beforeprint", () => boxes.filter((box) => !drawn.has(box)).forEach(draw));
+  window.addEventListener("beforeprint", () => { onPaper = true; boxes.forEach(draw); });
+  window.addEventListener("afterprint", () => { onPaper = false; boxes.forEach(draw); });
 })();
 """
 

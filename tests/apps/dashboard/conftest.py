@@ -1,7 +1,6 @@
 """One reading of a simulated market for all tests, and a browser where there is one."""
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Iterator
 
@@ -15,7 +14,6 @@ from fintok_dashboard.desk import Desk
 from fintok_dashboard.safety import Access
 from tests.apps.dashboard.fake_desk import FakeDesk, make_desk, make_large_desk, market
 
-WAIT = 60_000  # milliseconds, on a machine that does other work too
 PAGES = {
     "/": "#today-probabilities",
     "/map": "#map",
@@ -68,37 +66,6 @@ def serve():
     return serving
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """The system's Chromium, without a window; skips where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next((found for found in map(shutil.which, names) if found), None)
-    if path is None:
-        pytest.skip(f"needs a Chromium: none of {', '.join(names)} is installed")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium):
-    """A page in a browser of its own; nothing may fail in it, and nothing may be asked of another machine."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: problems.append(asked.url) if not is_local(asked.url) else None)
-    page.on("dialog", lambda dialog: problems.append(f"a dialog: {dialog.message}") or dialog.dismiss())
-    yield page
-    context.close()
-    assert problems == []
-
-
 @pytest.fixture
 def serve_to(page, serve):
     """serve_to(desk): a context with the address of its dashboard, left by the page before the server stops."""
@@ -110,10 +77,6 @@ def serve_to(page, serve):
             page.goto("about:blank")  # a page left open would report that the server is gone
 
     return serving
-
-
-def is_local(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1", "data:", "blob:", "about:"))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from fintok import AnomalyScorer, InputError
-from tests.apps.dashboard.conftest import PAGES, WAIT, drawn
+from tests.apps.dashboard.conftest import PAGES, drawn
 from tests.apps.dashboard.fake_desk import HOSTILE, FakeModel, make_desk, market
+from tests.conftest import WAIT
 from tests.fintok.fake_bundle import make_panel
 
 

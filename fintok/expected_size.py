@@ -19,12 +19,11 @@ _TREND_HALF_LIVES = (1, 5, 20)
 _VOLATILITY_HALF_LIFE = 60  # of what a trend is measured in
 _USUAL_ROWS = 500  # two trading years, after which a panel's usual size is known
 _CLIP = 4.0  # medians
-_AHEAD = 3  # rows
-_RIDGE = 1000.0  # rows
+_RIDGE = 1e-3
 
 
 def size_predictors(panel: Panel) -> NDArray[np.float32]:
-    """What tells of the size of the coming moves, (T, 6), each from that row and earlier ones; never NaN.
+    """What tells of the size of the next row's moves, (T, 6), each from that row and earlier ones; never NaN.
 
     First the log size of the row itself: the mean of the absolute moves of the assets observed (log returns, or of a
     panel of returns its `deviations`), over its mean in the panel's first 500 rows (so far), one asset more counted as
@@ -45,30 +44,26 @@ def size_predictors(panel: Panel) -> NDArray[np.float32]:
 
 
 class ExpectedSize(NamedTuple):
-    """Coefficients of the mean log size of the next three rows."""
+    """Coefficients of the next row's log size."""
 
     mean: NDArray[np.float64]  # (P,) of the predictors
     coefficients: NDArray[np.float64]  # (P,)
 
     @classmethod
     def learn(cls, predictors: NDArray[np.float32], spread: float) -> Self:
-        """Ridge regression of the mean log size of the next three rows on the predictors (N, P) of a row.
+        """Ridge regression of each row's log size on the predictors (N, P) of the row before.
 
-        Its unit is such that the means themselves have the standard deviation `spread` on the training rows: what is
-        expected of them has as much less as it tells less. The ridge is that of 1,000 rows that say nothing, so that
-        from few rows little is expected. With three rows or fewer nothing is.
+        Its unit is such that the sizes themselves have the standard deviation `spread` on the training rows: what is
+        expected of them has as much less as it tells less.
         """
         values = predictors.astype(np.float64)
-        mean = values.mean(axis=0)
-        if len(values) <= _AHEAD:
-            return cls(mean, np.zeros_like(mean))
-        coming = np.lib.stride_tricks.sliding_window_view(values[1:, 0], _AHEAD).mean(axis=1)
-        deviation, coming_deviation = values.std(axis=0), float(coming.std())
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        size_deviation = max(float(deviation[0]), 1e-12)
         deviation = np.where(deviation > 0.0, deviation, np.inf)  # what never changes tells nothing
-        known = ((values - mean) / deviation)[: len(coming)]
-        gram = known.T @ known + _RIDGE * np.eye(len(mean))
-        coefficients = np.linalg.solve(gram, known.T @ (coming - coming.mean())) / deviation
-        return cls(mean, coefficients * (spread / max(coming_deviation, 1e-12)))
+        known, following = (values[:-1] - mean) / deviation, values[1:, 0] - mean[0]
+        gram = known.T @ known + _RIDGE * len(values) * np.eye(len(mean))
+        coefficients = np.linalg.solve(gram, known.T @ following) / deviation
+        return cls(mean, coefficients * (spread / size_deviation))
 
     def of(self, predictors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, P) -> (N,), row by row: a row's bits do not depend on the rows after it."""

@@ -20,7 +20,7 @@ from fintok.persistence import (
 from fintok.signature import rows_per_year, years_spanned
 
 _WHITENING = 0.75  # 0 leaves the components their spread, 1 makes it equal
-_SIZE_WEIGHT = 3.0  # spread of the coming size, if it were known, in spreads of all else
+_SIZE_WEIGHT = 3.0  # spread of the next day's size, if it were known, in spreads of all else
 _MAX_STEPS = 100  # of an update
 
 
@@ -29,7 +29,7 @@ class Days(NamedTuple):
 
     dates: NDArray[np.datetime64]  # (N,)
     points: NDArray[np.float32]  # (N, C)
-    predictors: NDArray[np.float32] | None = None  # (N, P) of the size of the coming moves (`ExpectedSize`)
+    predictors: NDArray[np.float32] | None = None  # (N, P) of the size of the next day's moves (`ExpectedSize`)
 
     def of(self, rows: slice) -> "Days":
         """Some of the days."""
@@ -53,7 +53,7 @@ class RegimeModel:
     not decide alone. M is K - 1, as many as K centres span (Ding and He, 2004), and K + 1 from four regimes on: two
     more hold the centres where they are when rows are added. The average over the last days (half-life one row) beside
     that over half a usual spell (a year over twice `switches_per_year`) is clustered (k-means): the longer a regime is
-    to last, the more of the past it is a regime of. Beside it stands the expected size of the next days' moves
+    to last, the more of the past it is a regime of. Beside it stands the expected size of the next day's moves
     (`ExpectedSize`): if it were known, it would have three times the spread of all that, and it has less as it is
     foreseen less. A jump-model decoder makes the path persistent (`fintok.persistence.decode_online`).
     """

@@ -60,7 +60,8 @@ class OptimConfig:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of the network's arithmetic."""
     compile: bool = False
-    """Compile the step (torch.compile): a minute or more at the start, faster then; numbers differ by rounding."""
+    """Compile the step (torch.compile): a minute or more at the start, faster then; numbers differ by rounding, and
+    what is random inside a step is drawn otherwise."""
 
     def __post_init__(self) -> None:
         check_choices(self)

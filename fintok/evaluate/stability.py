@@ -82,7 +82,10 @@ def stability_verdicts(table: pd.DataFrame) -> list[str]:
             continue
         anew, on = ours[OURS], ours[OURS + LEARNING_ON]
         other = max(rivals, key=itemgetter("refits_min"))
-        verdict = "steadier than" if anew["refits_min"] > other["refits_min"] else "no steadier than"
+        is_steadier = [anew[share] > other[share] for share in ("refits_mean", "refits_min")]
+        verdict = (
+            "steadier than" if all(is_steadier) else "about as steady as" if any(is_steadier) else "no steadier than"
+        )
         sentences.append(
             f"{num_regimes} regimes fitted anew keep {anew['refits_mean']:.3f} of their days, "
             f"{anew['refits_min']:.3f} in the worst of {NUM_REFITS} refits, {verdict} the steadiest rival, "

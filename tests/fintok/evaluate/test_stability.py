@@ -78,4 +78,6 @@ def test_the_verdict_is_of_regimes_fitted_anew_as_the_rivals_are():
     assert "fitted anew keep 0.900 of their days, 0.700 in the worst of 6 refits, no steadier than" in sentence
     assert "HMM, filtered, 0.970 and 0.800; those that learn on (RegimeLabeler.update) keep 0.990 and 0.980" in sentence
     table.loc[0, "refits_min"] = 0.81
+    assert ", about as steady as the steadiest rival" in stability.stability_verdicts(table)[0]
+    table.loc[0, "refits_mean"] = 0.98
     assert ", steadier than the steadiest rival" in stability.stability_verdicts(table)[0]

@@ -37,6 +37,7 @@ th { color:var(--soft); font-weight:600; vertical-align:bottom; }
 td:first-child { white-space:nowrap; } td + td:not(.number) { min-width:14em; }
 td.number, th.number { text-align:right; white-space:nowrap; }
 ul { max-width:860px; padding-left:20px; } li { margin:6px 0; }
+summary { margin-top:20px; font-weight:600; cursor:pointer; }
 dl { max-width:860px; } dt { font-weight:600; margin-top:12px; } dd { margin:2px 0 0; color:var(--soft); }
 footer { margin-top:48px; padding-bottom:40px; color:var(--soft); font-size:13px; }
 @media print {
@@ -131,6 +132,12 @@ class Page:
         self._body.append(
             f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
         )
+
+    def folded(self, heading: str, table: "pd.DataFrame") -> None:
+        """A table that opens at a click, and is not printed unless it is open."""
+        self._body.append(f"<details><summary>{_text(heading)}</summary>")
+        self.table(table)
+        self._body.append("</details>")
 
     def figure(self, figure: "go.Figure", caption: str = "") -> None:
         """A Plotly figure, drawn when it comes into view; a narrow window scrolls it, for its texts would overlap."""

@@ -97,10 +97,10 @@ def write_report(
     _tell_vocabulary(page, panel, bundle)
     _tell_quality(page, _yardstick(bundle), {} if run is None else _curves(run))
     page.section("What was run", "The model behind this page and the panel it was given.")
-    facts = {str(name): value for name, value in bundle.summary()["value"].items()}
-    page.table(
-        facts_table({"panel": panel_facts(panel), "asked for": asked, **facts, "configuration": to_dict(bundle.config)})
-    )
+    of_panel = {f"panel {name}": value for name, value in panel_facts(panel).items()}
+    of_model = {str(name): value for name, value in bundle.summary()["value"].items()}
+    page.table(facts_table({**of_panel, **{f"{name} asked for": value for name, value in asked.items()}, **of_model}))
+    page.folded("Configuration", facts_table(to_dict(bundle.config)))
     page.section("How to read this page", "")
     page.definitions([(term, _in_words(text, panel)) for term, text in _GLOSSARY])
     return write_text(page.render(), path, overwrite=overwrite)

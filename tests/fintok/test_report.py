@@ -73,7 +73,8 @@ def test_the_story_runs_from_regimes_to_the_glossary(whole):
     assert places == sorted(places)
     for fact in (
         "budget 1<",
-        "configuration.teacher.encoder.dim",
+        "<summary>Configuration</summary>",
+        "<td>teacher.encoder.dim</td>",
         "2.15",
         "2001-12-31",
         "0 · calm",

@@ -99,7 +99,7 @@ def write_report(
     page.section("What was run", "The model behind this page and the panel it was given.")
     of_panel = {f"panel {name}": value for name, value in panel_facts(panel).items()}
     of_model = {str(name): value for name, value in bundle.summary()["value"].items()}
-    page.table(facts_table({**of_panel, **{f"{name} asked for": value for name, value in asked.items()}, **of_model}))
+    page.table(facts_table({**of_panel, **{f"asked for: {name}": value for name, value in asked.items()}, **of_model}))
     page.folded("Configuration", facts_table(to_dict(bundle.config)))
     page.section("How to read this page", "")
     page.definitions([(term, _in_words(text, panel)) for term, text in _GLOSSARY])

@@ -172,7 +172,7 @@ def test_the_report_and_the_scores_leave_out_the_same_errors_and_keep_the_same_g
         told.append((line, page.read_text()))
     assert told[0][0] != told[1][0]
     for name, value in (("data errors left out", "120"), ("groups calibrated apart", "2"), ("alarms per 1,000", "50")):
-        assert f"asked for.{name}</td><td>{value}<" in told[1][1]
+        assert f"asked for: {name}</td><td>{value}<" in told[1][1]
     assert "data errors left out" not in told[0][1]
     errors.write_text("date,price")
     assert "no column 'symbol'" in refuse("report", *words, "--errors", errors, "--out", tmp_path / "no.html")

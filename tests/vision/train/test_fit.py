@@ -1,74 +1,21 @@
 import dataclasses
-import functools
 import signal
 import threading
 import warnings
 
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from tests.vision.train.conftest import At, check_equal
 from tests.vision.view_makers import SingleView
-from vision.errors import DivergedError, InputError
+from vision.errors import DivergedError
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError
 from vision.train.fit import fit
 from vision.train.metrics import read_metrics
 from vision.train.optim import learning_rate_at, weight_decay_at
 from vision.train.state import load_training_state
-
-TIMES = {"steps_per_second": 0.0}
-
-
-class At(Callback):
-    """Raises a signal or an error, once, at a hook of step ``step``; of its passes the first."""
-
-    def __init__(self, step, raised=signal.SIGINT, hook="on_train_batch_start"):
-        self.step, self.raised = step, raised
-        setattr(self, hook, self.call)
-
-    def call(self, trainer, pl_module, *_):
-        if pl_module.step == self.step and self.raised is not None:
-            raised, self.raised = self.raised, None
-            if isinstance(raised, BaseException):
-                raise raised
-            signal.raise_signal(raised)
-
-
-@pytest.fixture
-def interrupted_and_resumed(run, tmp_path):
-    def call(name, step, **options):
-        with pytest.raises(KeyboardInterrupt):
-            run(name, "cut", callbacks=[At(step)], **options)
-        assert load_training_state(tmp_path / "cut" / f"{name}.ckpt")["step"] == step + 1  # the step was ended
-        return run(name, "cut", resume=True, **options)
-
-    return call
-
-
-@pytest.fixture
-def run(dataset, build, config, tmp_path):
-    def call(name="vqkd", folder="run", config=config, **options):
-        method, views = build(name)
-        options = {"seed": 5, "log_every": 2, "progress": False, "accelerator": "cpu", **options}
-        return method, fit(method, dataset, views, config, out=tmp_path / folder, name=name, **options)
-
-    return call
-
-
-def check_equal(one, other):
-    (method, result), (again, repeated) = one, other
-    assert result.steps == repeated.steps
-    for (key, value), (same, expected) in zip(again.state_dict().items(), method.state_dict().items(), strict=True):
-        assert key == same
-        assert torch.equal(value, expected), key
-    states = [load_training_state(r.checkpoint)["optimizer"]["state"] for r in (result, repeated)]
-    for number, moments in states[0].items():
-        assert all(torch.equal(value, states[1][number][key]) for key, value in moments.items())
-    rows = [read_metrics(r.metrics_file) for r in (result, repeated)]
-    for row, expected in zip(*rows, strict=True):
-        np.testing.assert_equal({**row, **TIMES}, {**expected, **TIMES})  # where no patch was masked, nan is nan
 
 
 @pytest.mark.parametrize("name", ["ibot", "vqkd", "beit2"])
@@ -224,37 +171,6 @@ def test_the_rate_that_is_told_is_that_of_the_run_not_of_a_layer(run, config):
 def test_bfloat16(run, config, name):
     row = run(name, config=dataclasses.replace(config, precision="bf16-mixed", steps=2))[1].metrics
     assert 0 < row["loss"] < 20
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "accumulate"), [("ibot", 1), ("vqkd", 2)])
-def test_a_compiled_run_gives_the_numbers_of_a_plain_one(
-    run, interrupted_and_resumed, config, monkeypatch, name, accumulate
-):
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    plain = dataclasses.replace(config, steps=6, accumulate=accumulate)
-    compiled = dataclasses.replace(plain, compile=True)
-    expected = run(name, config=plain)[1].metrics
-    method, result = run(name, "compiled", compiled)
-    assert result.metrics | TIMES == pytest.approx(expected | TIMES, rel=1e-3, abs=1e-5)
-    check_equal(interrupted_and_resumed(name, 3, config=compiled), (method, result))
-
-
-def test_a_compiled_run_may_be_resumed_plainly(run, config):
-    run(config=dataclasses.replace(config, steps=12))
-    again = dataclasses.replace(config, compile=True)  # nothing is left to do, and so to compile
-    assert run(config=again, resume=True)[1].steps == 12
-
-
-def test_a_step_that_cannot_be_compiled_is_told_in_a_sentence(run, config, monkeypatch):
-    def fails(graph, inputs):
-        raise RuntimeError("No working C++ compiler found\nand more")
-
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=fails))
-    with pytest.raises(
-        InputError, match=r"cannot be compiled here \(.*No working C\+\+ compiler found\): .*optim.compile"
-    ):
-        run(config=dataclasses.replace(config, compile=True))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(build, config, tmp_path):

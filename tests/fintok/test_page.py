@@ -1,5 +1,6 @@
 """A page in a real browser: on the screen and on paper."""
 
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
@@ -16,6 +17,7 @@ def shown(page, tmp_path):
     for number in range(6):
         written.section(f"Part {number}", "What it shows.")
         written.figure(go.Figure(go.Scatter(y=[1, 3, 2]), {"title": "Curve", "height": 420}), "A caption.")
+    written.folded("All of it", pd.DataFrame({"What": ["a row"]}))
     path = tmp_path / "page.html"
     path.write_text(written.render(), encoding="utf-8")
     page.emulate_media(color_scheme="dark")
@@ -28,6 +30,13 @@ def test_figures_are_drawn_as_they_come_into_view(shown):
     assert shown.evaluate(WIDTHS)[-1] == 0
     shown.locator("#figure-5").scroll_into_view_if_needed()
     shown.locator("#figure-5 .main-svg").first.wait_for()
+
+
+def test_a_folded_table_opens_at_a_click(shown):
+    row = shown.get_by_text("a row")
+    assert not row.is_visible()
+    shown.get_by_text("All of it").click()
+    row.wait_for(state="visible")
 
 
 def test_on_paper_all_figures_have_one_width_and_dark_ink(shown):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.channels import ScaledReturns, market_volatility, scaled_returns
+from fintok.expected_size import ExpectedSize, size_predictors
 from fintok.hints import positive_definite
 from fintok.moves import MIN_OBSERVATIONS, moves_of
 from fintok.signature import market_return
@@ -78,6 +79,16 @@ class Market:
     def volatility(self, half_life: float) -> Array:
         """(T,) log of the decayed mean |return| over its own usual size, mean over the assets observed that day."""
         return market_volatility(self.scaled, half_life)[:, 0]
+
+    def expected_size(self, rows: int) -> Array:
+        """(T,) log size of the next day's moves as HAR with leverage expects it (`ExpectedSize`), learned from rows
+        ``first`` to ``rows``."""
+        predictors = self._size_predictors
+        return ExpectedSize.learn(predictors[self.first : rows], 1.0).of(predictors).astype(np.float64)
+
+    @cached_property
+    def _size_predictors(self) -> NDArray[np.float32]:
+        return size_predictors(self.panel)
 
     def turbulence(self, rows: int) -> Array:
         """(T,) squared Mahalanobis distance of the day an asset (Kritzman and Li, 2010); correlations of early rows.

@@ -28,6 +28,7 @@ PENALTIES = (1.0, 0.003, 0.03, 0.1, 0.3, 3.0, 10.0)  # of the jump model, the us
 VOLATILITY_HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # rows
 STILL = 1e-2  # usual days, added before a logarithm: a day without moves is not minus infinity
 SMOOTHINGS = (0.0, 5.0, 20.0)  # half-lives of an HMM's filtered probabilities, rows
+EXPECTED_HALF_LIVES = (0.0, 2.0, 5.0, 10.0, 20.0)  # of the expected size
 TURBULENCE_HALF_LIVES = (5.0, 20.0, 60.0)
 ABSORPTION_SHIFT = (15, 250)  # rows: the mean of the last over that of the year before, as in the paper
 AVERAGE_ROWS = 200  # of the moving-average rule
@@ -59,11 +60,19 @@ def volatility_quantiles(market: Market, num_regimes: int, rows: int, seed: int)
     }
 
 
-def turbulence_quantiles(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
-    turbulence = market.turbulence(rows)[:, None]
-    known = np.ones(turbulence.shape, dtype=bool)
+def expected_quantiles(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
+    """Of the regression that stands beside the codes in fintok's regimes: what it tells by itself."""
+    expected = market.expected_size(rows)
     return {
-        f"half-life {days:g}": _quantiles(decayed_mean(turbulence, known, days)[:, 0], num_regimes, market.first, rows)
+        _smoothness(days): _quantiles(_smoothed(expected, days), num_regimes, market.first, rows)
+        for days in EXPECTED_HALF_LIVES
+    }
+
+
+def turbulence_quantiles(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
+    turbulence = market.turbulence(rows)
+    return {
+        f"half-life {days:g}": _quantiles(_smoothed(turbulence, days), num_regimes, market.first, rows)
         for days in TURBULENCE_HALF_LIVES
     }
 
@@ -104,13 +113,7 @@ def hidden_markov(market: Market, num_regimes: int, rows: int, seed: int) -> dic
     with quiet():
         best = max((start.fit(training) for start in starts), key=lambda fit: fit.score(training))
         filtered = filter_states(best, raw)
-    known = np.ones(filtered.shape, dtype=bool)
-    return {
-        f"smoothed over {days:g} days" if days else "plain": _whole(
-            (decayed_mean(filtered, known, days) if days else filtered).argmax(axis=1), market.first
-        )
-        for days in SMOOTHINGS
-    }
+    return {_smoothness(days): _whole(_smoothed(filtered, days).argmax(axis=1), market.first) for days in SMOOTHINGS}
 
 
 def log_size(market: Market, rows: int) -> Array:
@@ -166,6 +169,7 @@ def jump_model(penalty: float) -> Callable[[Market, int, int, int], dict[str, La
 
 RIVALS = (
     Method("volatility quantiles", None, volatility_quantiles, "half-life 10"),
+    Method("HAR quantiles", None, expected_quantiles, "smoothed over 10 days"),
     *(
         Method(
             "jump model, online", "jumpmodels", jump_model(penalty), "penalty 1" if penalty == PENALTIES[0] else None
@@ -202,6 +206,18 @@ def _quantiles(values: Array, num_regimes: int, first: int, rows: int) -> Labels
     known = values[first:rows]
     bounds = np.nanquantile(known, np.arange(1, num_regimes) / num_regimes)
     return np.searchsorted(bounds, np.where(np.isfinite(values), values, -np.inf)).astype(np.int64)
+
+
+def _smoothed(values: Array, half_life: float) -> Array:
+    """Decayed mean of values (T, ...) up to each row; with a half-life of 0 they themselves."""
+    if half_life == 0.0:
+        return values
+    columns = values.reshape(len(values), -1)
+    return decayed_mean(columns, np.ones(columns.shape, dtype=bool), half_life).reshape(values.shape)
+
+
+def _smoothness(days: float) -> str:
+    return f"smoothed over {days:g} days" if days else "plain"
 
 
 def _trailing_mean(values: Array, rows: int) -> Array:

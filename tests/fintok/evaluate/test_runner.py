@@ -64,10 +64,11 @@ def test_an_evaluation_is_shown_in_a_line(evaluation):
 def test_all_methods_are_judged_and_regimes_beat_none(evaluation):
     table = evaluation.findings["regimes"].tables["log score"].set_index("method")
     assert set(table.index) == {
-        "one regime", "fintok", "volatility quantiles", "turbulence", "absorption ratio", "200-day rule"
+        "one regime", "fintok", "volatility quantiles", "HAR quantiles", "turbulence", "absorption ratio",
+        "200-day rule",
     }  # fmt: skip
     plain = table.loc["one regime", "log_score"]
-    assert (table.loc[["fintok", "volatility quantiles"], "log_score"] > plain).all()
+    assert (table.loc[["fintok", "volatility quantiles", "HAR quantiles"], "log_score"] > plain).all()
     assert table.loc["fintok", "shift_p_value"].max() < 0.05
 
 

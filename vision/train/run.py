@@ -23,7 +23,7 @@ from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import save_artifacts
 from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, Strategy, fit, make_trainer
-from vision.train.folder import STATE, RunFacts, check_folder, open_folder, read_run
+from vision.train.folder import STATE, RunFacts, check_folder, clear_folder, open_folder, read_run
 from vision.train.inputs import Inputs, decide_inputs, fit_encoder, make_mask, open_data
 from vision.train.optim import check_undecayed
 from vision.train.parent import open_parent, rebuild_parent
@@ -120,6 +120,8 @@ def pretrain(
             strategy=strategy,
         )
     except InputError as error:
+        if is_main and not (out / f"{STATE}.ckpt").exists():
+            clear_folder(out)  # nothing to resume: else the next try is refused without --overwrite
         raise unwrapped(error) from None
     if not is_main:
         return RunResult(out, result, [], False)

@@ -1,5 +1,6 @@
 """Every method trains through the command; runs are resumed, kept, and say what they left."""
 
+import functools
 import io
 import shutil
 import signal
@@ -194,6 +195,18 @@ def test_what_is_there_is_kept_without_overwrite(train, data, tmp_path, refuse, 
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("")
     assert "left alone" in refuse(*words_of(folder, data, "--out", tmp_path / "thesis", "--overwrite")[1:])
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_in_its_folder(train, data, tmp_path, refuse, monkeypatch):
+    def fails(graph, inputs):
+        raise RuntimeError("no compiler")
+
+    words = words_of(train("mae"), data, "--out", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "compile", functools.partial(torch.compile, backend=fails))
+        assert "no compiler" in refuse(*words[1:], "--optim.compile")
+    assert not any((tmp_path / "run").iterdir())
+    assert run(words) == 0  # without --overwrite
 
 
 def test_more_codes_than_vectors_are_told_and_do_not_repeat(train, data, tmp_path, capsys):

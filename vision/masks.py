@@ -144,8 +144,9 @@ class GridMask:
 class StratifiedBlockMask:
     """Blocks of a varying ratio on a share of the images (iBOT, DINOv2).
 
-    One call draws for one image: with ``probability`` a ratio from ``[low, high]`` uniformly, else nothing.
-    DINOv2 deals them out over a batch, one ratio from each of as many equal strata: for an image the same.
+    One call draws for one image: with ``probability`` a ratio from ``[low, high]`` uniformly, else nothing; hidden
+    are so many patches, rounded down as in the official code. DINOv2 deals the ratios out over a batch, one from each
+    of as many equal strata: for an image the same.
     """
 
     low: float = 0.1
@@ -162,11 +163,14 @@ class StratifiedBlockMask:
 
     def count(self, grid: PatchGrid) -> int:
         """The most patches one image can hide."""
-        return _share(self.high, grid.num_patches)
+        return self._number(self.high, grid)
 
     def __call__(self, grid: PatchGrid, rng: np.random.Generator) -> Hidden:
         ratio = rng.uniform(self.low, self.high) if rng.random() < self.probability else 0.0
-        return BlockMask(self.high, self.min_patches).draw(grid, _share(ratio, grid.num_patches), rng)
+        return BlockMask(self.high, self.min_patches).draw(grid, self._number(ratio, grid), rng)
+
+    def _number(self, ratio: float, grid: PatchGrid) -> int:
+        return math.floor(ratio * grid.num_patches + 1e-6)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """Mask generators: exact counts on any grid, and what each is said to hide."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision.config import MaskConfig, PretrainConfig
 from vision.masks import (
     AxisMask,
     BlockMask,
@@ -15,6 +18,7 @@ from vision.masks import (
     StratifiedBlockMask,
 )
 from vision.nn.grid import PatchGrid
+from vision.train.inputs import make_mask
 
 SQUARE = PatchGrid(14, 14, 16, 16)
 WIDE = PatchGrid(3, 13, 1, 5)
@@ -155,6 +159,22 @@ def test_ibots_masks_hide_what_its_own_loader_hides():
     counts = np.array([int(mask(SQUARE, rng).sum()) for _ in range(2000)])
     assert counts.mean() / 196 == pytest.approx(0.147, abs=0.008)
     assert (counts == 0).mean() == pytest.approx(0.4985, abs=0.03)
+
+
+def test_a_stratified_mask_hides_the_share_drawn_rounded_down():
+    rng = np.random.default_rng(0)
+    counts = [int(StratifiedBlockMask(0.3, 0.3, 1.0, 1)(PatchGrid(4, 4, 1, 1), rng).sum()) for _ in range(5)]
+    assert counts == [4] * 5  # of 4.8, as int() in DINOv2's collate
+
+
+@pytest.mark.parametrize(("side", "least"), [(2, 1), (4, 1), (8, 4), (14, 16)])
+def test_the_least_block_follows_the_grid(side, least):
+    grid = PatchGrid(side, side + 2, 1, 1)
+    for kind in ("block", "strata"):
+        config = PretrainConfig(method="ibot", mask=MaskConfig(kind=kind, ratio=0.5))
+        assert make_mask(config, grid).min_patches == least
+        own = replace(config, mask=replace(config.mask, min_patches=3))
+        assert make_mask(own, grid).min_patches == 3
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,8 @@ class MaskConfig:
     """Of strata; iBOT, DINOv2 .1."""
     probability: float = 0.5
     """Of strata, that a view is masked at all; iBOT, DINOv2 .5."""
-    min_patches: int = 16
-    """Of a block; BEiT 16, iBOT the square of side // 3: 16 at 14 x 14, DINOv2 4."""
+    min_patches: int | None = None
+    """Of a block; BEiT 16, DINOv2 4; None = the square of a third of the grid's shorter side (iBOT): 16 of 14 x 14."""
     cell: tuple[int, int] = (2, 2)
     """Patches of a cell of grid; SimMIM 2 x 2 patches of 16 pixels."""
 
@@ -126,5 +126,5 @@ class MaskConfig:
             require(0 < getattr(self, name) < 1, self, name, "a share in (0, 1): some patches hidden, some visible")
         require(self.kind != "strata" or self.min_ratio <= self.ratio, self, "min_ratio", f"at most {self.ratio}")
         require(0 < self.probability <= 1, self, "probability", "a probability above 0")
-        require(self.min_patches >= 1, self, "min_patches", "at least 1")
+        require(self.min_patches is None or self.min_patches >= 1, self, "min_patches", "at least 1")
         require(min(self.cell) >= 1, self, "cell", "two positive numbers of patches")

@@ -108,7 +108,7 @@ def make_mask(config: PretrainConfig, grid: PatchGrid) -> MaskGenerator | None:
     """
     if not config.needs.is_masked:
         return None
-    mask = _generator(config.mask)
+    mask = _generator(config.mask, grid)
     hidden = mask.count(grid)
     if not 0 < hidden < grid.num_patches:
         raise InputError(
@@ -119,14 +119,15 @@ def make_mask(config: PretrainConfig, grid: PatchGrid) -> MaskGenerator | None:
     return mask
 
 
-def _generator(config: MaskConfig) -> MaskGenerator:
+def _generator(config: MaskConfig, grid: PatchGrid) -> MaskGenerator:
+    min_patches = config.min_patches or max((min(grid.rows, grid.columns) // 3) ** 2, 1)
     if config.kind == "random":
         return RandomMask(config.ratio)
     if config.kind == "grid":
         return GridMask(config.ratio, config.cell)
     if config.kind == "block":
-        return BlockMask(config.ratio, config.min_patches)
-    return StratifiedBlockMask(config.min_ratio, config.ratio, config.probability, config.min_patches)
+        return BlockMask(config.ratio, min_patches)
+    return StratifiedBlockMask(config.min_ratio, config.ratio, config.probability, min_patches)
 
 
 def _divisors(side: int) -> str:

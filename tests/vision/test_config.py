@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import yaml
+from PIL import Image
 
 from vision.config import (
     VIT_SIZES,
@@ -27,6 +28,7 @@ from vision.config import (
     to_dict,
 )
 from vision.evaluate.config import FinetuneConfig, SegmentConfig
+from vision.train.inputs import open_data
 
 ALL = [
     ViTConfig,
@@ -118,3 +120,15 @@ def test_pixels_in_0_1_have_a_likelihood_of_their_own():
     PretrainConfig(method="dvae", dvae=DVAEConfig(likelihood="logit_laplace"), images=images)
     with pytest.raises(ConfigError, match=r"give --images\.mean 0 --images\.std 1, both once"):
         PretrainConfig(method="dvae", dvae=DVAEConfig(likelihood="logit_laplace"))
+
+
+def test_photographs_keep_the_side_that_is_asked_for(tmp_path):
+    for number, size in enumerate([(90, 60), (40, 50)]):
+        Image.new("RGB", size).save(tmp_path / f"{number}.png")
+    shortest = [
+        [min(image.shape[-2:]) for image, _ in (images[0], images[1])]
+        for images in (open_data(tmp_path, ImagesConfig(size=(16, 16), shorter_side=side)) for side in (None, 45))
+    ]
+    assert shortest == [[18, 18], [45, 40]]
+    with pytest.raises(ConfigError, match=r"shorter_side is 8, expected at least 16, beside a size"):
+        ImagesConfig(size=(16, 16), shorter_side=8)

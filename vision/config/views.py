@@ -15,6 +15,8 @@ class ImagesConfig:
 
     size: tuple[int, int] | None = None
     """Pixels (height, width) that the network sees; None = the images' own."""
+    shorter_side: int | None = None
+    """Pixels that an image's shorter side is scaled down to before it is cropped; None = 8/7 of the longer of size."""
     mean: tuple[float, ...] | None = None
     """Per channel, of values in [0, 1] where files hold bytes; None = measured."""
     std: tuple[float, ...] | None = None
@@ -26,6 +28,13 @@ class ImagesConfig:
 
     def __post_init__(self) -> None:
         require(self.size is None or min(self.size) >= 1, self, "size", "two positive numbers (height, width)")
+        least = max(self.size or (1,))
+        require(
+            self.shorter_side is None or (self.size is not None and self.shorter_side >= least),
+            self,
+            "shorter_side",
+            f"at least {least}, beside a size",
+        )
         require(self.std is None or min(self.std) > 0, self, "std", "positive numbers")
         require((self.mean is None) == (self.std is None), self, "std", "given together with mean")
         require(0 <= self.max_unreadable < 1, self, "max_unreadable", "a share in [0, 1)")

@@ -64,7 +64,8 @@ class ImageViews:
     config : what to crop and change. Colours change where images are RGB bytes (``ImageSet.is_encoded``).
     mean, std : per channel, of values in [0, 1] where the images are bytes; views are normalised by them.
     mask : for the global views; None = nothing is hidden.
-    data_size : (H, W) pixels of every image of the data set; None = they differ, see :func:`canvas_side`.
+    data_size : (H, W) pixels of every image of the data set; None = they differ.
+    shorter_side : pixels of an image's shorter side, where they differ; None = :func:`canvas_side`.
 
     Raises
     ------
@@ -81,6 +82,7 @@ class ImageViews:
         std: Sequence[float],
         mask: MaskGenerator | None = None,
         data_size: tuple[int, int] | None = None,
+        shorter_side: int | None = None,
     ) -> None:
         self.config, self.mask, self.data_size = config, mask, data_size
         self.mean, self.std = tuple(mean), tuple(std)
@@ -90,7 +92,7 @@ class ImageViews:
             local_size = config.local_size or _local_size(image_size, patch_size)
             PatchGrid.of(*local_size, patch_size)
             self.sizes.append((local_size, config.num_local, config.local_scale))
-        height, width = data_size or (canvas_side(image_size),) * 2
+        height, width = data_size or (shorter_side or canvas_side(image_size),) * 2
         self.oversampling = [  # pixels of the image along one of a view's, in the largest crops
             max(1, round(math.sqrt(scale[1]) * max(height / size[0], width / size[1]))) for size, _, scale in self.sizes
         ]

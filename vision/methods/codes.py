@@ -148,7 +148,7 @@ def hidden_codes(tokenizer: VisualTokenizer, batch: Batch, mask: Mask) -> Tensor
 
 @torch.no_grad()
 def read_codes(tokenizer: VisualTokenizer, images: Tensor, valid: Tensor | None) -> Tensor:
-    """Codes (B, N) long of images (B, C, H, W), the same whatever the precision of the run."""
+    """Codes (B, N) long of images (B, C, H, W), in float32 whatever the precision of the run."""
     with torch.autocast(images.device.type, enabled=False):
         return tokenizer.codes(images, valid)
 

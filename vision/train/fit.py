@@ -135,7 +135,8 @@ def fit(
             trained = copy.deepcopy(method) if is_split else method  # what is split stays so
             module = PretrainModule(trained, config, seed, start, loader, getattr(views, "prepare", None))
             try:
-                with hold_interrupts(keeper.request_stop):
+                device = trainer.strategy.root_device.type
+                with hold_interrupts(keeper.request_stop), _tensor_cores(device, config.precision):
                     trainer.fit(module)
             except TorchDynamoException as error:
                 reason = str(getattr(error, "inner_exception", error)).strip().split("\n")[0]
@@ -206,6 +207,19 @@ def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], path: P
         if found.get(key) != value:
             shown = "batch_size x accumulate x processes" if key == "samples_per_step" else key
             raise CheckpointError(f"{path} is of a run with {shown} {found.get(key)!r}, not {value!r}: it cannot go on")
+
+
+@contextmanager
+def _tensor_cores(device: str, precision: str) -> Iterator[None]:
+    """Under mixed precision on a GPU, what stays in float32 (a frozen tokenizer) multiplies as TF32: ten bits of
+    mantissa, as many as float16 has, at several times the speed (so too the official code of DINOv2)."""
+    before = torch.get_float32_matmul_precision()
+    if device == "cuda" and precision != "32-true":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Inputs:
 
 def open_data(path: Path, config: ImagesConfig) -> ImageSet:
     """The images of a run. Raises InputError."""
-    shortest = None if config.size is None else canvas_side(config.size)
+    shortest = None if config.size is None else config.shorter_side or canvas_side(config.size)
     return open_images(
         path, shortest=shortest, label_column=config.label_column, max_unreadable=config.max_unreadable, track=track
     )

@@ -146,7 +146,14 @@ def build(
     mask = make_mask(config, PatchGrid.of(*inputs.image_size, encoder.patch_size))
     try:
         views = ImageViews(
-            inputs.image_size, encoder.patch_size, config.views, inputs.mean, inputs.std, mask, data_size
+            inputs.image_size,
+            encoder.patch_size,
+            config.views,
+            inputs.mean,
+            inputs.std,
+            mask,
+            data_size,
+            config.images.shorter_side,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)

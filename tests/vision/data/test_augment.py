@@ -231,6 +231,12 @@ def test_oversampling_follows_the_side_that_is_scaled_down_most(data_size):
     assert ImageViews((8, 8), (2, 2), config, [0.0], [1.0], data_size=data_size).oversampling == [4]
 
 
+def test_larger_photographs_are_sampled_more_densely():
+    config, fixed = ViewsConfig(num_global=1, global_scale=(1.0, 1.0)), ((8, 8), (2, 2))
+    assert ImageViews(*fixed, config, [0.0], [1.0]).oversampling == [1]  # of 9 pixels
+    assert ImageViews(*fixed, config, [0.0], [1.0], shorter_side=24).oversampling == [3]
+
+
 def test_each_kind_of_view_has_the_colours_of_its_place():
     color = ColorConfig(blur=(1.0, 0.0, 1.0), solarize=(0.0, 1.0, 0.0))
     config = ViewsConfig(num_global=2, num_local=2, local_size=(4, 6), color=color)

@@ -12,7 +12,7 @@ from tests.vision.view_makers import SingleView
 from vision.errors import DivergedError
 from vision.methods.base import Method
 from vision.train.checkpoint import CheckpointError
-from vision.train.fit import fit
+from vision.train.fit import _tensor_cores, fit
 from vision.train.metrics import read_metrics
 from vision.train.optim import learning_rate_at, weight_decay_at
 from vision.train.state import load_training_state
@@ -171,6 +171,16 @@ def test_the_rate_that_is_told_is_that_of_the_run_not_of_a_layer(run, config):
 def test_bfloat16(run, config, name):
     row = run(name, config=dataclasses.replace(config, precision="bf16-mixed", steps=2))[1].metrics
     assert 0 < row["loss"] < 20
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [("cuda", "bf16-mixed", "high"), ("cuda", "32-true", "highest"), ("cpu", "bf16-mixed", "highest")],
+)
+def test_a_mixed_run_on_a_gpu_lets_float32_use_its_tensor_cores(device, precision, expected):
+    with _tensor_cores(device, precision):
+        assert torch.get_float32_matmul_precision() == expected
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(build, config, tmp_path):

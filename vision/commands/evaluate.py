@@ -74,6 +74,9 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    last_blocks: Annotated[
+        int, Parameter(help="Features of as many blocks, one after the other: DINO and iBOT probe ViT-S by 4.")
+    ] = 1,
     label_column: LabelColumn = None,
     max_unreadable: MaxUnreadable = None,
     patch_size: Annotated[
@@ -103,12 +106,15 @@ def evaluate(
     if results.exists() and not overwrite:
         raise InputError(f"{results} exists: choose another --out, or allow it with --overwrite")
     _refuse_without_effect(task, model, config, untrained=untrained, pooling=pooling, patch_size=patch_size)
+    if last_blocks != 1 and not {"knn", "linear"} & set(task):
+        raise InputError("--last-blocks is of knn and linear: leave it out, or ask for one with --task")
     if ignore is not None and "segment" not in task:
         raise InputError("--ignore is of segment: ask for it with --task, or leave it out")
     if pictures is not None and not {"attention", "reconstruction"} & set(task):
         raise InputError("--pictures is of attention and reconstruction: ask for one with --task, or leave it out")
     from vision.commands.evaluation import Evaluation, check_tasks
     from vision.commands.tasks import TASKS
+    from vision.evaluate.features import check_pooling
 
     place, is_masking = pick_device(device), set(task) == {"masking"}
     share = unreadable_share(model, max_unreadable)
@@ -121,6 +127,7 @@ def evaluate(
 
     if subject.trained is not None:
         check_tasks(task, *subject.trained)
+        check_pooling(subject.trained[1], pooling or "mean", last_blocks)
 
     def read(path: Path) -> ShownImages:
         is_reduced = "segment" not in task  # its masks have the images' own size
@@ -139,6 +146,7 @@ def evaluate(
         test=held_out,
         out=out,
         pooling=pooling or default_pooling(method, has_cls),
+        last_blocks=last_blocks,
         device=place,
         batch_size=batch_size,
         num_workers=num_workers,
@@ -152,6 +160,7 @@ def evaluate(
         "model": None if model is None else str(model),
         "untrained": untrained,
         "pooling": on.pooling,
+        "last_blocks": last_blocks,
         "training_images": len(train),
         "test_images": len(held_out),
     }

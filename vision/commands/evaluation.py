@@ -49,6 +49,7 @@ class Evaluation:
     test: ShownImages
     out: Path
     pooling: Pooling
+    last_blocks: int  # whose features follow one another
     device: str
     batch_size: int
     num_workers: int  # processes that read images
@@ -85,6 +86,7 @@ class Evaluation:
                     self.encoder,
                     tracked(shown, self.batch_size, f"features of the {name} images", self.num_workers),
                     pooling=self.pooling,
+                    last_blocks=self.last_blocks,
                     device=self.device,
                 )
                 for name, shown in (("training", self.train), ("test", self.test))

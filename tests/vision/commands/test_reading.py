@@ -16,6 +16,7 @@ from tests.vision.commands.conftest import NETWORK, encoded
 from vision.commands.reading import inputs_of, open_shown, tracked
 from vision.data.shown import ShownImages
 from vision.errors import InputError
+from vision.evaluate.features import extract_features
 from vision.train.artifacts import open_encoder
 
 SHORT = "--finetune.epochs 2 --finetune.batch-size 4 --segment.steps 4 --segment.batch-size 4"
@@ -92,6 +93,22 @@ def test_an_evaluation_leaves_its_figures_and_pictures(train, data, tmp_path, ca
     for name in ("codebook.html", "attention.png", "reconstruction.png"):
         assert (out / name).stat().st_size > 0
         assert f"wrote {out / name}" in printed
+
+
+def test_features_of_several_blocks_are_judged_together(train, data, tmp_path, refuse, monkeypatch):
+    shapes = []
+
+    def seen(*given, **named):
+        shapes.append((made := extract_features(*given, **named)).shape)
+        return made
+
+    monkeypatch.setattr("vision.commands.evaluation.extract_features", seen)
+    words = ["evaluate", "--model", train("dino"), "--data", data / "images.parquet", "--linear.epochs", "1"]
+    call(*words, "--last-blocks", "2", "--out", tmp_path / "two")
+    assert shapes == [(16, 48), (4, 48)]
+    assert json.loads((tmp_path / "two" / "results.json").read_text())["last_blocks"] == 2
+    said = refuse(*words, "--last-blocks", "3", "--out", tmp_path / "three")
+    assert "last_blocks is 3, expected 1 to 2" in said
 
 
 def test_what_was_not_observed_changes_no_feature_and_no_figure(train, data, tmp_path, capsys):

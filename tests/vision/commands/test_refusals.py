@@ -56,6 +56,7 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
             [*READ, "--task", "finetune", "--pooling", "cls", "--finetune.pooling", "mean"],
             "--pooling cls changes nothing in finetune",
         ),
+        ([*READ, "--task", "attention", "--last-blocks", "2"], "--last-blocks is of knn and linear: leave it out"),
         ([*READ, "--ignore", "0"], "--ignore is of segment: ask for it with --task, or leave it"),
         ([*READ, "--pictures", "4"], "--pictures is of attention and reconstruction:"),
         ([*READ, "--segment.is-encoder-frozen", "false"], "takes its value after an equals sign: --name=false"),

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from vision.evaluate.tables import check_labels, table
 from vision.nn.relative import with_a_table_per_block
 from vision.nn.vit import VisionTransformer
 from vision.schedule import CosineSchedule
+
+if TYPE_CHECKING:
+    from vision.evaluate.segment_heads import Segmenter
 
 EMBEDDING = ("patch_embed", "cls_token", "registers", "positions")  # layer 0, as in BEiT's and MAE's code
 UNDECAYED = ("cls_token", "positions")  # whatever their shape: both codes' no_weight_decay
@@ -54,8 +57,7 @@ class Classifier(nn.Module):
 
     Parameters
     ----------
-    encoder : copied, with ``drop_path`` in place of its own rate; a table of relative positions that its blocks share
-        becomes one in each (BEiT's and SimMIM's fine-tuning).
+    encoder : copied, see :func:`copy_to_train`.
     """
 
     def __init__(self, encoder: VisionTransformer, num_classes: int, config: FinetuneConfig) -> None:
@@ -63,15 +65,8 @@ class Classifier(nn.Module):
         pooling = config.pooling or "mean"
         check_pooling(encoder, pooling)
         self.is_mean = pooling == "mean"
-        has_norm = encoder.config.final_norm and not self.is_mean
-        own = replace(encoder.config, drop_path=config.drop_path, drop_path_shape="linear", final_norm=has_norm)
-        whole = encoder.state_dict()
-        if own.relative_position == "shared":
-            own = replace(own, relative_position="block")
-            whole = with_a_table_per_block(whole, own.depth)
-        self.encoder = VisionTransformer(own)
-        state = {name: tensor for name, tensor in whole.items() if has_norm or not name.startswith("norm.")}
-        self.encoder.load_state_dict(state)
+        own = encoder.config
+        self.encoder = copy_to_train(encoder, config.drop_path, final_norm=own.final_norm and not self.is_mean)
         self.norm = nn.LayerNorm(own.dim, eps=own.norm_eps) if self.is_mean else nn.Identity()
         self.head = nn.Linear(own.dim, num_classes)
         nn.init.trunc_normal_(self.head.weight, std=2e-5)  # MAE, main_finetune.py
@@ -84,6 +79,23 @@ class Classifier(nn.Module):
         pooled = self.norm(mean_patch(encoded.patches, seen)) if self.is_mean else encoded.cls
         assert pooled is not None  # the constructor asks for CLS
         return nan_if_unseen(self.head(pooled), seen)
+
+
+def copy_to_train(encoder: VisionTransformer, drop_path: float, *, final_norm: bool) -> VisionTransformer:
+    """The same network, which drops paths at another rate; nothing is drawn for it.
+
+    A table of relative positions that its blocks share becomes one in each (BEiT's and SimMIM's fine-tuning).
+    """
+    own = replace(encoder.config, drop_path=drop_path, drop_path_shape="linear", final_norm=final_norm)
+    state = encoder.state_dict()
+    if own.relative_position == "shared":
+        own = replace(own, relative_position="block")
+        state = with_a_table_per_block(state, own.depth)
+    with torch.device("meta"):
+        copied = VisionTransformer(own)
+    kept = {name: tensor.clone() for name, tensor in state.items() if final_norm or not name.startswith("norm.")}
+    copied.load_state_dict(kept, assign=True)
+    return copied
 
 
 @dataclass(frozen=True)
@@ -146,7 +158,9 @@ def finetune(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # of the classifier's first weights and of drop path
         classifier = Classifier(encoder, num_classes, config).to(device)
-        optimizer = torch.optim.AdamW(layer_groups(classifier, config), betas=config.betas)
+        optimizer = torch.optim.AdamW(
+            layer_groups(classifier, config.layer_decay, config.weight_decay), betas=config.betas
+        )
         batch_size = min(config.batch_size, len(train))
         steps = config.epochs * (len(train) // batch_size)
         rates = CosineSchedule(
@@ -183,27 +197,32 @@ def finetune(
         return FinetuneResult(accuracies[-1], accuracies, losses, len(train), len(test), classifier.eval().cpu())
 
 
-def layer_groups(classifier: Classifier, config: FinetuneConfig) -> list[dict[str, object]]:
-    """Parameters by layer and by weight decay, with the factor of the learning rate under "rate_scale".
+def layer_groups(
+    network: Classifier | Segmenter, layer_decay: float, weight_decay: float, encoder_scale: float = 1.0
+) -> list[dict[str, object]]:
+    """What is to be trained by layer and by weight decay, with the factor of the learning rate under "rate_scale".
 
     The embedding is layer 0, block i layer i + 1; the norm, the head and shared relative positions keep the whole
-    rate (BEiT, ``optim_factory.py``). What has one dimension does not decay, nor the CLS token and the positions.
+    rate (BEiT, ``optim_factory.py``), those of the encoder ``encoder_scale`` of it. What has one dimension does not
+    decay, nor the CLS token and the positions.
     """
-    last = classifier.encoder.config.depth + 1
-    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    for name, parameter in classifier.named_parameters():
+    last = network.encoder.config.depth + 1
+    groups: dict[tuple[bool, int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         block = re.match(r"encoder\.blocks\.(\d+)\.", name)
         parts = name.split(".")
         layer = int(block[1]) + 1 if block else 0 if any(part in EMBEDDING for part in parts) else last
         is_decayed = parameter.ndim > 1 and not any(part in UNDECAYED for part in parts)
-        groups.setdefault((layer, is_decayed), []).append(parameter)
+        groups.setdefault((name.startswith("encoder."), layer, is_decayed), []).append(parameter)
     return [
         {
             "params": parameters,
-            "weight_decay": config.weight_decay if is_decayed else 0.0,
-            "rate_scale": config.layer_decay ** (last - layer),
+            "weight_decay": weight_decay if is_decayed else 0.0,
+            "rate_scale": layer_decay ** (last - layer) * (encoder_scale if is_encoder else 1.0),
         }
-        for (layer, is_decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (is_encoder, layer, is_decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +12,15 @@ from torch.nn import functional as F
 
 from vision.errors import DivergedError, InputError
 from vision.evaluate.config import SegmentConfig
-from vision.evaluate.finetune import Images, Reader, epoch_batches, read_here, set_rates
+from vision.evaluate.finetune import (
+    Images,
+    Reader,
+    copy_to_train,
+    epoch_batches,
+    layer_groups,
+    read_here,
+    set_rates,
+)
 from vision.evaluate.segment_heads import Segmenter
 from vision.evaluate.tables import table
 from vision.nn.vit import VisionTransformer
@@ -93,7 +101,8 @@ def segment(
     steps = range(1, config.steps + 1) if track is None else track(range(1, config.steps + 1), "segmentation")
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # of the head's first weights and of drop path
-        segmenter = Segmenter(_copy_of(encoder, config.drop_path), num_classes, config).to(device)
+        own = copy_to_train(encoder, config.drop_path, final_norm=encoder.config.final_norm)
+        segmenter = Segmenter(own, num_classes, config).to(device)
         _train(segmenter, _batches(train, train_masks, config, generator, read), config, ignore, device, steps)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.long)
     chosen = torch.arange(len(test)).split(config.batch_size)
@@ -109,14 +118,6 @@ def segment(
         segmenter=segmenter.cpu(),
         names=names or [str(number) for number in range(num_classes)],
     )
-
-
-def _copy_of(encoder: VisionTransformer, drop_path: float) -> VisionTransformer:
-    """The same network, which drops paths at another rate; nothing is drawn for it."""
-    with torch.device("meta"):
-        copied = VisionTransformer(replace(encoder.config, drop_path=drop_path, drop_path_shape="linear"))
-    copied.load_state_dict({name: tensor.clone() for name, tensor in encoder.state_dict().items()}, assign=True)
-    return copied
 
 
 def confusion_of(predicted: Tensor, truth: Tensor, num_classes: int, ignore: int) -> Tensor:
@@ -169,10 +170,7 @@ def _train(
     steps: Iterable[int],
 ) -> None:
     encoder_rate = config.encoder_learning_rate / max(config.learning_rate, 1e-12)
-    groups: list[dict[str, object]] = [{"params": list(segmenter.head.parameters()), "rate_scale": 1.0}]
-    if not config.is_encoder_frozen:
-        groups.append({"params": list(segmenter.encoder.parameters()), "rate_scale": encoder_rate})
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(layer_groups(segmenter, config.layer_decay, config.weight_decay, encoder_rate))
     rates = CosineSchedule(start=config.learning_rate, end=0.0, warmup=min(config.warmup_steps / config.steps, 1.0))
     segmenter.train()
     for step, (batch, truth) in zip(steps, batches, strict=False):

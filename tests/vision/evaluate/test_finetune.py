@@ -58,7 +58,7 @@ def test_layers_have_the_rates_of_beit(make_encoder):
     named = {id(parameter): name for name, parameter in classifier.named_parameters()}
     rates = {
         named[id(parameter)]: (group["rate_scale"], group["weight_decay"] > 0)
-        for group in layer_groups(classifier, FinetuneConfig(layer_decay=0.5))
+        for group in layer_groups(classifier, layer_decay=0.5, weight_decay=0.05)
         for parameter in group["params"]
     }
     assert rates.keys() == {name for name, _ in classifier.named_parameters()}

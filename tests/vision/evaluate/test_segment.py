@@ -11,6 +11,7 @@ import torch
 from vision.config import ConfigError
 from vision.errors import DivergedError, InputError
 from vision.evaluate.config import SegmentConfig
+from vision.evaluate.finetune import copy_to_train, layer_groups
 from vision.evaluate.segment import (
     SegmentationResult,
     confusion_of,
@@ -93,6 +94,29 @@ def test_a_trained_encoder_is_a_function_of_the_seed_and_drops_paths_as_configur
         assert segmenter.encoder.config == dataclasses.replace(encoder.config, drop_path=0.3, drop_path_shape="linear")
         weights.append(torch.cat([parameter.flatten() for parameter in segmenter.parameters()]))
     assert torch.equal(*weights)
+
+
+def test_an_encoder_that_trains_is_slower_from_layer_to_layer(make_encoder):
+    encoder = make_encoder(patch_size=(3, 3), depth=2, relative_position="shared")
+    own = copy_to_train(encoder, 0.1, final_norm=True)
+    assert own.config.relative_position == "block"
+    segmenter = Segmenter(own, 2, SegmentConfig(is_encoder_frozen=False))
+    named = {id(parameter): name for name, parameter in segmenter.named_parameters()}
+    groups = layer_groups(segmenter, layer_decay=0.5, weight_decay=0.1, encoder_scale=0.1)
+    rates = {named[id(parameter)]: group for group in groups for parameter in group["params"]}
+    assert rates.keys() == {name for name, _ in segmenter.named_parameters()}
+    for name, scale, decay in (
+        ("head.head.weight", 1.0, 0.1),
+        ("head.norm.weight", 1.0, 0.0),
+        ("encoder.norm.weight", 0.1, 0.0),
+        ("encoder.blocks.1.mlp.0.weight", 0.1 * 0.5, 0.1),
+        ("encoder.patch_embed.projection.weight", 0.1 * 0.5**3, 0.1),
+    ):
+        assert rates[name]["rate_scale"] == pytest.approx(scale)
+        assert rates[name]["weight_decay"] == decay
+    frozen = Segmenter(own, 2, SegmentConfig())
+    parts = [group["params"] for group in layer_groups(frozen, 0.5, 0.1, 0.1)]
+    assert {id(part) for some in parts for part in some} == {id(part) for part in frozen.head.parameters()}
 
 
 def test_a_class_that_does_not_count_is_no_answer_and_not_in_the_mean(make_encoder, scenes):

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from vision.config import ViTConfig
 from vision.nn.attention import build_attention
-from vision.nn.packed import Segment, cut_segments, cut_tokens
+from vision.nn.packed import Segment, cut_segments, cut_tokens, narrow, places_of
+
+MOST_DRAWN_EACH = 0.1  # rate of stochastic depth; above it the work saved is worth the copies (DINOv2)
 
 
 class MLP(nn.Sequential):
@@ -47,21 +49,39 @@ class LayerScale(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (Huang et al. 2016): drop the branch of whole sequences, scale the rest up."""
+    """Stochastic depth (Huang et al. 2016), in training only: drop the branch of whole sequences, scale the rest up.
+
+    Up to a rate of .1 each sequence is drawn for itself. Above it so many of each segment keep the branch, at least
+    one, and it is computed for these alone (DINOv2, ``layers/block.py``: drop_add_residual_stochastic_depth).
+    """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
-    def forward(self, branch: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """Flat packed tokens (T, D) -> (T, D); one draw per sequence, in training only."""
+    def choose(self, segments: Sequence[Segment], device: torch.device) -> list[Tensor] | None:
+        """The sequences (B',) of each segment that the branch is computed for; None = all."""
+        if not self.training or self.rate <= MOST_DRAWN_EACH:
+            return None
+        numbers = [max(int(segment.batch * (1.0 - self.rate)), 1) for segment in segments]
+        return [torch.randperm(s.batch, device=device)[:number] for s, number in zip(segments, numbers, strict=True)]
+
+    def forward(
+        self, flat: Tensor, branch: Tensor, segments: Sequence[Segment], chosen: Sequence[Tensor] | None
+    ) -> Tensor:
+        """Flat packed tokens (T, D) and the branch of them, or of those chosen (T', D) -> their sum (T, D)."""
         if not self.training or self.rate == 0.0:
-            return branch
+            return flat + branch
+        if chosen is not None:
+            counts = [(len(rows), segment) for rows, segment in zip(chosen, segments, strict=True)]
+            factors = [branch.new_full((n * segment.length,), segment.batch / n) for n, segment in counts]
+            scaled = branch * torch.cat(factors)[:, None]
+            return flat.index_add(0, places_of(chosen, segments), scaled.to(flat.dtype))
         kept = 1.0 - self.rate
         num_sequences = sum(segment.batch for segment in segments)
         factors = branch.new_empty(num_sequences).bernoulli_(kept).div_(kept).split([s.batch for s in segments])
         per_token = [f[:, None].expand(-1, s.length).flatten() for f, s in zip(factors, segments, strict=True)]
-        return branch * torch.cat(per_token)[:, None]
+        return flat + branch * torch.cat(per_token)[:, None]
 
 
 class Block(nn.Module):
@@ -87,8 +107,16 @@ class Block(nn.Module):
         """Flat packed tokens (T, D) of all segments -> (T, D); of those that are cut the first token of each sequence
         alone, which only joint attention can do.
         """
-        attended = self.attention(self.norm1(flat), segments, *([] if is_cut is None else [is_cut]))
+        chosen = self.drop1.choose(segments, flat.device)
+        some, parts = (flat, segments) if chosen is None else (_take(flat, segments, chosen), narrow(segments, chosen))
+        attended = self.attention(self.norm1(some), parts, *([] if is_cut is None else [is_cut]))
         if is_cut is not None:
             flat, segments = cut_tokens(flat, segments, is_cut), cut_segments(segments, is_cut)
-        flat = flat + self.drop1(self.scale1(attended), segments)
-        return flat + self.drop2(self.scale2(self.mlp(self.norm2(flat))), segments)
+        flat = self.drop1(flat, self.scale1(attended), segments, chosen)
+        chosen = self.drop2.choose(segments, flat.device)
+        some = flat if chosen is None else _take(flat, segments, chosen)
+        return self.drop2(flat, self.scale2(self.mlp(self.norm2(some))), segments, chosen)
+
+
+def _take(flat: Tensor, segments: Sequence[Segment], chosen: Sequence[Tensor]) -> Tensor:
+    return flat.index_select(0, places_of(chosen, segments))

@@ -7,6 +7,7 @@ size.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,6 +46,24 @@ def split(flat: Tensor, segments: Sequence[Segment]) -> list[Tensor]:
     """Flat (sum of B_i·L_i, ...) -> per segment (B_i, L_i, ...), as views: the inverse of :func:`pack`."""
     parts = flat.split([segment.num_tokens for segment in segments])
     return [part.unflatten(0, (segment.batch, segment.length)) for part, segment in zip(parts, segments, strict=True)]
+
+
+def narrow(segments: Sequence[Segment], chosen: Sequence[Tensor]) -> list[Segment]:
+    """The segments of some of their sequences (B'_i,) each."""
+    return [
+        segment._replace(batch=len(rows), valid=None if segment.valid is None else segment.valid[rows])
+        for segment, rows in zip(segments, chosen, strict=True)
+    ]
+
+
+def places_of(chosen: Sequence[Tensor], segments: Sequence[Segment]) -> Tensor:
+    """Where the tokens of some sequences (B'_i,) of each segment stand among the flat ones, in their order."""
+    starts = itertools.accumulate((segment.num_tokens for segment in segments), initial=0)
+    parts = [
+        (start + rows[:, None] * segment.length + torch.arange(segment.length, device=rows.device)).flatten()
+        for rows, segment, start in zip(chosen, segments, starts, strict=False)
+    ]
+    return torch.cat(parts)
 
 
 def cut_tokens(flat: Tensor, segments: Sequence[Segment], is_cut: Sequence[bool]) -> Tensor:

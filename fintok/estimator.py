@@ -74,6 +74,10 @@ class Estimator:
 
 
 def require_bundle(bundle: object) -> None:
-    """Raise InputError for the folder of a model in place of the bundle that is in it."""
+    """Raise InputError for what is given in place of a bundle, as the folder of one; None is for the caller."""
     if isinstance(bundle, str | PathLike):
         raise InputError(f"expected a Bundle, got the path {str(bundle)!r}: fintok.load makes one of it")
+    if bundle is not None and not hasattr(bundle, "train_end"):
+        raise InputError(
+            f"expected a Bundle, got a {type(bundle).__name__}: fintok.load() or fintok.pretrain gives one"
+        )

@@ -13,7 +13,7 @@ from fintok.panel import Panel, require_panel
 from fintok.progress import track
 from fintok.regime_match import drift
 from fintok.regime_result import Regimes
-from fintok.regimes import RegimeLabeler
+from fintok.regimes import RegimeLabeler, require_labeler
 from fintok.signature import rows_per_year
 from fintok.spans import DateLike, rows_until
 from fintok.split import walk_forward as walk_forward_splits
@@ -89,6 +89,7 @@ def walk_forward(
     """
     import pandas as pd
 
+    require_labeler(labeler)
     require_panel(panel)
     worker = copy.copy(labeler)
     vars(worker).update(vars(labeler))  # what it read last, too
@@ -96,7 +97,7 @@ def walk_forward(
     if not 0 < first < panel.num_days:
         raise InputError(
             f"{panel.source} has {first} of its {panel.num_days} rows up to the first fit; a walk needs rows before "
-            "and after it"
+            "and after it: give another start, as start='2015-12-31'"
         )
     step = max(round(_years(refit) * rows_per_year(panel.dates[:first])), 1)
     splits = walk_forward_splits(panel.num_days, train_rows=first, test_rows=step, expanding=True)

@@ -15,7 +15,7 @@ from fintok.files import as_polars
 from fintok.progress import track
 from fintok.regime_model import RegimeModel
 from fintok.regime_training import ROWS_PER_REGIME, Training
-from fintok.regimes import RegimeLabeler
+from fintok.regimes import RegimeLabeler, require_labeler
 from fintok.signature import spell_lengths, years_spanned
 from fintok.spans import DateLike
 from fintok.split import Split, walk_forward
@@ -97,6 +97,7 @@ def choose_regimes(
     Candidates are 2 to 6 unless given, as far as 30 rows a regime reach in the first half. The labeler is not changed;
     its `n_regimes` plays no part. Raises InputError for a candidate out of range, or with too few rows for it.
     """
+    require_labeler(labeler)
     training = labeler.training(panel, until)
     num_rows = len(training.market)
     half = num_rows // 2 - _PURGE_ROWS

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fintok.panel import Panel
 
+_ROWS_TO_KNOW = 1500  # of a panel; fewer say little of what is usual
 _ROWS_TO_ORDER = 20  # of a regime whose volatility counts in the order, as where the order is learned
 
 
@@ -155,8 +156,19 @@ class Regimes:
         return matrix
 
     def remarks(self) -> list[str]:
-        """What a reader of the table should know: regimes that never occur, and an order that does not hold here."""
+        """What a reader of the table should know: little history, nothing out of sample, regimes that never occur, an
+        order that does not hold here."""
         table, sentences = self._table, []
+        if len(self.labels) < _ROWS_TO_KNOW:
+            sentences.append(
+                f"{len(self.labels):,} rows are little history: each asset's moves are read in units of its own past, "
+                "and a panel that began earlier may have other regimes on the same days; give it all rows you have"
+            )
+        if len(self.labels) and self.is_in_sample.all():
+            sentences.append(
+                f"all dates are in sample, since the model has learned from days up to {str(self.train_end)[:10]}: "
+                "judge it by later ones"
+            )
         days, volatility = table["days"].to_numpy(), table["volatility"].to_numpy()
         never = int((days == 0).sum())
         if 0 < never < self.num_regimes:

@@ -140,7 +140,12 @@ class RegimeLabeler(Estimator):
     def predict(self, panel: Any) -> "pd.Series | NDArray[np.int64]":
         """Causal regime of each date: nullable integers, 0 = calmest; <NA> where there is no forecast yet.
 
-        Of features (N, F): an array (N,).
+        A label is known at the end of its day: act on it a day later, `held = regimes.shift(1).eq(0).fillna(False)`.
+        Dates up to `learned_until_` are in sample. Dates have no time zone (those with a time of day are in UTC):
+        join them with `returns.tz_localize(None)`. Each asset's moves are read in units of its own past, so a panel
+        that begins later has other labels, at first many: give it all the history you have, from the same first row.
+
+        Of features (N, F): an array (N,); the path begins anew with the first of them.
         """
         if self._takes_panel(panel):
             return self.label(panel).to_series()
@@ -253,3 +258,9 @@ class RegimeLabeler(Estimator):
             raise InputError(f"switches_per_year (--switches) must be 0 or more, got {self.switches_per_year!r}")
         if not isinstance(self.seed, Integral) or self.seed < 0:
             raise InputError(f"seed must be a whole number from 0 on, got {self.seed!r}")
+
+
+def require_labeler(labeler: object) -> None:
+    """Raise InputError for anything else, as a bundle."""
+    if not isinstance(labeler, RegimeLabeler):
+        raise InputError(f"expected a RegimeLabeler, got a {type(labeler).__name__}: RegimeLabeler(bundle) makes one")

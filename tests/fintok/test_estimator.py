@@ -95,6 +95,7 @@ def test_dates_of_features_may_be_written_in_many_ways():
     found = RegimeLabeler(n_regimes=2).fit(dated)
     assert found.n_features_in_ == 3
     np.testing.assert_array_equal(found.predict(dated), plain.predict(table))
+    np.testing.assert_array_equal(RegimeLabeler(n_regimes=2).fit(table.reset_index()).labels_, plain.labels_)
     undated = RegimeLabeler(n_regimes=2).fit(table.to_numpy()).labels_
     assert (undated != plain.labels_).any()  # 252 rows a year switch less often
     for index in (range(600), [f"row {k}" for k in range(600)]):
@@ -109,6 +110,13 @@ def test_dates_of_features_that_are_missing_doubled_or_out_of_order_are_refused(
         labeler.fit(table.set_axis(table.index.insert(0, pd.NaT)[:-1]))
     with pytest.raises(InputError, match="must strictly increase"):
         labeler.fit(table.set_axis(table.index.date)[::-1])
+    doubled = pd.concat([table, table[-1:]])
+    with pytest.raises(
+        InputError, match=r"and (\S+) follows \1: sort the table by its dates, and keep one row of each"
+    ):
+        labeler.fit(doubled)
+    with pytest.raises(InputError, match="several columns of dates, date, other: keep one"):
+        labeler.fit(table.reset_index().assign(other=table.index))
     with pytest.raises(InputError, match="several columns of dates, date, other: keep one"):
         labeler.fit(pl.from_pandas(table.reset_index()).with_columns(other=pl.col("date")))
     with pytest.raises(InputError, match="`until` and `registry` are of panels"):
@@ -140,6 +148,21 @@ def test_the_folder_of_a_model_is_not_taken_for_a_bundle(bundle, model, tmp_path
         lambda: fintok.report(model, panel, tmp_path / "report.html"),
     ):
         with pytest.raises(InputError, match=r"expected a Bundle, got the path 'runs/us': fintok\.load makes one"):
+            ask()
+
+
+def test_other_things_in_place_of_a_bundle_or_a_labeler_are_named(bundle, tmp_path):
+    panel = bundle.training
+    for ask in (
+        lambda: RegimeLabeler(panel).fit(),
+        lambda: RegimeLabeler(panel).fit(panel),
+        lambda: AnomalyScorer(panel).fit(panel),
+        lambda: fintok.evaluate(panel, panel, tmp_path),
+    ):
+        with pytest.raises(InputError, match=r"expected a Bundle, got a Panel: fintok\.load\(\) or fintok\.pretrain"):
+            ask()
+    for ask in (lambda: fintok.walk_forward(bundle, panel), lambda: fintok.choose_regimes(bundle, panel)):
+        with pytest.raises(InputError, match=r"expected a RegimeLabeler, got a FakeBundle: RegimeLabeler\(bundle\)"):
             ask()
 
 

@@ -140,6 +140,17 @@ def test_regimes_that_never_occur_or_are_out_of_order_are_remarked_upon(labeler,
     assert one.remarks()[0].startswith("2 of 3 regimes never occur here; raise --switches, lower --regimes, or learn")
 
 
+def test_little_history_and_nothing_out_of_sample_are_remarked_upon(labeler, panel):
+    few = labeler.label(panel[-1499:]).remarks()
+    assert [sentence[:32] for sentence in few] == ["1,499 rows are little history: ea"[:32]]
+    assert not any("history" in sentence for sentence in labeler.label(panel[-1500:]).remarks())
+    known = labeler.label(panel.until(labeler.bundle.train_end))
+    assert [sentence[:27] for sentence in known.remarks() if "history" not in sentence] == [
+        "all dates are in sample, si"
+    ]
+    assert str(labeler.bundle.train_end)[:10] in known.remarks()[-1]
+
+
 def test_a_holiday_carries_the_regime_of_the_day_before(labeler, panel):
     whole = labeler.label(panel)
     labels = whole.labels.copy()

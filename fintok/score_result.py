@@ -30,22 +30,29 @@ _ATTRIBUTION_ROWS = 10
 
 
 class Attribution(NamedTuple):
-    """Why one (date, symbol) has its score."""
+    """Why one (date, symbol) has its score, and its alert if there is one."""
 
     symbol: str
     statistics: "pd.DataFrame"  # statistic, meaning, value, p_value, share of the combined evidence
-    days: "pd.DataFrame"  # the last ten rows: date, return, expected, residual, share of their residual energy
+    days: "pd.DataFrame"
+    """The last ten rows: date, return and expected (log returns, or what a panel of returns holds), residual (their
+    difference in its usual deviation), share of their residual energy."""
+    score: float  # NaN = none
+    p_value: float  # of the score; NaN where it is not calibrated
+    reason: str  # of the alert, a check's too, which needs no score; "" = no alert
 
     def __repr__(self) -> str:
         dates = self.days["date"].to_numpy()
         moment = np.datetime_as_string(dates, unit=date_unit(dates))
+        alert = f"alert, {self.reason!r}" if self.reason else "no alert"
         if not np.isfinite(self.statistics["share"]).any():
-            return f"Attribution({self.symbol}: no score on {moment[-1]})"
+            return f"Attribution({self.symbol} on {moment[-1]}: {alert}, no score)"
         first, place = self.statistics.iloc[0], int(self.days["share"].fillna(0.0).argmax())
         day = self.days.iloc[place]
         return (
-            f"Attribution({self.symbol}: {first['meaning']!r} carries {first['share']:.0%}; {moment[place]}: "
-            f"{day['return']:+.4g}, {day['expected']:+.4g} expected)"
+            f"Attribution({self.symbol} on {moment[-1]}: {alert}, score {self.score:.3g}, p {self.p_value:.2g}; "
+            f"{first['meaning']!r} carries {first['share']:.0%}; return on {moment[place]} {day['return']:+.4g}, "
+            f"{day['expected']:+.4g} expected)"
         )
 
     def summary(self) -> "pd.DataFrame":
@@ -249,7 +256,8 @@ class Scores:
                 "share": residual**2 / energy if energy > 0 else np.full(len(residual), np.nan),
             }
         )
-        return Attribution(symbol, statistics, days)
+        score, p_value = float(self.score[row, column]), float(self.p_value[row, column])
+        return Attribution(symbol, statistics, days, score, p_value, self.reasons[self.reason_codes[row, column]])
 
     def plot(self) -> "go.Figure":
         """Heat map of the scores, assets by dates, with the alerts marked."""

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from fintok.anomaly import AnomalyScorer
+from fintok.checks import CHECKS
 from fintok.errors import InputError
 from fintok.evidence import REASONS
 from fintok.score_result import COLUMNS, uncalibrated
@@ -58,7 +59,16 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     assert days["share"].sum() == pytest.approx(1.0)
     assert len(scores.attribution(scores.dates[2], "A01").days) == 3
     first = statistics["meaning"][0]
-    assert re.fullmatch(rf"Attribution\(A01: '{first}' carries \d+%; \S+: \S+, \S+ expected\)", repr(why))
+    assert (why.score, why.p_value) == (scores.score[1500, 1], scores.p_value[1500, 1])
+    said = f"Attribution\\(A01 on {str(date)[:10]}: {{}}, score {why.score:.3g}, p \\S+; '{first}' carries \\d+%; "
+    said += "return on \\S+ \\S+, \\S+ expected\\)"
+    assert re.fullmatch(said.format(f"alert, '{first}'" if why.reason else "no alert"), repr(why))
+    assert why.reason in ("", first)
+    codes = scores.reason_codes.copy()
+    codes[1500, 1] = len(scores.reasons) - 1
+    check = dataclasses.replace(scores, reason_codes=codes).attribution(date, "A01")
+    assert check.reason == scores.reasons[-1] in CHECKS
+    assert f"alert, {check.reason!r}, score" in repr(check)
     assert why.summary().index[0] == first
     assert list(why.summary().columns) == ["value", "p_value", "share"]
     (bars,) = why.plot().data
@@ -118,7 +128,8 @@ def test_many_scores_of_which_the_window_holds_too_few_are_told_so(scorer, panel
 
 
 def test_the_attribution_of_a_day_without_a_score_says_so(scores):
-    assert "no score on" in repr(scores.attribution(scores.dates[3], scores.assets[0]))
+    silent = scores.attribution(scores.dates[3], scores.assets[0])
+    assert repr(silent) == f"Attribution({silent.symbol} on {str(scores.dates[3])[:10]}: no alert, no score)"
     assert "carries" in repr(scores.attribution(scores.dates[1500], scores.assets[1]))
 
 

@@ -93,7 +93,7 @@ class MaskedWindow:
     days, patch_days : columns of the view, and of a patch.
     jitter : of the level.
     mask : what hides patches; None = nothing is hidden.
-    has_hints : the windows have the channels of hints, of which the view keeps two, see `_choose_hidden`.
+    has_hints : the windows have the channels of hints, of which the view keeps three, see `_choose_hidden`.
     """
 
     def __init__(

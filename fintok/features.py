@@ -56,7 +56,7 @@ def _split_dates(table: Any) -> tuple[NDArray[np.datetime64] | None, Any]:
     index: Any = getattr(table, "index", None)
     if type(index).__name__ == "PeriodIndex":
         index = index.end_time
-    is_polars = index is None or not hasattr(index, "dtype")
+    is_polars = not hasattr(index, "dtype")
     if is_polars or not len(index) or index.nlevels > 1 or re.match(r"(NaT|\d+[-/.]\d)", str(index[0])) is None:
         temporal = _date_columns(table)  # the index has but numbers and names of rows
         if len(temporal) > 1:
@@ -78,5 +78,5 @@ def _date_columns(table: Any) -> list[Any]:
     """Names of the columns of a polars or pandas table that hold dates."""
     if hasattr(table, "schema"):
         return [name for name, dtype in table.schema.items() if getattr(dtype, "is_temporal", bool)()]
-    dtypes = getattr(table, "dtypes", None)
+    dtypes: Any = getattr(table, "dtypes", None)
     return [name for name, dtype in dtypes.items() if "datetime64" in str(dtype)] if hasattr(dtypes, "items") else []

@@ -1,5 +1,8 @@
 """pandas tables as polars ones: indexes and two levels of columns, as yfinance and terminals write them."""
 
+import itertools
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -15,6 +18,12 @@ def from_pandas(frame: Any) -> pl.LazyFrame:
     """
     import pandas as pd
 
+    if frame.columns.nlevels == 1 and len(frame.columns) and all(_is_pair(name) for name in frame.columns):
+        frame = frame.set_axis(pd.MultiIndex.from_tuples(frame.columns), axis=1)
+    if frame.columns.nlevels == 2 and type(frame.index).__name__ == "RangeIndex":
+        rows = [name for name in frame.columns if "" in name]  # ("Date", ""), as reset_index leaves it
+        if len(rows) == 1:
+            frame = frame.set_index(rows[0]).rename_axis("date")
     if frame.index.nlevels == 2:
         usual = ["date" if _are_dates(level) else "symbol" for level in frame.index.levels]
         frame = frame.rename_axis([name or other for name, other in zip(frame.index.names, usual, strict=True)])
@@ -49,6 +58,48 @@ def from_pandas(frame: Any) -> pl.LazyFrame:
             return pl.from_pandas(frame.astype(dict.fromkeys(mixed, "string"))).lazy()
     except (pl.exceptions.PolarsError, ValueError, TypeError, NotImplementedError) as error:
         raise InputError(f"the pandas table: {first_line(error)}") from error
+
+
+def in_two_levels(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The table itself, or, where its columns but one are called by field and symbol in one name, a long table.
+
+    Such names are "('Close', 'AAPL')", as text of pandas' two levels, and Close_AAPL or AAPL Close, where every
+    column has such a name, with one separator and one order, and there are two fields or more.
+    """
+    names = frame.collect_schema().names()
+    pairs = {name: found for name in names if (found := _pair_in_text(name)) is not None}
+    rows = [name for name in names if name not in pairs]
+    if not rows:  # the dates too: ('Date', '')
+        rows = [name for name, pair in pairs.items() if "" in pair]
+    if not pairs or len(rows) != 1:
+        rows = names[:1]
+        pairs = _flattened(names[1:])
+    if not pairs:
+        return frame
+    import pandas as pd
+
+    table = frame.collect().to_pandas().set_index(rows[0]).rename_axis("date")
+    return from_pandas(table.set_axis(pd.MultiIndex.from_tuples([pairs[name] for name in table.columns]), axis=1))
+
+
+def _is_pair(name: object) -> bool:
+    return isinstance(name, tuple) and len(name) == 2
+
+
+def _pair_in_text(name: str) -> tuple[str, str] | None:
+    found = re.fullmatch(r"\('(.*)', '(.*)'\)", name)
+    return None if found is None else (found[1], found[2])
+
+
+def _flattened(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Names such as Close_AAPL as (field, symbol); none where not all of them are."""
+    for separator, cut in itertools.product("_ .-/|", (str.partition, str.rpartition)):
+        parts = [(first, last) for first, _, last in (cut(name, separator) for name in names)]
+        for pairs in (parts, [(last, first) for first, last in parts]):
+            fields = {plain(field) for field, _ in pairs}
+            if len(fields) > 1 and fields <= OF_ONE_ASSET and all(symbol for _, symbol in pairs):
+                return dict(zip(names, pairs, strict=True))
+    return {}
 
 
 def _are_dates(level: Any) -> bool:

@@ -43,8 +43,8 @@ _GLOSSARY = [
     ),
     (
         "p-value",
-        "The share of the scores of all assets over the trailing 750 dates that were at least as high. "
-        "Small is strange.",
+        "The share of the scores over the trailing 750 dates, of all assets or of the group, that were at least as "
+        "high. Small is strange.",
     ),
     (
         "Alarm and alert",

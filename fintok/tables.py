@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from fintok.errors import InputError, first_line
-from fintok.pandas_tables import from_pandas
+from fintok.pandas_tables import from_pandas, in_two_levels
 from fintok.spellings import USUAL, plain
 from fintok.spreadsheets import scan_csv, scan_excel
 
@@ -83,15 +83,16 @@ def open_table(source: object) -> Table:
         frame, commas_group = _scan_file(path)
         return Table(frame, str(source), commas_group=commas_group)
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
-        return Table(source.lazy(), "the polars table")
+        return Table(in_two_levels(source.lazy()), "the polars table")
     library = next((name for name in _libraries(source) if name in ("pandas", "pyarrow")), _libraries(source)[0])
     if library == "pandas" and getattr(getattr(source, "index", None), "nlevels", 1) == 2:  # a Series, or a table
         source = source if hasattr(source, "columns") else source.to_frame(source.name or "price")  # pyright: ignore
     if library == "pandas" and hasattr(source, "columns"):
-        return Table(from_pandas(source), "the pandas table")
+        return Table(in_two_levels(from_pandas(source)), "the pandas table")
     if library == "pyarrow" or (library != "pandas" and hasattr(source, "__arrow_c_stream__")):  # DuckDB's relations
         try:
-            return Table(pl.DataFrame(source).lazy(), f"the {library} table")  # pyright: ignore[reportArgumentType]
+            read = pl.DataFrame(source).lazy()  # pyright: ignore[reportArgumentType]
+            return Table(in_two_levels(read), f"the {library} table")
         except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
             raise InputError(f"the {library} table: {first_line(error)}") from error
     kind = f"{type(source).__module__}.{type(source).__name__}"
@@ -175,15 +176,12 @@ def _scan_file(path: Path) -> tuple[pl.LazyFrame, bool]:
             if head[:4] != b"PAR1":
                 raise InputError(f"{path}: the file is not Parquet, whatever its name says")
             frame = pl.scan_parquet(path, hive_partitioning=False)
-            if any(re.fullmatch(r"\('.*', '.*'\)", name) for name in frame.collect_schema().names()):
-                import pandas as pd
-
-                frame = from_pandas(pd.read_parquet(path))  # columns of two levels, as pandas writes them
         elif kind == "Arrow":
             is_file = head == b"ARROW1"
             frame = pl.scan_ipc(path, hive_partitioning=False) if is_file else pl.read_ipc_stream(path).lazy()
         else:
             frame, separator = (scan_excel if kind == "Excel" else scan_csv)(path)
+        frame = in_two_levels(frame)
         names = frame.collect_schema().names()  # reads the footer or the header
     except InputError:
         raise

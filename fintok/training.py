@@ -73,6 +73,8 @@ def describe_panel(panel: Panel) -> dict[str, Any]:
     digest = hashlib.sha256(panel.returns.tobytes())
     digest.update(panel.dates.tobytes())
     digest.update("\n".join(panel.assets).encode())
+    for name, values in sorted(panel.fields.items()):
+        digest.update(name.encode() + values.tobytes())
     return {
         "source": Path(panel.source).name,
         "sha256": digest.hexdigest(),

@@ -66,7 +66,7 @@ class PanelReader:
     price: str | None = None
     """Name of the price column of a long table; adj_close is preferred to close."""
     values: Literal["prices", "returns"] = "prices"
-    """What the numbers are: prices, or log returns (futures with negative prices)."""
+    """What the numbers are: prices, or returns that add up (futures as differences)."""
 
     def words(self) -> list[str]:
         """The options as they were given, for the next command to try."""

@@ -13,6 +13,7 @@ from fintok.errors import InputError
 from fintok.panel import Panel
 from fintok.pretrain import _Run, pretrain
 from fintok.sample import simulate_panel
+from fintok.training import describe_panel
 from vision.train import module as training
 
 
@@ -236,3 +237,12 @@ def test_a_run_that_is_replaced_is_not_taken_for_finished(small_panel, small_con
             pretrain(small_panel, out=tmp_path, config=small_config(), progress=False, **again)
         assert not (tmp_path / "bundle.json").exists()
         assert not (tmp_path / "arrays.safetensors").exists()
+
+
+def test_a_panel_is_known_by_its_bars_too(small_panel):
+    volume = np.ones(small_panel.returns.shape, dtype=np.float32)
+    seen = {
+        describe_panel(replace(small_panel, fields=fields))["sha256"]
+        for fields in ({}, {"volume": volume}, {"volume": 2 * volume}, {"high": volume})
+    }
+    assert len(seen) == 4

@@ -18,7 +18,14 @@ from vision.train.checkpoint import WEIGHTS_FILE, CheckpointError, read_header
 from vision.train.inputs import Inputs
 
 CONFIG_FILE, RUN_FILE, STATE = "config.yaml", "run.yaml", "pretrain"
-LAYOUT = ("num_workers", "log_every", "checkpoint_every", "optim.batch_size", "optim.accumulate")  # may change
+LAYOUT = (  # may change
+    "num_workers",
+    "log_every",
+    "checkpoint_every",
+    "optim.batch_size",
+    "optim.accumulate",
+    "optim.compile",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

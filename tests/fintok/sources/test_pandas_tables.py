@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from fintok.errors import InputError
@@ -107,3 +109,40 @@ def test_what_pandas_has_beside_tables_is_no_panel():
     for source in (pd.Index([1]), pd.Series([1.0]), pd.Timestamp("2020")):
         with pytest.raises(InputError, match="a panel is a path or a pandas, polars or pyarrow table, got pandas"):
             read_panel(source)
+
+
+def test_two_levels_are_known_however_their_names_were_joined(tmp_path):
+    symbols = ("AAPL", "BRK.B")
+    rng, dates = np.random.default_rng(0), pd.bdate_range("2020-01-01", periods=40, name="Date")
+    fields = ("Adj Close", "Close", "High", "Low", "Open", "Volume")
+    columns = pd.MultiIndex.from_product([fields, symbols], names=["Price", "Ticker"])
+    two = pd.DataFrame(np.exp(rng.normal(0, 0.1, (40, len(columns))).cumsum(axis=0)), dates, columns)
+    expected = read_panel(two)
+    assert (expected.assets, expected.num_days) == (symbols, 40)
+
+    def named(join):
+        return two.set_axis([join(*names) for names in two.columns], axis=1)
+
+    two.to_parquet(tmp_path / "two.parquet")
+    named("{}_{}".format).to_csv(tmp_path / "flat.csv")
+    for source in (
+        two.reset_index(),
+        two.set_axis(two.columns.to_flat_index(), axis=1),
+        named("{}_{}".format),
+        named(lambda field, symbol: f"{field.replace(' ', '_')}_{symbol}"),
+        named(lambda field, symbol: f"{symbol} {field}").reset_index(),
+        pl.from_pandas(named("{}_{}".format).reset_index()),
+        pl.read_parquet(tmp_path / "two.parquet"),
+        pq.read_table(tmp_path / "two.parquet"),
+        tmp_path / "two.parquet",
+        tmp_path / "flat.csv",
+    ):
+        found = read_panel(source)
+        assert found.assets == symbols
+        np.testing.assert_allclose(found.prices, expected.prices)
+        np.testing.assert_allclose(found.fields["volume"], expected.fields["volume"])
+
+
+def test_assets_called_by_a_field_and_something_else_stay_assets():
+    table = pd.DataFrame({"Open_A": [1.0, 2.0], "Rest_B": [1.0, 3.0]}, pd.bdate_range("2020-01-01", periods=2))
+    assert read_panel(table).assets == ("Open_A", "Rest_B")

@@ -171,6 +171,12 @@ def test_a_run_that_has_ended_says_how_to_go_on(train, refuse):
     assert f"--init {train('mae')} and another --out" in line
 
 
+def test_a_run_may_be_resumed_compiled(train, data, tmp_path, capsys):
+    shutil.copytree(train("mae"), tmp_path / "run")
+    words = words_of(tmp_path / "run", data, "--out", tmp_path / "run")
+    assert run([*words, "--resume", "--optim.compile"]) == 0  # nothing is left to do, and so to compile
+
+
 def test_a_loss_that_is_no_number_ends_the_run_with_code_1(train, data, tmp_path, capsys):
     words = words_of(train("simmim"), data, "--out", tmp_path / "run", "--optim.learning-rate", "1e38")
     assert run(words) == 1

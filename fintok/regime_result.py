@@ -162,11 +162,11 @@ class Regimes:
         if len(self.labels) < _ROWS_TO_KNOW:
             sentences.append(
                 f"{len(self.labels):,} rows are little history: each asset's moves are read in units of its own past, "
-                "and a panel that began earlier may have other regimes on the same days; give it all rows you have"
+                "and a panel that began earlier may have other regimes on the same dates; give it all rows you have"
             )
         if len(self.labels) and self.is_in_sample.all():
             sentences.append(
-                f"all dates are in sample, since the model has learned from days up to {str(self.train_end)[:10]}: "
+                f"all dates are in sample, since the model has learned from rows up to {str(self.train_end)[:10]}: "
                 "judge it by later ones"
             )
         days, volatility = table["days"].to_numpy(), table["volatility"].to_numpy()

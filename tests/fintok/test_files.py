@@ -79,6 +79,15 @@ def test_a_link_goes_on_leading_to_the_file_that_is_replaced(tmp_path):
     assert [file.name for file in target.parent.iterdir()] == ["2024.csv"]
 
 
+def test_who_reads_the_old_file_goes_on_reading_it(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text("old", path)
+    with path.open() as reading:
+        write_text("newer", path, overwrite=True)
+        assert reading.read() == "old"
+    assert path.read_text() == "newer"
+
+
 def test_a_folder_is_no_output_file(tmp_path):
     with pytest.raises(InputError, match="it is a folder"):
         check_output(tmp_path, overwrite=True)

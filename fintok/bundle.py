@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from fintok import inference
 from fintok.bundle_header import HEADER, read_header, write_header
 from fintok.cells import locate
+from fintok.channels import Past
 from fintok.config import PretrainConfig
 from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
 from fintok.imaging import BAR_CHANNELS, ReturnImages, imager
 from fintok.inference import Surprise, Vocabulary
+from fintok.memory import Memory, remembered
 from fintok.panel import Panel, require_panel
 from fintok.signature import row_noun
 from fintok.spans import DateLike, date_text
@@ -80,6 +82,8 @@ class Bundle:
     """Market move of those dates, (D,): mean log return, or of a panel of returns mean annual deviation."""
     training_sizes: NDArray[np.float32]
     """What those dates told of the size of the next ones' moves, (D, 6): `fintok.expected_size.size_predictors`."""
+    memories: Sequence[Memory]
+    """What it remembers of the assets of each training panel."""
     figures: dict[str, Any] = field(default_factory=dict)
     """What training measured: seconds, codebook usage, perplexity, masked NLL beside its yardsticks (nats)."""
 
@@ -112,7 +116,15 @@ class Bundle:
     def images(self, panel: Panel) -> ReturnImages:
         """The panel as the models see it. Raises InputError for what is no Panel."""
         require_panel(panel)
-        return imager(self.config).transform(panel)
+        return imager(self.config).transform(panel, self.past(panel))
+
+    def past(self, panel: Panel) -> Past | None:
+        """What the model remembers of the panel's assets from before its first row; None where that is nothing.
+
+        A panel that begins later than the training panel, or after it, is read in the same units as one that began
+        with it, if it holds the same market: see `Memory.before`.
+        """
+        return remembered(self.memories, panel, self.config.imaging.min_observations)
 
     def codes(self, panel: Panel) -> NDArray[np.int32]:
         """Codes (T, A); -1 where there is no token."""
@@ -241,10 +253,15 @@ class Bundle:
             "training_returns_market": self.training_returns_market,
             "training_sizes": self.training_sizes,
         }
+        for number, memory in enumerate(self.memories):
+            arrays[f"memory_dates_{number}"] = memory.dates.astype("datetime64[ns]").astype(np.int64)
+            arrays[f"memory_sums_{number}"] = memory.sums
+            arrays[f"memory_usual_sizes_{number}"] = memory.usual_sizes
         write_bytes(to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}), folder / ARRAYS)
         facts = {
             "train_end": str(np.datetime_as_string(self.train_end)),
             "training_panels": list(self.training_panels),
+            "memories": [memory.facts for memory in self.memories],
             "figures": self.figures,
             "config": to_dict(self.config),
         }
@@ -264,6 +281,16 @@ def load(folder: str | Path | None = None) -> Bundle:
         dates = arrays["training_dates"].astype("datetime64[ns]")
         forecast = arrays["training_forecast"].astype(np.float32)
         market, sizes = arrays["training_returns_market"], arrays["training_sizes"]
+        memories = [
+            Memory(
+                dates=arrays[f"memory_dates_{number}"].astype("datetime64[ns]"),
+                sums=arrays[f"memory_sums_{number}"],
+                usual_sizes=arrays[f"memory_usual_sizes_{number}"],
+                assets=tuple(header["training_panels"][number]["assets"]),
+                **facts,
+            )
+            for number, facts in enumerate(header["memories"])
+        ]
     except KeyError as error:
         raise CheckpointError(f"{folder / ARRAYS} lacks {error}; the file is damaged") from None
     return Bundle(
@@ -277,5 +304,6 @@ def load(folder: str | Path | None = None) -> Bundle:
         training_forecast=forecast,
         training_returns_market=market,
         training_sizes=sizes,
+        memories=memories,
         figures=header["figures"],
     )

@@ -12,8 +12,8 @@ from vision.files import write_bytes
 from vision.train.checkpoint import CheckpointError
 
 HEADER = "bundle.json"
-_FORMAT_VERSION = 4
-_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "figures", "config", "files"}
+_FORMAT_VERSION = 5
+_KEYS = {"format_version", "fintok_version", "train_end", "training_panels", "memories", "figures", "config", "files"}
 
 
 def write_header(folder: Path, facts: Mapping[str, Any], files: Iterable[str]) -> None:

@@ -22,6 +22,21 @@ LEAST_RATIO = 0.05  # ratios are floored here before their logarithm: a still da
 BETA_PRIOR = 18.0  # weight of beta = 1: 60 days of market squared at its usual 0.3, in units of squared scale
 
 
+class Past(NamedTuple):
+    """What is known of a panel's assets from before its first row: sums over the rows there, (A,); 0 = nothing."""
+
+    num_returns: Array
+    total: Array  # of their absolute values
+    covariance: Array  # of scaled returns times the market's
+    variance: Array  # of the market's squared, on the asset's days
+    usual_size: float  # mean absolute move of the assets in the first rows that are known (`fintok.expected_size`)
+
+    @property
+    def num_known(self) -> int:
+        """Assets of which anything is known."""
+        return int((self.num_returns > 0).sum())
+
+
 class ScaledReturns(NamedTuple):
     """Returns over their slow scale, and what the channels share. All (T, A) but `market`, (T, 1)."""
 
@@ -31,24 +46,37 @@ class ScaledReturns(NamedTuple):
     scale: Array  # expanding scale before each date, 1 where there is none
     scaled: Array  # returns / scale, 0 where not observed
     market: Array  # cross-sectional mean of `scaled` over observed assets, 0 where there is none
+    past: Past | None = None  # from before the first row
 
 
-def scaled_returns(panel: "Panel", min_observations: int) -> ScaledReturns:
-    """Divide returns by 1.2533 x the mean |return| over all rows before each date, strictly.
+def scaled_returns(panel: "Panel", min_observations: int, past: Past | None = None) -> ScaledReturns:
+    """Divide returns by 1.2533 x the mean |return| over all rows before each date, strictly, those of `past` too.
 
-    Not observed: a missing return, an asset's first `min_observations` returns, and an asset that has never
-    moved before the date (its scale would be 0).
+    Not observed: a missing return, an asset's first `min_observations` returns in the panel, and an asset that has
+    never moved before the date (its scale would be 0).
     """
     is_known = np.isfinite(panel.returns)
     returns = np.where(is_known, panel.returns, 0.0)
     size = np.abs(returns)
     count = np.cumsum(is_known, axis=0) - is_known  # before the date
     total = before(np.cumsum(size, axis=0))
-    observed = is_known & (count >= max(min_observations, 1)) & (total > 0.0)
+    is_enough = count >= max(min_observations, 1)
+    if past is not None:
+        count, total = count + past.num_returns, total + past.total
+    observed = is_known & is_enough & (total > 0.0)
     scale = np.where(observed, NORMAL_SCALE * total / np.maximum(count, 1), 1.0)
     scaled = np.where(observed, returns / scale, 0.0)
     market = scaled.sum(axis=1, keepdims=True) / np.maximum(observed.sum(axis=1, keepdims=True), 1)
-    return ScaledReturns(returns, is_known, observed, scale, scaled, market)
+    return ScaledReturns(returns, is_known, observed, scale, scaled, market, past)
+
+
+def past_sums(data: ScaledReturns) -> Array:
+    """What was before each row, and after the last: the sums of `Past`, (T + 1, A, 4)."""
+    market = np.where(data.observed, data.market, 0.0)
+    rows = np.stack(
+        [data.is_known.astype(np.float64), np.abs(data.returns), data.scaled * market, market * market], axis=-1
+    )
+    return np.concatenate([np.zeros_like(rows[:1]), np.cumsum(rows, axis=0)])
 
 
 def before(values: Array) -> Array:
@@ -96,6 +124,8 @@ def market_residual(data: ScaledReturns) -> Array:
     market = np.where(data.observed, data.market, 0.0)
     covariance = before(np.cumsum(data.scaled * market, axis=0))
     variance = before(np.cumsum(market * market, axis=0))
+    if data.past is not None:
+        covariance, variance = covariance + data.past.covariance, variance + data.past.variance
     beta = (covariance + BETA_PRIOR) / (variance + BETA_PRIOR)
     return data.scaled - beta * data.market
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.channels import Past
 from fintok.hellinger import causal_average
 from fintok.moves import deviations
 from fintok.panel import Panel
@@ -18,29 +19,42 @@ _SIZE_HALF_LIVES = (5, 20)  # rows; beside the day itself
 _TREND_HALF_LIVES = (1, 5, 20)
 _VOLATILITY_HALF_LIFE = 60  # of what a trend is measured in
 _USUAL_ROWS = 500  # two trading years, after which a panel's usual size is known
+_FEW_ROWS = 20  # on which an asset's own usual size counts as much as that of all
 _CLIP = 4.0  # medians
 _RIDGE = 1e-3
 
 
-def size_predictors(panel: Panel) -> NDArray[np.float32]:
+def size_predictors(panel: Panel, past: Past | None = None) -> NDArray[np.float32]:
     """What tells of the size of the next row's moves, (T, 6), each from that row and earlier ones; never NaN.
 
     First the log size of the row itself: the mean of the absolute moves of the assets observed (log returns, or of a
-    panel of returns its `deviations`), over its mean in the panel's first 500 rows (so far), one asset more counted as
-    moving as usual, so that a single one that hardly moves is not minus infinity. Its averages over half-lives of 5
-    and 20 rows follow, then the market's moves averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to
-    four times the day's median: a bad print does not make a crash. A row without any move repeats the last size.
+    panel of returns its `deviations`), over its mean in the panel's first 500 rows (so far; or, where a `past` is
+    known, in the first rows that are known), one asset more counted as moving as usual, so that a single one that
+    hardly moves is not minus infinity. Its averages over half-lives of 5 and 20 rows follow, then the market's moves
+    averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median: a bad print
+    does not make a crash. A row without any move repeats the last size.
     """
-    moves, moved = _clipped(panel.returns if panel.values == "prices" else deviations(panel))
-    observed = np.maximum(np.isfinite(moves).sum(axis=1), 1)
-    size = np.where(moved, np.nansum(np.abs(moves), axis=1) / observed, 0.0)
-    log_size = _log_sizes(size, observed, moved)[:, None]
+    moves, moved = _clipped(_moves(panel, past))
+    size, observed = _sizes(moves, moved)
+    usual = _usual_so_far(size, moved) if past is None else np.full(len(size), past.usual_size)
+    log_size = _log_sizes(size, observed, moved, usual)[:, None]
     market = (np.nansum(moves, axis=1) / observed).astype(np.float32)[:, None]
     deviation = np.sqrt(causal_average(market**2, _VOLATILITY_HALF_LIFE))
     averages = [causal_average(log_size, half_life) for half_life in _SIZE_HALF_LIVES]
     trends = [causal_average(market, half_life) for half_life in _TREND_HALF_LIVES]
     in_deviations = np.concatenate(trends, axis=1) / np.where(deviation > 0.0, deviation, 1.0)
     return np.concatenate([log_size, *averages, in_deviations], axis=1, dtype=np.float32)
+
+
+def usual_sizes(panel: Panel) -> NDArray[np.float64]:
+    """Mean absolute move of each asset (A,) in the first 500 rows in which any moves, as `size_predictors` counts them;
+    with the mean of all assets as if seen on 20 rows more, so that one that was hardly there has something, too.
+    """
+    moves, moved = _clipped(_moves(panel))
+    first = moved & (np.cumsum(moved) <= _USUAL_ROWS)
+    sizes, count = np.abs(moves[first]), np.isfinite(moves[first]).sum(axis=0)
+    mean = _sizes(moves, moved)[0][first].mean()
+    return (np.nansum(sizes, axis=0) + _FEW_ROWS * mean) / (count + _FEW_ROWS)
 
 
 class ExpectedSize(NamedTuple):
@@ -80,13 +94,29 @@ def _clipped(moves: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[
     return np.clip(moves, -bound, bound, dtype=np.float64), count[:, 0] > 0
 
 
-def _log_sizes(size: NDArray[np.float64], count: NDArray[np.int64], moved: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Log of mean sizes (T,) of `count` assets and one more, over the mean of the first 500 rows so far; 0 before."""
+def _moves(panel: Panel, past: Past | None = None) -> NDArray[np.float64]:
+    """Moves (T, A) that can be pooled over the assets, NaN where there is none."""
+    return panel.returns if panel.values == "prices" else deviations(panel, past)
+
+
+def _sizes(moves: NDArray[np.float64], moved: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Mean absolute move of each row's assets (T,), 0 where none moved, and how many they are, at least 1."""
+    observed = np.maximum(np.isfinite(moves).sum(axis=1), 1)
+    return np.where(moved, np.nansum(np.abs(moves), axis=1) / observed, 0.0), observed
+
+
+def _usual_so_far(size: NDArray[np.float64], moved: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean size (T,) of the first 500 rows that moved, up to each row; 0 before the first of them."""
     rank = np.cumsum(moved)
-    if rank[-1] == 0:
-        return np.zeros(len(size), dtype=np.float32)
-    usual = np.cumsum(np.where(rank <= _USUAL_ROWS, size, 0.0)) / np.clip(rank, 1, _USUAL_ROWS)
+    return np.cumsum(np.where(rank <= _USUAL_ROWS, size, 0.0)) / np.clip(rank, 1, _USUAL_ROWS)
+
+
+def _log_sizes(
+    size: NDArray[np.float64], count: NDArray[np.int64], moved: NDArray[np.bool_], usual: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Log of mean sizes (T,) of `count` assets and one more, over what is `usual`; 0 before the first that moved."""
+    has_moved = np.logical_or.accumulate(moved)
     last = np.maximum.accumulate(np.where(moved, np.arange(len(size)), 0))
-    relative = size[last] / np.where(rank > 0, usual, 1.0)
+    relative = size[last] / np.where(has_moved, usual, 1.0)
     one_more = (count[last] * relative + 1.0) / (count[last] + 1.0)
-    return np.where(rank > 0, np.log(one_more), 0.0).astype(np.float32)
+    return np.where(has_moved, np.log(one_more), 0.0).astype(np.float32)

@@ -113,10 +113,10 @@ class ReturnImager:
             )
         return self
 
-    def transform(self, panel: Panel) -> ReturnImages:
-        """The image of a panel, which may have any assets and any dates."""
+    def transform(self, panel: Panel, past: features.Past | None = None) -> ReturnImages:
+        """The image of a panel, which may have any assets and any dates; `past` is what is known from before them."""
         self._check()
-        data = features.scaled_returns(panel, self.min_observations)
+        data = features.scaled_returns(panel, self.min_observations, past)
         values = np.zeros((len(self.channels), panel.num_assets, panel.num_days), dtype=np.float32)
         for place, name in enumerate(self.channels):
             if all(column in panel.fields for column in BAR_CHANNELS.get(name, ())):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.channels import scaled_returns
+from fintok.channels import Past, scaled_returns
 from fintok.errors import InputError
 from fintok.signature import market_return, rows_per_year
 
@@ -44,7 +44,7 @@ def moves_of(panel: "Panel") -> Moves:
     return Moves(returns, market_return(returns), "deviations (1 = an asset's own usual volatility)", False)
 
 
-def deviations(panel: "Panel") -> NDArray[np.float64]:
+def deviations(panel: "Panel", past: Past | None = None) -> NDArray[np.float64]:
     """Returns (T, A) over each asset's slow scale, its usual size on all rows before; NaN where there is none."""
-    data = scaled_returns(panel, MIN_OBSERVATIONS)
+    data = scaled_returns(panel, MIN_OBSERVATIONS, past)
     return np.where(data.observed, data.scaled, np.nan)

@@ -31,6 +31,7 @@ from fintok.errors import InputError
 from fintok.expected_size import size_predictors
 from fintok.hints import HIDDEN_COLUMNS, HINTS, draw_hints
 from fintok.imaging import CROSS_SECTIONAL
+from fintok.memory import Memory
 from fintok.moves import moves_of
 from fintok.panel import Panel, require_panel
 from fintok.recipes import recipe_path
@@ -286,6 +287,7 @@ class _Run:
             training_forecast=forecast[rows].astype(np.float16).astype(np.float32),  # as it will be read back
             training_returns_market=moves_of(first.training).market[rows].astype(np.float32),
             training_sizes=size_predictors(first.training)[rows],
+            memories=[Memory.of(source.training, window.min_observations) for source in self.sources],
             figures={**figures, "codebook usage": usage.used, "codebook perplexity": usage.perplexity},
         )
         for number, source in enumerate(self.sources):

@@ -36,6 +36,7 @@ class Regimes:
     probabilities: NDArray[np.float64]  # (T, K) rows sum to 1; NaN where the label is -1
     names: tuple[str, ...]  # (K,)
     train_end: np.datetime64
+    num_remembered: int = 0  # assets of which the model knows what was before the first row
 
     @property
     def dates(self) -> NDArray[np.datetime64]:
@@ -159,7 +160,12 @@ class Regimes:
         """What a reader of the table should know: little history, nothing out of sample, regimes that never occur, an
         order that does not hold here."""
         table, sentences = self._table, []
-        if len(self.labels) < _ROWS_TO_KNOW:
+        if self.num_remembered:
+            sentences.append(
+                f"the model remembers {self.num_remembered} of {self.panel.num_assets} assets from before the first row, "
+                "and reads them in units of that longer past"
+            )
+        elif len(self.labels) < _ROWS_TO_KNOW:
             sentences.append(
                 f"{len(self.labels):,} rows are little history: each asset's moves are read in units of its own past, "
                 "and a panel that began earlier may have other regimes on the same dates; give it all rows you have"

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.channels import Past
 from fintok.errors import InputError
 from fintok.expected_size import size_predictors
 from fintok.hellinger import forecast_roots
@@ -38,6 +39,8 @@ class Forecaster(Protocol):
 
     def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]: ...  # (T, C), NaN rows = no history
 
+    def past(self, panel: Panel) -> Past | None: ...
+
 
 class Training(NamedTuple):
     """The rows that regimes are learned from."""
@@ -61,7 +64,7 @@ def training_rows(
     if panel is not None:
         require_panel(panel)
         count = rows_until(panel.dates, bundle.train_end if until is None else until)
-        found = _rows_of(panel, forecast(panel)[:count]) if count >= _ROWS_TO_FIT else None
+        found = _rows_of(panel, forecast(panel)[:count], bundle.past(panel)) if count >= _ROWS_TO_FIT else None
         if found is not None and len(found.market) >= _ROWS_TO_FIT:
             return found, "panel"
     if until is not None:
@@ -76,14 +79,17 @@ def training_rows(
     return Training(days, np.asarray(bundle.training_returns_market)[rows], None), "bundle"
 
 
-def days_of(panel: Panel, forecast: NDArray[np.floating]) -> tuple[NDArray[np.bool_], Days]:
-    """The rows (T,) of a panel that have a forecast (T, C), and what regimes are read from on them."""
+def days_of(panel: Panel, forecast: NDArray[np.floating], past: Past | None) -> tuple[NDArray[np.bool_], Days]:
+    """The rows (T,) of a panel that have a forecast (T, C), and what regimes are read from on them.
+
+    `past` is what the bundle remembers from before the panel.
+    """
     rows, roots = forecast_roots(forecast)
-    return rows, Days(panel.dates[rows], roots, size_predictors(panel)[rows])
+    return rows, Days(panel.dates[rows], roots, size_predictors(panel, past)[rows])
 
 
-def _rows_of(panel: Panel, forecast: NDArray[np.floating]) -> Training:
+def _rows_of(panel: Panel, forecast: NDArray[np.floating], past: Past | None) -> Training:
     part = panel[: len(forecast)]
-    rows, days = days_of(part, forecast.astype(np.float16))  # as a bundle keeps its own
+    rows, days = days_of(part, forecast.astype(np.float16), past)  # as a bundle keeps its own
     moves = moves_of(part)
     return Training(days, moves.market[rows], moves.returns[rows])

@@ -45,6 +45,7 @@ class KnownForecast:
         self.training_returns_market = bundle.training_returns_market
         self.training_sizes = bundle.training_sizes
         self._forecast = forecast
+        self.past = bundle.past
 
     def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]:
         """(T, C) of the one panel, all of it whatever ``since`` is."""

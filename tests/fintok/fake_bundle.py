@@ -65,6 +65,9 @@ class FakeBundle:
         self.calls.append(f"forecast since {since}" if since else "forecast")
         return fake_forecast(panel)
 
+    def past(self, panel: Panel) -> None:
+        """It remembers nothing."""
+
     def surprise(self, panel: Panel, since: int = 0) -> FakeSurprise:
         self.calls.append(f"surprise since {since}" if since else "surprise")
         residual = panel.returns - market_return(panel.returns)[:, None]

@@ -162,8 +162,8 @@ class Regimes:
         table, sentences = self._table, []
         if self.num_remembered:
             sentences.append(
-                f"the model remembers {self.num_remembered} of {self.panel.num_assets} assets from before the first row, "
-                "and reads them in units of that longer past"
+                f"the model remembers {self.num_remembered} of {self.panel.num_assets} assets from before the first "
+                "row, and reads them in units of that longer past"
             )
         elif len(self.labels) < _ROWS_TO_KNOW:
             sentences.append(

@@ -101,23 +101,6 @@ def another_future(panel: Panel, row: int, rng: np.random.Generator) -> Panel:
     )
 
 
-class _ReadOnce:
-    """A bundle whose forecast and surprise of one panel are computed once, whoever asks."""
-
-    def __init__(self, bundle: Bundle, panel: Panel) -> None:
-        self._bundle, self._panel = bundle, panel
-        self._forecast, self._surprise = bundle.forecast(panel), bundle.surprise(panel)
-
-    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]:
-        return self._forecast if panel is self._panel and since == 0 else self._bundle.forecast(panel, since)
-
-    def surprise(self, panel: Panel, since: int = 0) -> Surprise:
-        return self._surprise if panel is self._panel and since == 0 else self._bundle.surprise(panel, since)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._bundle, name)
-
-
 def _read_all(
     bundle: Bundle, panels: list[Panel], estimators: tuple[RegimeLabeler, AnomalyScorer]
 ) -> Iterator[dict[str, NDArray[Any]]]:
@@ -132,17 +115,16 @@ def _read_all(
 
 def _read(bundle: Bundle, panel: Panel, estimators: tuple[RegimeLabeler, AnomalyScorer]) -> dict[str, NDArray[Any]]:
     """Everything that is said of a panel, (T, ...) each."""
-    source = _ReadOnce(bundle, panel)
-    labeler, scorer = copy.copy(estimators[0]), copy.copy(estimators[1])
-    labeler.set_params(bundle=source)
-    scorer.set_params(bundle=source)
+    labeler, scorer = copy.copy(estimators[0]), copy.copy(estimators[1])  # without what they have read
+    labeler.set_params(bundle=bundle)
+    scorer.set_params(bundle=bundle)
     codes = bundle.codes(panel)
     regimes, scores = labeler.fit(panel).label(panel), scorer.fit(panel).score(panel)
     return {
         "code": codes,
         "word": np.where(codes >= 0, bundle.word_of_code[codes], -1),
-        "surprise": source.surprise(panel).surprise,
-        "forecast": source.forecast(panel),
+        "surprise": bundle.surprise(panel).surprise,
+        "forecast": bundle.forecast(panel),
         "regime": regimes.labels,
         "probability": regimes.probabilities,
         "score": scores.score,

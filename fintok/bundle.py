@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ from vision.train.checkpoint import (
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+T = TypeVar("T")
 
 ARRAYS = "arrays.safetensors"
 SHIPPED = Path(__file__).parent / "data" / "us20-base"  # how it was made: data/README.md
@@ -86,6 +89,8 @@ class Bundle:
     """What it remembers of the assets of each training panel."""
     figures: dict[str, Any] = field(default_factory=dict)
     """What training measured: seconds, codebook usage, perplexity, masked NLL beside its yardsticks (nats)."""
+    _last: dict[str, tuple[weakref.ref[Panel], Any]] = field(default_factory=dict, init=False, repr=False)
+    """What was read of the last panel: another estimator, or the tokens after the scores, cost no second pass."""
 
     @property
     def codebook_size(self) -> int:
@@ -142,8 +147,9 @@ class Bundle:
         NaN rows: fewer days so far than a window less the patch that is asked for, or nothing observed that day.
         Rows before `since` are not read: NaN. The others come out as they do in the whole pass, bit for bit.
         """
-        window, images = self.config.imaging, self.images(panel)
-        return inference.read_forecast(self.predictor, images, window.window_days, window.patch_days, since)
+        if since == 0:
+            return self._once("forecast", panel, lambda: self._read_forecast(panel, 0))
+        return self._read_forecast(panel, since)
 
     def surprise(self, panel: Panel, since: int = 0) -> Surprise:
         """How strange each asset's newest patch is; (T, A) arrays, NaN where there is no token.
@@ -183,6 +189,28 @@ class Bundle:
 
     def read(self, panel: Panel, since: int = 0) -> PanelReading:
         """Images, codes and surprise of a panel at once. Rows before `since` have neither code nor surprise."""
+        if since == 0:
+            return self._once("read", panel, lambda: self._read(panel, 0))
+        return self._read(panel, since)
+
+    def _once(self, what: str, panel: Panel, read: Callable[[], T]) -> T:
+        """What was read of the very same panel, or else is now."""
+        require_panel(panel)
+        last = self._last.get(what)
+        if last is None or last[0]() is not panel:
+            last = self._last[what] = (weakref.ref(panel), read())
+        return last[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_last": {}}  # other processes read for themselves
+
+    def _read_forecast(self, panel: Panel, since: int) -> NDArray[np.float32]:
+        window, images = self.config.imaging, self.images(panel)
+        forecast = inference.read_forecast(self.predictor, images, window.window_days, window.patch_days, since)
+        forecast.flags.writeable = False
+        return forecast
+
+    def _read(self, panel: Panel, since: int) -> PanelReading:
         window, images = self.config.imaging, self.images(panel)
         codes = inference.read_codes(self.tokenizer, images, window.patch_days, since)
         surprise = inference.read_surprise(

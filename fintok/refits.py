@@ -59,7 +59,7 @@ class WalkForward:
 
     def summary(self) -> "pd.DataFrame":
         """The table of fits."""
-        return self.refits
+        return self.refits.copy()
 
     def plot(self) -> "go.Figure":
         """The ribbon of regimes."""

@@ -51,7 +51,7 @@ class RegimeChoice:
 
     def summary(self) -> "pd.DataFrame":
         """The table."""
-        return self.table
+        return self.table.copy()
 
     def plot(self) -> "go.Figure":
         """Log score by number of regimes, with the error of its distance to the best."""

@@ -77,7 +77,8 @@ class Regimes:
         return (
             f"Regimes({len(labelled):,} of {len(self.labels):,} dates in {self.num_regimes} regimes, "
             f"{self.switches_per_year:.1f} switches a year; "
-            f"{date_text(self.dates, last)}: {self.names[self.labels[last]]})"
+            f"{date_text(self.dates, last)}: {self.names[self.labels[last]]}"
+            f"{', in sample' if self.is_in_sample[last] else ''})"
         )
 
     def _why_unlabelled(self) -> str:

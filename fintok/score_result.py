@@ -1,6 +1,6 @@
 """The anomaly scores of one panel: tables, events, attribution and a figure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ from fintok.checks import CHECKS
 from fintok.errors import InputError
 from fintok.evidence import REASONS
 from fintok.files import as_polars
-from fintok.spans import date_unit
+from fintok.spans import date_unit, rows_until
 from fintok.tails import TailMap, shares
 
 if TYPE_CHECKING:
@@ -138,6 +138,23 @@ class Scores:
         return (
             f"Scores({len(self.assets):,} assets x {len(self.dates):,} dates; {scope}: "
             f"{int(self.alert[days].sum()):,} alerts, {rate})"
+        )
+
+    def as_of(self, date: "DateLike") -> "Scores":
+        """These scores as they were known at the end of a date: its rows and earlier ones, and no more.
+
+        Each score knows only its past, so that they are the same. What is learned (the network, how rare each kind of
+        evidence is) is learned from rows up to `train_end`. Raises InputError for a date before the first row.
+        """
+        count = rows_until(self.dates, date)
+        if count == 0:
+            raise InputError(f"{self.panel.source} starts after {date}: no score was known then")
+        cells = ("score", "p_value", "levels", "is_alarm", "reason_codes", "expected", "residual")
+        return replace(
+            self,
+            panel=self.panel[:count],
+            statistics={name: values[:count] for name, values in self.statistics.items()},
+            **{name: getattr(self, name)[:count] for name in cells},
         )
 
     def summary(self) -> "pd.DataFrame":

@@ -1,6 +1,7 @@
 """Bundles: saved and loaded whole, refused when damaged."""
 
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from unittest.mock import Mock
@@ -56,6 +57,24 @@ def test_what_is_stored_of_the_training_rows_is_theirs(small_bundle, small_panel
     again = small_bundle.forecast(small_panel)[rows]
     np.testing.assert_allclose(small_bundle.training_forecast, again, atol=1e-3)
     assert small_bundle.training_dates[-1] <= small_bundle.train_end
+
+
+def test_a_panel_is_read_once_and_another_anew(small_bundle, small_panel, monkeypatch):
+    bundle = replace(small_bundle)
+    forecast, surprise = bundle.forecast(small_panel), bundle.surprise(small_panel)
+    tokens = bundle.tokenize(small_panel)
+    monkeypatch.setattr("fintok.bundle.inference", Mock(side_effect=AssertionError))
+    assert bundle.forecast(small_panel) is forecast
+    assert bundle.surprise(small_panel) is surprise
+    np.testing.assert_array_equal(bundle.tokenize(small_panel).codes, tokens.codes)
+    monkeypatch.undo()
+    shorter = small_panel[:200]
+    np.testing.assert_array_equal(bundle.forecast(shorter), forecast[:200])
+    assert bundle.forecast(shorter) is not forecast
+    with pytest.raises(ValueError, match="read-only"):
+        forecast[:] = 0.0
+    copy = pickle.loads(pickle.dumps(bundle))
+    np.testing.assert_array_equal(copy.forecast(small_panel), forecast)
 
 
 def test_forecasts_are_distributions_and_expected_surprise_is_their_entropy(small_bundle, small_panel):

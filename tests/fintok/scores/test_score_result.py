@@ -46,6 +46,19 @@ def test_events_merge_neighbouring_alerts_and_put_the_strangest_first(scores):
     assert (events["peak"] <= events["end"]).all()
 
 
+def test_as_of_a_date_is_what_was_known_then(scores):
+    date = scores.dates[1500]
+    then = scores.as_of(date)
+    assert then.to_pandas().equals(scores.to_pandas().query("date <= @date"))
+    why, whole = then.attribution(date, "A01"), scores.attribution(date, "A01")
+    assert why.statistics.equals(whole.statistics)
+    assert why.days.equals(whole.days)
+    assert then.events()["end"].max() <= date
+    assert then.plot().layout == scores.as_of(str(date)).plot().layout
+    with pytest.raises(InputError, match="starts after 1999-12-31: no score was known then"):
+        scores.as_of("1999-12-31")
+
+
 def test_attribution_names_the_statistics_and_the_days(scores):
     date = scores.dates[1500]
     why = scores.attribution(date, "A01")

@@ -122,10 +122,9 @@ def test_checkpoint_holds_method_heads_centres_and_optimizer(run):
 
 def test_finished_run_is_not_repeated(run):
     _, first = run("vqkd")
-    method, second = run("vqkd", resume=True)
+    method, second = run("vqkd", resume=True, callbacks=[At(step, RuntimeError("a step")) for step in range(12)])
     assert second.steps == 12
     assert second.metrics == first.metrics
-    assert second.seconds < 2
     stored = load_training_state(first.checkpoint)["method"]
     assert all(torch.equal(value, stored[name]) for name, value in method.state_dict().items())
 

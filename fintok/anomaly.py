@@ -1,9 +1,7 @@
 """Anomaly scores: how strange each asset's newest days are, given the other assets and its own past."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
@@ -57,8 +55,8 @@ class AnomalyScorer(Estimator):
     days
         Dates in the trailing calibration window, which must hold 1,000 scores: of a single asset, 1,000 dates or more.
     groups
-        Class of each symbol, a mapping, a pandas Series or a file with columns symbol and group: p-values and level of
-        an asset come from its own class, so that each keeps to the budget. Symbols without one form the
+        Class of each symbol, a mapping, a pandas Series, or a table or file with columns symbol and group: p-values and
+        level of an asset come from its own class, so that each keeps to the budget. Symbols without one form the
         class "other". None: all assets together.
 
     Attributes learned by `fit`
@@ -72,7 +70,7 @@ class AnomalyScorer(Estimator):
         bundle: SurpriseSource | None = None,
         alarms_per_1000: float = 1.0,
         days: int = 750,
-        groups: Mapping[str, object] | str | Path | None = None,
+        groups: Any = None,
     ) -> None:
         self.bundle = bundle
         self.alarms_per_1000 = alarms_per_1000

@@ -24,7 +24,6 @@ from vision.train.progress import LineReporter
 
 if TYPE_CHECKING:
     from fintok.bundle import Bundle
-    from fintok.inference import Surprise
 
 __all__ = ["Audit", "LookAheadError", "another_future", "audit"]
 

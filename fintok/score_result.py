@@ -40,11 +40,13 @@ class Attribution(NamedTuple):
     score: float  # NaN = none
     p_value: float  # of the score; NaN where it is not calibrated
     reason: str  # of the alert, a check's too, which needs no score; "" = no alert
+    partner: str = ""  # the other asset, where the two move in each other's place; "" = nobody
 
     def __repr__(self) -> str:
         dates = self.days["date"].to_numpy()
         moment = np.datetime_as_string(dates, unit=date_unit(dates))
         alert = f"alert, {self.reason!r}" if self.reason else "no alert"
+        alert += f" ({self.partner})" if self.partner else ""
         if not np.isfinite(self.statistics["share"]).any():
             return f"Attribution({self.symbol} on {moment[-1]}: {alert}, no score)"
         first, place = self.statistics.iloc[0], int(self.days["share"].fillna(0.0).argmax())
@@ -274,7 +276,17 @@ class Scores:
             }
         )
         score, p_value = float(self.score[row, column]), float(self.p_value[row, column])
-        return Attribution(symbol, statistics, days, score, p_value, self.reasons[self.reason_codes[row, column]])
+        reason = self.reasons[self.reason_codes[row, column]]
+        return Attribution(symbol, statistics, days, score, p_value, reason, self._partner(row, column))
+
+    def _partner(self, row: int, column: int) -> str:
+        """The one asset that is as likely to have swapped places with this one as this one with it, if the odds are
+        that it has with any: they are of pairs, and both have those of the likeliest (`fintok.peers.PeerView`)."""
+        if "swapped" not in self.statistics:  # scores from a file
+            return ""
+        odds = self.statistics["swapped"][row]
+        alike = np.flatnonzero((odds == odds[column]) & (np.arange(len(odds)) != column))
+        return self.assets[alike[0]] if len(alike) == 1 and odds[column] > 0.0 else ""
 
     def plot(self) -> "go.Figure":
         """Heat map of the scores, assets by dates, with the alerts marked."""

@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,9 @@ from fintok.anomaly import AnomalyScorer
 from fintok.checks import CHECKS
 from fintok.errors import InputError
 from fintok.evidence import REASONS
+from fintok.sample import load_us20
 from fintok.score_result import COLUMNS, uncalibrated
+from tests.fintok.fake_bundle import FakeBundle
 from tests.fintok.scores.conftest import TRAIN, reason_at
 
 
@@ -57,6 +60,18 @@ def test_as_of_a_date_is_what_was_known_then(scores):
     assert then.plot().layout == scores.as_of(str(date)).plot().layout
     with pytest.raises(InputError, match="starts after 1999-12-31: no score was known then"):
         scores.as_of("1999-12-31")
+
+
+def test_attribution_names_the_asset_whose_place_was_taken():
+    panel = load_us20()["2003":"2009"].select(("AAPL", "BAC", "CVX", "JPM", "KO", "MRK", "PEP", "PFE", "XOM"))
+    returns, places = panel.returns.copy(), [panel.assets.index(name) for name in ("JPM", "XOM")]
+    returns[1700:1715, places] = returns[1700:1715, places[::-1]]
+    swapped = replace(panel, returns=returns)
+    scores = AnomalyScorer(FakeBundle(panel[:1200])).fit(swapped).score(swapped)
+    now = scores.dates[1714]
+    assert [scores.attribution(now, name).partner for name in ("JPM", "XOM", "PEP")] == ["XOM", "JPM", ""]
+    assert scores.attribution(scores.dates[1690], "JPM").partner == ""
+    assert "'moves like another asset' (JPM)" in repr(scores.attribution(now, "XOM"))
 
 
 def test_attribution_names_the_statistics_and_the_days(scores):

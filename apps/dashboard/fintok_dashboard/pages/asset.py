@@ -147,7 +147,9 @@ def _head(reading: Reading, view: View, row: int, column: int) -> Any:
     if regime >= 0:
         said.append(html.Span([dot(regime_colours(regimes.num_regimes)[regime]), regimes.names[regime]]))
     if len(here):
-        said.append(html.Span(f"alert: {alerts.reason[here[0]]}", className="loud"))
+        partner = scores.attribution(panel.dates[row], name).partner
+        whose = f" ({partner})" if partner else ""
+        said.append(html.Span(f"alert: {alerts.reason[here[0]]}{whose}", className="loud"))
     else:
         said.append(html.Span("no alert", className="soft"))
     said.append(html.Span(f"{plural(len(mine), 'alert')} in all", className="soft"))

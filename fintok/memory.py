@@ -77,6 +77,9 @@ class Memory:
 
 
 def remembered(memories: Sequence[Memory], panel: Panel, min_observations: int) -> Past | None:
-    """What was before a panel's first row, by the memory that knows most of its assets; None where none does."""
-    found = [past for memory in memories if (past := memory.before(panel, min_observations)) is not None]
-    return max(found, key=lambda past: past.num_known, default=None)
+    """What was before a panel's first row, by the memory of most of the assets in its first rows: a training panel of
+    several is read as it was learned from, whatever the others know of its assets."""
+    is_there = np.isfinite(panel.returns[: min_observations + 1]).any(axis=0)
+    there = {panel.assets[column] for column in np.flatnonzero(is_there)}
+    nearest = max(memories, key=lambda memory: len(there.intersection(memory.assets)), default=None)
+    return None if nearest is None else nearest.before(panel, min_observations)

@@ -109,6 +109,9 @@ def test_of_several_memories_the_one_that_knows_most_assets_counts(panel, memory
     assert remembered([few, memory], later, FIRST).num_known == 6
     assert remembered([few], later, FIRST).num_known == 3
     assert remembered([], later, FIRST) is None
+    earlier = Memory.of(replace(panel.select(("A00", "A02")), dates=panel.dates - np.timedelta64(900, "D")), FIRST)
+    assert remembered([earlier], panel.select(("A00", "A02", "A03")), FIRST).num_known == 2
+    assert remembered([earlier, memory], panel, FIRST) is None  # as it was learned from
 
 
 def test_a_file_that_begins_later_has_the_labels_of_the_whole():

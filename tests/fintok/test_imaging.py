@@ -114,6 +114,19 @@ def test_bar_channels_equal_their_formulas(panel, images):
     assert (images.channel("volume").T[200:220, 0] == 0).all()
 
 
+def test_a_bar_without_a_high_or_an_open_has_no_range_or_gap_and_the_others_keep_theirs():
+    panel = make_panel()
+    torn = {name: column.copy() for name, column in panel.fields.items()}
+    torn["high"][250, 0] = torn["open"][260, 0] = np.nan
+    holed = Panel.from_arrays(panel.prices, panel.dates, panel.assets, fields=torn)
+    imager = ReturnImager(("return", "range", "gap"))
+    whole, images = imager.transform(panel), imager.transform(holed)
+    for name, row in (("range", 250), ("gap", 260)):
+        assert images.channel(name)[0, row] == 0.0
+        others = np.arange(NUM_DAYS) != row
+        np.testing.assert_array_equal(images.channel(name)[:, others], whole.channel(name)[:, others])
+
+
 def test_a_split_that_bars_leave_in_does_not_show_in_the_gap():
     panel = make_panel()
     halved = {name: column.copy() for name, column in panel.fields.items()}

@@ -129,6 +129,13 @@ def test_finished_run_is_not_repeated(run):
     assert all(torch.equal(value, stored[name]) for name, value in method.state_dict().items())
 
 
+def test_a_run_that_starts_anew_leaves_none_of_the_run_before_it_to_resume(run, tmp_path):
+    run("vqkd")
+    with pytest.raises(OSError, match="out of luck"):
+        run("vqkd", callbacks=[At(0, OSError("out of luck"))])
+    assert not (tmp_path / "run" / "vqkd.ckpt").exists()
+
+
 def test_without_resume_a_run_starts_anew(run):
     first, again = run("vqkd"), run("vqkd")
     check_equal(first, again)

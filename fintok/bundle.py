@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from fintok import inference
 from fintok.bundle_header import HEADER, read_header, write_header
 from fintok.cells import locate
-from fintok.channels import Past
 from fintok.config import PretrainConfig
 from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
 from fintok.imaging import BAR_CHANNELS, ReturnImages, imager
 from fintok.inference import Surprise, Vocabulary
-from fintok.memory import Memory, remembered
+from fintok.memory import Memory, Recall, recall
 from fintok.panel import Panel, require_panel
 from fintok.signature import row_noun
 from fintok.spans import DateLike, date_text
@@ -121,15 +120,15 @@ class Bundle:
     def images(self, panel: Panel) -> ReturnImages:
         """The panel as the models see it. Raises InputError for what is no Panel."""
         require_panel(panel)
-        return imager(self.config).transform(panel, self.past(panel))
+        return imager(self.config).transform(panel, self.recall(panel).past)
 
-    def past(self, panel: Panel) -> Past | None:
-        """What the model remembers of the panel's assets from before its first row; None where that is nothing.
+    def recall(self, panel: Panel) -> Recall:
+        """What the model remembers of the panel's assets from before its first row, and what is to be said of it.
 
         A panel that begins later than the training panel, or after it, is read in the same units as one that began
-        with it, if it holds the same market: see `Memory.before`.
+        with it, if it holds the same market: see `Memory.recall`.
         """
-        return remembered(self.memories, panel, self.config.imaging.min_observations)
+        return recall(self.memories, panel, self.config.imaging.min_observations)
 
     def codes(self, panel: Panel) -> NDArray[np.int32]:
         """Codes (T, A); -1 where there is no token."""
@@ -198,7 +197,7 @@ class Bundle:
         require_panel(panel)
         last = self._last.get(what)
         if last is None or last[0]() is not panel:
-            last = self._last[what] = (weakref.ref(panel), read())
+            last = self._last[what] = (weakref.ref(panel, lambda _: self._last.pop(what, None)), read())
         return last[1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -216,6 +215,8 @@ class Bundle:
         surprise = inference.read_surprise(
             self.predictor, images, codes, self.vocabulary, window.window_days, window.patch_days, since
         )
+        for array in (codes, *surprise):
+            array.flags.writeable = False
         return PanelReading(images, codes, surprise)
 
     def __repr__(self) -> str:

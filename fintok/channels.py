@@ -29,7 +29,7 @@ class Past(NamedTuple):
     total: Array  # of their absolute values
     covariance: Array  # of scaled returns times the market's
     variance: Array  # of the market's squared, on the asset's days
-    usual_size: float  # mean absolute move of the assets in the first rows that are known (`fintok.expected_size`)
+    usual_sizes: Array  # mean absolute move of each in the first rows that are known (`fintok.expected_size`)
 
     @property
     def num_known(self) -> int:

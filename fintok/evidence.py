@@ -109,7 +109,10 @@ def gather(surprise: Surprises, returns: NDArray[np.floating], earlier: PeerRows
         name: np.where(has_token & np.isfinite(found[name]), found[name], np.nan).astype(np.float32) for name in REASONS
     }
     peers = PeerRows(view.expected, view.swapped.astype(np.float32))
-    return Evidence(statistics, view.expected * view.size, residual, peers)
+    found = Evidence(statistics, view.expected * view.size, residual, peers)
+    for array in (*statistics.values(), found.expected, found.residual):
+        array.flags.writeable = False  # the scorer keeps them for the panel's next rows
+    return found
 
 
 def _ratios(view: PeerView, returns: Array) -> dict[str, Array]:

@@ -28,15 +28,15 @@ def size_predictors(panel: Panel, past: Past | None = None) -> NDArray[np.float3
     """What tells of the size of the next row's moves, (T, 6), each from that row and earlier ones; never NaN.
 
     First the log size of the row itself: the mean of the absolute moves of the assets observed (log returns, or of a
-    panel of returns its `deviations`), over its mean in the panel's first 500 rows (so far; or, where a `past` is
-    known, in the first rows that are known), one asset more counted as moving as usual, so that a single one that
-    hardly moves is not minus infinity. Its averages over half-lives of 5 and 20 rows follow, then the market's moves
-    averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median: a bad print
-    does not make a crash. A row without any move repeats the last size.
+    panel of returns its `deviations`), over its mean in the panel's first 500 rows (so far; where a `past` is known,
+    over the mean of what is usual of each of these assets), one asset more counted as moving as usual, so that a single
+    one that hardly moves is not minus infinity. Its averages over half-lives of 5 and 20 rows follow, then the market's
+    moves averaged over 1, 5 and 20 rows, in its own deviations. Moves count up to four times the day's median: a bad
+    print does not make a crash. A row without any move repeats the last size.
     """
     moves, moved = _clipped(_moves(panel, past))
     size, observed = _sizes(moves, moved)
-    usual = _usual_so_far(size, moved) if past is None else np.full(len(size), past.usual_size)
+    usual = _usual_so_far(size, moved) if past is None else _remembered_usual(moves, past)
     log_size = _log_sizes(size, observed, moved, usual)[:, None]
     market = (np.nansum(moves, axis=1) / observed).astype(np.float32)[:, None]
     deviation = np.sqrt(causal_average(market**2, _VOLATILITY_HALF_LIFE))
@@ -111,12 +111,25 @@ def _usual_so_far(size: NDArray[np.float64], moved: NDArray[np.bool_]) -> NDArra
     return np.cumsum(np.where(rank <= _USUAL_ROWS, size, 0.0)) / np.clip(rank, 1, _USUAL_ROWS)
 
 
+def _remembered_usual(moves: NDArray[np.float64], past: Past) -> NDArray[np.float64]:
+    """Mean usual size (T,) of the assets that have a move, as `past` has it; of others of their own first 500 (so far).
+    0 where there is none."""
+    observed, is_known = np.isfinite(moves), past.num_returns > 0
+    total = np.where(observed, past.usual_sizes, 0.0).sum(axis=1)
+    if not is_known.all():
+        own = observed[:, ~is_known]
+        rank = np.cumsum(own, axis=0)
+        sums = np.cumsum(np.where(own & (rank <= _USUAL_ROWS), np.abs(moves[:, ~is_known]), 0.0), axis=0)
+        total = total + np.where(own, sums / np.clip(rank, 1, _USUAL_ROWS), 0.0).sum(axis=1)
+    return total / np.maximum(observed.sum(axis=1), 1)
+
+
 def _log_sizes(
     size: NDArray[np.float64], count: NDArray[np.int64], moved: NDArray[np.bool_], usual: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Log of mean sizes (T,) of `count` assets and one more, over what is `usual`; 0 before the first that moved."""
     has_moved = np.logical_or.accumulate(moved)
     last = np.maximum.accumulate(np.where(moved, np.arange(len(size)), 0))
-    relative = size[last] / np.where(has_moved, usual, 1.0)
+    relative = (size / np.where(usual > 0.0, usual, 1.0))[last]
     one_more = (count[last] * relative + 1.0) / (count[last] + 1.0)
     return np.where(has_moved, np.log(one_more), 0.0).astype(np.float32)

@@ -13,6 +13,7 @@ from fintok.panel import Panel, require_panel
 from fintok.progress import track
 from fintok.regime_match import drift
 from fintok.regime_result import Regimes
+from fintok.regime_training import ROWS_TO_FIT
 from fintok.regimes import RegimeLabeler, require_labeler
 from fintok.signature import rows_per_year
 from fintok.spans import DateLike, rows_until
@@ -79,7 +80,8 @@ def walk_forward(
 ) -> WalkForward:
     """Let the regimes, not the network, learn on, and label each stretch by what was learned before it.
 
-    The first fit learns from the rows up to `start` (the bundle's `train_end`) and also labels them; from there on
+    The first fit learns from the rows up to `start` (the bundle's `train_end`, or the 500th row with a label where that
+    is later) and also labels them; from there on
     each stretch of `refit` (as "3M", "1Y", "90D", in rows of the panel) is labelled by regimes that have learned on
     from all rows before it (`RegimeLabeler.update`: they keep their numbers and names). No label depends on later
     rows: where a stretch starts is counted from `start`. The labeler is copied.
@@ -94,6 +96,9 @@ def walk_forward(
     worker = copy.copy(labeler)
     vars(worker).update(vars(labeler))  # what it read last, too
     first = rows_until(panel.dates, worker.source().train_end if start is None else start)
+    if start is None:
+        labelled = np.flatnonzero(np.isfinite(worker._forecast(panel)).all(axis=1))
+        first = max([first, *(labelled[ROWS_TO_FIT - 1 : ROWS_TO_FIT] + 1)])
     if not 0 < first < panel.num_days:
         raise InputError(
             f"{panel.source} has {first} of its {panel.num_days} rows up to the first fit; a walk needs rows before "

@@ -1,7 +1,7 @@
 """The regimes of one panel: labels, probabilities, tables and a figure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.files import as_polars
+from fintok.memory import Recall
 from fintok.moves import Moves, moves_of
 from fintok.panel import MAX_GAP_DAYS, MAX_GAP_ROWS
 from fintok.signature import signature_table, spell_lengths, transition_matrix, years_spanned
@@ -36,7 +37,7 @@ class Regimes:
     probabilities: NDArray[np.float64]  # (T, K) rows sum to 1; NaN where the label is -1
     names: tuple[str, ...]  # (K,)
     train_end: np.datetime64
-    num_remembered: int = 0  # assets of which the model knows what was before the first row
+    recall: Recall = field(default_factory=Recall)  # of what was before the first row
 
     @property
     def dates(self) -> NDArray[np.datetime64]:
@@ -161,12 +162,9 @@ class Regimes:
         """What a reader of the table should know: little history, nothing out of sample, regimes that never occur, an
         order that does not hold here."""
         table, sentences = self._table, []
-        if self.num_remembered:
-            sentences.append(
-                f"the model remembers {self.num_remembered} of {self.panel.num_assets} assets from before the first "
-                "row, and reads them in units of that longer past"
-            )
-        elif len(self.labels) < _ROWS_TO_KNOW:
+        if self.recall.remark:
+            sentences.append(self.recall.remark)
+        if self.recall.past is None and len(self.labels) < _ROWS_TO_KNOW:
             sentences.append(
                 f"{len(self.labels):,} rows are little history: each asset's moves are read in units of its own past, "
                 "and a panel that began earlier may have other regimes on the same dates; give it all rows you have"

@@ -10,12 +10,13 @@ from fintok.channels import Past
 from fintok.errors import InputError
 from fintok.expected_size import size_predictors
 from fintok.hellinger import forecast_roots
+from fintok.memory import Recall
 from fintok.moves import moves_of
 from fintok.panel import Panel, require_panel
 from fintok.regime_model import Days
 from fintok.spans import DateLike, rows_until
 
-_ROWS_TO_FIT = 500  # two trading years: below this, a panel's own training rows do not settle the regimes
+ROWS_TO_FIT = 500  # two trading years: below this, a panel's own training rows do not settle the regimes
 ROWS_PER_REGIME = 30
 
 
@@ -39,7 +40,7 @@ class Forecaster(Protocol):
 
     def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]: ...  # (T, C), NaN rows = no history
 
-    def past(self, panel: Panel) -> Past | None: ...
+    def recall(self, panel: Panel) -> Recall: ...
 
 
 class Training(NamedTuple):
@@ -64,14 +65,14 @@ def training_rows(
     if panel is not None:
         require_panel(panel)
         count = rows_until(panel.dates, bundle.train_end if until is None else until)
-        found = _rows_of(panel, forecast(panel)[:count], bundle.past(panel)) if count >= _ROWS_TO_FIT else None
-        if found is not None and len(found.market) >= _ROWS_TO_FIT:
+        found = _rows_of(panel, forecast(panel)[:count], bundle.recall(panel).past) if count >= ROWS_TO_FIT else None
+        if found is not None and len(found.market) >= ROWS_TO_FIT:
             return found, "panel"
     if until is not None:
         if panel is None:
             raise InputError("`until` is a date of a panel's: fit(panel, until=…)")
         raise InputError(
-            f"fewer than {_ROWS_TO_FIT} labelled rows up to {str(until).split('T')[0]} to learn regimes from: "
+            f"fewer than {ROWS_TO_FIT} labelled rows up to {str(until).split('T')[0]} to learn regimes from: "
             "choose a later date, or a panel with a longer past"
         )
     rows, roots = forecast_roots(bundle.training_forecast)

@@ -143,7 +143,7 @@ class RegimeLabeler(Estimator):
         A label is known at the end of its day: act on it a day later, `held = regimes.shift(1).eq(0).fillna(False)`.
         Dates up to `learned_until_` are in sample. Dates have no time zone (those with a time of day are in UTC):
         join them with `returns.tz_localize(None)`. Each asset's moves are read in units of its own past. Of the assets
-        that it learned from a bundle remembers what was before the panel's first row (`Bundle.past`), so that one
+        that it learned from a bundle remembers what was before the panel's first row (`Bundle.recall`), so that one
         which begins later has nearly the same labels; of others give it all the history you have, always from the same
         first row.
 
@@ -171,7 +171,7 @@ class RegimeLabeler(Estimator):
     def smooth(self, panel: Panel) -> "pd.Series":
         """Regime of each date in hindsight of the whole panel (Viterbi). Looks ahead: to describe only."""
         self._require_fit()
-        rows, days = days_of(panel, self._forecast(panel), self.source().past(panel))
+        rows, days = days_of(panel, self._forecast(panel), self.source().recall(panel).past)
         labels = np.full(len(rows), -1)
         labels[rows] = self.model_.hindsight(days)
         return self._result(panel, labels, np.full((len(rows), self.model_.num_regimes), np.nan)).to_series()
@@ -184,7 +184,7 @@ class RegimeLabeler(Estimator):
         require_panel(panel)
         self._takes_panel(panel)
         self._require_fit()
-        rows, days = days_of(panel, self._forecast(panel), self.source().past(panel))
+        rows, days = days_of(panel, self._forecast(panel), self.source().recall(panel).past)
         labels = np.full(len(rows), -1)
         probabilities = np.full((len(rows), self.model_.num_regimes), np.nan)
         labels[rows], probabilities[rows] = self.model_.path(days)
@@ -229,14 +229,13 @@ class RegimeLabeler(Estimator):
         return self.model_.path(Days(dates, values.astype(np.float32)))
 
     def _result(self, panel: Panel, labels: NDArray[np.integer], p: NDArray[np.float64]) -> Regimes:
-        past = self.source().past(panel)
         return Regimes(
             panel=panel,
             labels=labels,
             probabilities=p,
             names=self.names_,
             train_end=self.learned_until_,
-            num_remembered=0 if past is None else past.num_known,
+            recall=self.source().recall(panel),
         )
 
     def source(self) -> Forecaster:

@@ -49,7 +49,9 @@ class Attribution(NamedTuple):
         alert += f" ({self.partner})" if self.partner else ""
         if not np.isfinite(self.statistics["share"]).any():
             return f"Attribution({self.symbol} on {moment[-1]}: {alert}, no score)"
-        first, place = self.statistics.iloc[0], int(self.days["share"].fillna(0.0).argmax())
+        first = self.statistics.iloc[0]
+        of_weeks = first["statistic"] != "jump"  # which is the last day's own
+        place = int(self.days["share"].fillna(0.0).argmax()) if of_weeks else len(self.days) - 1
         day = self.days.iloc[place]
         return (
             f"Attribution({self.symbol} on {moment[-1]}: {alert}, score {self.score:.3g}, p {self.p_value:.2g}; "

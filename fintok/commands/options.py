@@ -139,7 +139,8 @@ def require_window(bundle: Bundle, panel: Panel) -> None:
     """Raise InputError for a panel of fewer rows than the model sees at once: it says nothing of any of them."""
     rows = bundle.config.imaging.window_days
     if panel.num_days < rows:
-        raise InputError(f"{panel.source}: {panel.num_days} rows, and the model reads {rows} at once: give more rows")
+        count = f"{panel.num_days} row{'s' * (panel.num_days != 1)}"
+        raise InputError(f"{panel.source}: {count}, and the model reads {rows} at once: give more rows")
 
 
 def _say_frequency(bundle: Bundle, panel: Panel) -> None:

@@ -200,11 +200,15 @@ def _say_restated(table: pl.DataFrame, earlier: pl.DataFrame, said: pl.DataFrame
         as_before = said.join(_moved(said, table), on=["date", "symbol"], how="anti")
         others = others.join(as_before.cast({"date": others.schema["date"]}), on=["date", "symbol"], how="anti")
     if len(others):
-        first = others.row(0, named=True)
+        first, starts = others.row(0, named=True), [one["date"].sort().to_numpy() for one in (table, earlier)]
+        cause = "prices or symbols before its last date, --alarms, --errors or --groups have changed"
+        if starts[0][0] > starts[1][0]:
+            now, then = (date_text(dates, 0) for dates in starts)
+            cause = f"the panel now begins on {now}, the scores began on {then}"
         print(
             f"{out}: {len(others):,} of its {len(earlier):,} rows would be others now, the first "
-            f"{first['symbol']!r} on {date_text(others['date'].to_numpy(), 0)}: prices or symbols before its last "
-            f"date, --alarms, --errors or --groups have changed; they stay as they are, {_ANEW}",
+            f"{first['symbol']!r} on {date_text(others['date'].to_numpy(), 0)}: {cause}; they stay as they "
+            f"are, {_ANEW}",
             file=sys.stderr,
         )
 

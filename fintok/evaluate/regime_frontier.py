@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -44,19 +44,21 @@ def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
     """
     ours = [one for one in scored if one.method == OURS]
     rivals = [one for one in scored if one.method != OURS]
-    counts = np.isfinite(market.returns[market.cut :]).sum(axis=1)
+    counts, dates = np.isfinite(market.returns[market.cut :]).sum(axis=1), market.panel.dates[market.cut :]
     pairs = [(budget, best(ours, budget), best(rivals, budget)) for budget in BUDGETS]
     known = [(budget, own, other) for budget, own, other in pairs if own is not None and other is not None]
     sentences = []
     for _, group in groupby(known, key=lambda pair: (id(pair[1]), id(pair[2]))):
         (first, own, other), *more = group
-        difference, error = ahead_by(own.daily, other.daily, counts, market.panel.dates[market.cut :])
+        difference, error = ahead_by(own.daily, other.daily, counts, dates)
         verdict = standing(difference, error)
+        others = [best([one for one in rivals if one.method == name], first) for name in {one.method for one in rivals}]
+        beside = {one.description: ahead_by(own.daily, one.daily, counts, dates) for one in others if one is not None}
         sentences.append(
             f"Log score {_words(first, more[-1][0] if more else first)}: fintok {own.score:.4f} nats "
             f"({own.num_regimes} regimes, {own.setting}, {own.path.switches_a_year:.1f} switches), {verdict} the best "
             f"rival, {other.description}, {other.score:.4f} at {other.path.switches_a_year:.1f}; difference "
-            f"{difference:+.4f} ± {error:.4f}."
+            f"{difference:+.4f} ± {error:.4f}{but_level(verdict, beside, 4)}."
         )
     return sentences
 
@@ -64,6 +66,16 @@ def frontier_verdicts(scored: Sequence[Scored], market: Market) -> list[str]:
 def standing(difference: float, error: float) -> str:
     """Where a difference with its standard error puts one beside the other, in words."""
     return "level with" if abs(difference) <= CLEAR * error else "ahead of" if difference > 0 else "behind"
+
+
+def but_level(verdict: str, beside: Mapping[str, tuple[float, float]], digits: int) -> str:
+    """What is to be added where fintok is ahead of the best rival, and yet level with one that scores less: the first
+    by name of those in `beside`, differences with their errors."""
+    level = [name for name in sorted(beside) if standing(*beside[name]) != "ahead of"]
+    if verdict != "ahead of" or not level:
+        return ""
+    difference, error = beside[level[0]]
+    return f"; but level with {level[0]}, {difference:+.{digits}f} ± {error:.{digits}f}"
 
 
 def _heading(budget: float) -> str:

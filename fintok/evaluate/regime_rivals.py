@@ -29,6 +29,7 @@ VOLATILITY_HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # rows
 STILL = 1e-2  # usual days, added before a logarithm: a day without moves is not minus infinity
 SMOOTHINGS = (0.0, 5.0, 20.0)  # half-lives of an HMM's filtered probabilities, rows
 EXPECTED_HALF_LIVES = (0.0, 2.0, 5.0, 10.0, 20.0)  # of the expected size
+EXPECTED_MARGINS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)  # standard deviations by which it has to cross a bound
 TURBULENCE_HALF_LIVES = (5.0, 20.0, 60.0)
 ABSORPTION_SHIFT = (15, 250)  # rows: the mean of the last over that of the year before, as in the paper
 AVERAGE_ROWS = 200  # of the moving-average rule
@@ -61,11 +62,15 @@ def volatility_quantiles(market: Market, num_regimes: int, rows: int, seed: int)
 
 
 def expected_quantiles(market: Market, num_regimes: int, rows: int, seed: int) -> dict[str, Labels]:
-    """Of the regression that stands beside the codes in fintok's regimes: what it tells by itself."""
+    """Of the regression that stands beside the codes in fintok's regimes: what it tells by itself, also where it has to
+    cross a bound by a margin before the regime changes, since fintok's labels persist, too."""
     expected = market.expected_size(rows)
     return {
-        _smoothness(days): _quantiles(_smoothed(expected, days), num_regimes, market.first, rows)
+        _smoothness(days) + (f", margin of {margin:g}" if margin else ""): _quantiles(
+            _smoothed(expected, days), num_regimes, market.first, rows, margin
+        )
         for days in EXPECTED_HALF_LIVES
+        for margin in EXPECTED_MARGINS
     }
 
 
@@ -201,11 +206,22 @@ def calm_to_stressed(labels: Labels, market: Market, rows: int) -> Labels:
     return answer
 
 
-def _quantiles(values: Array, num_regimes: int, first: int, rows: int) -> Labels:
-    """Labels by the quantiles of rows ``first`` to ``rows``; a day without a value is in the calmest."""
+def _quantiles(values: Array, num_regimes: int, first: int, rows: int, margin: float = 0.0) -> Labels:
+    """Labels by the quantiles of rows ``first`` to ``rows``; a day without a value is in the calmest.
+
+    With a margin, in their standard deviations, a label stays until a bound of its regime is passed by so much.
+    """
     known = values[first:rows]
     bounds = np.nanquantile(known, np.arange(1, num_regimes) / num_regimes)
-    return np.searchsorted(bounds, np.where(np.isfinite(values), values, -np.inf)).astype(np.int64)
+    values = np.where(np.isfinite(values), values, -np.inf)
+    labels = np.searchsorted(bounds, values).astype(np.int64)
+    if margin:
+        slack = margin * float(np.nanstd(known))
+        low, high = (np.searchsorted(bounds, values + shift) for shift in (-slack, slack))
+        for day in range(1, len(labels)):
+            last = labels[day - 1]
+            labels[day] = last if low[day] <= last <= high[day] else labels[day]
+    return labels
 
 
 def _smoothed(values: Array, half_life: float) -> Array:

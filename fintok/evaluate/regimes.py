@@ -12,7 +12,7 @@ from fintok.evaluate.future import Foresight, foresight, targets
 from fintok.evaluate.label_paths import DELAYS, strategy
 from fintok.evaluate.log_score import ahead_by
 from fintok.evaluate.market import Market
-from fintok.evaluate.regime_frontier import frontier_table, frontier_verdicts, standing
+from fintok.evaluate.regime_frontier import but_level, frontier_table, frontier_verdicts, standing
 from fintok.evaluate.regime_rivals import RIVALS, Labels, Method
 from fintok.evaluate.regime_scores import Scored, score_methods, score_table
 from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out, rows_to_learn
@@ -45,7 +45,7 @@ class KnownForecast:
         self.training_returns_market = bundle.training_returns_market
         self.training_sizes = bundle.training_sizes
         self._forecast = forecast
-        self.past = bundle.past
+        self.recall = bundle.recall
 
     def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]:
         """(T, C) of the one panel, all of it whatever ``since`` is."""
@@ -167,14 +167,23 @@ def _future_verdicts(
             continue  # one asset has no dispersion
         own, ours = max((pair for pair in told if pair[0].method == OURS), key=lambda pair: pair[1].r_squared)
         other, best = max((pair for pair in told if pair[0].method != OURS), key=lambda pair: pair[1].r_squared)
-        difference, error = ahead_by(
-            -ours.daily, -best.daily, np.ones(len(ours.daily), dtype=np.int64), dates[: len(ours.daily)]
-        )
+
+        def lead(foreseen: Foresight, ours: Foresight = ours) -> tuple[float, float]:
+            ones = np.ones(len(ours.daily), dtype=np.int64)
+            return ahead_by(-ours.daily, -foreseen.daily, ones, dates[: len(ours.daily)])
+
+        difference, error = lead(best)
+        by_method: dict[str, tuple[Scored, Foresight]] = {}
+        for one, found in sorted(told, key=lambda pair: pair[1].r_squared):
+            if one.method != OURS:
+                by_method[one.method] = (one, found)  # the highest comes last
+        verdict = standing(difference, error)
+        beside = {one.description: lead(found) for one, found in by_method.values()}
         log = "" if target == "drawdown" else "log "
         sentences.append(
             f"R² of the {log}{target} of the next 20 days: fintok {ours.r_squared:.3f} ({own.num_regimes} regimes, "
-            f"{own.setting}), {standing(difference, error)} the best rival, {other.description}, "
-            f"{best.r_squared:.3f}; difference {difference:+.3f} ± {error:.3f}."
+            f"{own.setting}), {verdict} the best rival, {other.description}, "
+            f"{best.r_squared:.3f}; difference {difference:+.3f} ± {error:.3f}{but_level(verdict, beside, 3)}."
         )
     return sentences
 

@@ -4,7 +4,7 @@
 
 Judged are the rows after train_end, as `fintok evaluate` judges them: the log score of next-day returns, nats per
 asset-day, at its best of two to six regimes at no more than so many switches a year, and the highest R² of the log
-volatility of the next 20 days.
+volatility of the next 20 days; then how far both are ahead of each, with the standard error.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import pandas as pd
 
 import fintok
 from fintok.evaluate.future import foresight, targets
+from fintok.evaluate.log_score import ahead_by
 from fintok.evaluate.regime_frontier import BUDGETS, best
 from fintok.evaluate.regime_scores import score_methods
 from fintok.evaluate.regimes import open_market, own_methods
@@ -34,14 +35,22 @@ def main() -> None:
     market = open_market(bundle, panel, forecast := bundle.forecast(panel))
     aim = targets(market)["volatility 20"]
     print(f"{panel}\n{platform.machine()}, numpy {np.__version__}, fintok {fintok.__version__}")
-    rows = {}
+    counts, dates = np.isfinite(market.returns[market.cut :]).sum(axis=1), panel.dates[market.cut :]
+    rows, leads, together = {}, {}, []
     for name, weight in WEIGHTS.items():
         with patch("fintok.regime_model._SIZE_WEIGHT", weight):
             scored = score_methods(own_methods(bundle, forecast), market, 0, track)[0][1:]
         found = [best(scored, budget) for budget in BUDGETS]
         rows[name] = {f"{budget:g}": one.score if one else np.nan for budget, one in zip(BUDGETS, found, strict=True)}
+        together = together or found
+        leads[f"both, less {name}"] = {
+            f"{budget:g}": "{:+.4f} ± {:.4f}".format(*ahead_by(both.daily, one.daily, counts, dates))
+            for budget, both, one in zip(BUDGETS, together, found, strict=True)
+            if both and one
+        }
         rows[name]["R² of volatility"] = max(foresight(one.labels, aim, 20, market).r_squared for one in scored)
-    print(pd.DataFrame.from_dict(rows, orient="index").round(4).to_string())
+    for table in (pd.DataFrame.from_dict(rows, orient="index").round(4), pd.DataFrame.from_dict(leads, orient="index")):
+        print(table.to_string())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fintok.expected_size import size_predictors
+from fintok.memory import Recall
 from fintok.panel import Panel
 from fintok.signature import market_return
 from fintok.trailing import trailing_moments
@@ -65,8 +66,9 @@ class FakeBundle:
         self.calls.append(f"forecast since {since}" if since else "forecast")
         return fake_forecast(panel)
 
-    def past(self, panel: Panel) -> None:
+    def recall(self, panel: Panel) -> Recall:
         """It remembers nothing."""
+        return Recall()
 
     def surprise(self, panel: Panel, since: int = 0) -> FakeSurprise:
         self.calls.append(f"surprise since {since}" if since else "surprise")

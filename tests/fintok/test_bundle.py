@@ -26,7 +26,7 @@ def test_what_is_loaded_reads_like_what_was_saved(small_bundle, small_panel, tmp
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(copy.training_forecast, small_bundle.training_forecast)
     late = small_panel[100:]
-    np.testing.assert_array_equal(np.hstack(copy.past(late)), np.hstack(small_bundle.past(late)))
+    np.testing.assert_array_equal(copy.recall(late).past, small_bundle.recall(late).past)
     assert copy.config == small_bundle.config
     assert copy.train_end == small_bundle.train_end
     assert copy.figures == small_bundle.figures

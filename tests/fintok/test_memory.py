@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from fintok import RegimeLabeler, load
+from fintok.channels import Past
 from fintok.expected_size import size_predictors
 from fintok.imaging import ReturnImager
-from fintok.memory import Memory, remembered
+from fintok.memory import Memory, Recall, recall
 from fintok.panel import Panel
 from fintok.sample import load_us20
 from tests.fintok.fake_bundle import make_panel, simulate_returns
@@ -32,8 +33,17 @@ def memory(panel) -> Memory:
     return Memory.of(panel[:2000], FIRST)
 
 
+def past_of(panel: Panel, *memories: Memory) -> Past | None:
+    return recall(memories, panel, FIRST).past
+
+
+def with_returns(panel: Panel, returns: np.ndarray) -> Panel:
+    """Other returns on the panel's dates."""
+    return make_panel(returns, start=str(panel.dates[0].astype("datetime64[D]")))
+
+
 def test_sums_are_those_of_the_rows_before(panel, memory):
-    past = memory.before(panel[START:], FIRST)
+    past = past_of(panel[START:], memory)
     before = panel.returns[:START]
     np.testing.assert_array_equal(past.num_returns, np.isfinite(before).sum(axis=0))
     np.testing.assert_allclose(past.total, np.nansum(np.abs(before), axis=0), rtol=1e-5)
@@ -44,7 +54,7 @@ def test_sums_are_those_of_the_rows_before(panel, memory):
 def test_a_panel_that_begins_later_gives_the_image_and_the_sizes_of_the_whole(panel, values):
     panel = replace(panel, values=values)
     later, imager = panel[START:], ReturnImager()
-    past = Memory.of(panel[:2000], FIRST).before(later, FIRST)
+    past = past_of(later, Memory.of(panel[:2000], FIRST))
     whole, part, alone = imager.transform(panel), imager.transform(later, past), imager.transform(later)
     for name in ("return", "market", "rank", "residual"):
         expected = whole.channel(name)[:, START + FIRST :]
@@ -60,58 +70,111 @@ def test_a_panel_that_begins_later_gives_the_image_and_the_sizes_of_the_whole(pa
         assert np.abs(size_predictors(later)[WARM:, :3] - sizes[:, :3]).min() > 0.3
 
 
-def test_some_of_the_assets_have_the_usual_size_of_their_own(panel, memory):
+def test_each_asset_has_the_usual_size_of_its_own(panel, memory):
     for assets in (("A00", "A02"), ("A03", "A04")):
         few = panel.select(assets)
-        past = memory.before(few[START:], FIRST)
-        whole, part = size_predictors(few), size_predictors(few[START:], past)
+        whole, part = size_predictors(few), size_predictors(few[START:], past_of(few[START:], memory))
         np.testing.assert_allclose(part[WARM:, :3], whole[START + WARM :, :3], atol=0.1)
 
 
+def test_assets_that_come_after_the_first_rows_do_not_change_what_is_usual(panel, memory):
+    later = panel[START:]
+    returns = later.returns.copy()
+    returns[:30, 3:] = np.nan  # the calm ones alone at first
+    some = with_returns(later, returns)
+    found, whole = size_predictors(some, past_of(some, memory)), size_predictors(later, past_of(later, memory))
+    np.testing.assert_allclose(found[WARM:, :3], whole[WARM:, :3], atol=0.01)
+
+
+def test_an_asset_that_is_not_remembered_is_measured_by_its_own_first_rows(panel, memory):
+    later = panel[START:]
+    wild = np.concatenate([later.returns, 20.0 * later.returns[:, :3]], axis=1)
+    wild[:200, 6:] = np.nan
+    more = with_returns(later, wild)
+    past = past_of(more, memory)
+    assert past.num_known == 6
+    size = size_predictors(more, past)[2 * WARM :, 0]
+    assert abs(size.mean() - size_predictors(later, past_of(later, memory))[2 * WARM :, 0].mean()) < 0.7  # not log 10
+
+
 def test_nothing_is_remembered_of_a_panel_that_begins_no_later(panel, memory):
-    assert memory.before(panel, FIRST) is None
-    assert memory.before(panel[10:], FIRST) is None  # not before the twentieth row
-    earlier = replace(panel, dates=panel.dates - np.timedelta64(400, "D"))
-    assert memory.before(earlier, FIRST) is None
-    assert memory.before(panel[:0], FIRST) is None
+    assert past_of(panel, memory) is None
+    assert past_of(panel[10:], memory) is None  # not before the twentieth row
+    assert past_of(replace(panel, dates=panel.dates - np.timedelta64(400, "D")), memory) is None
+    assert recall([memory], panel, FIRST) == recall([memory], panel[:0], FIRST) == recall([], panel, FIRST) == Recall()
 
 
-def test_after_the_last_training_row_all_of_it_is_remembered(panel, memory):
-    known = Memory.of(panel[:1990], FIRST).before(panel[2100:], FIRST)
+def test_after_the_last_training_row_all_of_it_is_remembered(panel):
+    known = past_of(panel[2100:], Memory.of(panel[:1990], FIRST))
     np.testing.assert_array_equal(known.num_returns, np.isfinite(panel.returns[:1990]).sum(axis=0))
+
+
+def test_empty_rows_and_holes_at_the_start_do_not_hide_the_past(panel, memory):
+    later = panel[START:]
+    empty = later.returns.copy()
+    empty[:40] = np.nan
+    assert past_of(with_returns(later, empty), memory).num_known == 6
+    kept = np.r_[:5, 25 : len(later)]
+    holed = replace(later, returns=later.returns[kept], dates=later.dates[kept], prices=None)
+    assert past_of(holed, memory).num_known == 6
+    assert past_of(with_returns(later, np.full(later.returns.shape, np.nan)), memory) is None
 
 
 def test_another_market_is_not_taken_for_the_one_that_is_remembered(panel, memory):
     later = panel[START:]
-    assert memory.before(replace(later, assets=("A00", "A01", "A02", "x", "y", "z")), FIRST).num_known == 3
-    assert memory.before(replace(later, assets=("A00", "A01", "w", "x", "y", "z")), FIRST) is None
-    assert memory.before(replace(later, values="returns"), FIRST) is None
-    hourly = later.dates[0] + np.arange(len(later)) * np.timedelta64(1, "h")
-    assert memory.before(replace(later, dates=hourly), FIRST) is None
+    dates = later.dates[0] + np.arange(len(later)) * np.timedelta64(12, "h")
+    others = {
+        "the model remembers 2 of the 6 assets in the first rows, fewer than half": replace(
+            later, assets=("A00", "A01", "w", "x", "y", "z")
+        ),
+        "the model remembers prices, and the panel has returns": replace(later, values="returns"),
+        "rows are 0.5 times as far apart as those that the model remembers": replace(later, dates=dates),
+        "times those that the model remembers, as of another unit or market": replace(
+            later, returns=100.0 * later.returns
+        ),
+        "the model knows 'A00', and the panel has 'a00 US Equity'": replace(
+            later, assets=tuple(f"{asset.lower()} US Equity" for asset in later.assets)
+        ),
+        "": replace(later, assets=tuple("uvwxyz")),
+    }
+    for remark, other in others.items():
+        found = recall([memory], other, FIRST)
+        assert found.past is None
+        assert remark in found.remark
+        assert bool(found.remark) == bool(remark)
+    half = recall([memory], replace(later, assets=("A00", "A01", "A02", "x", "y", "z")), FIRST)
+    assert half.past.num_known == 3
+    assert "remembers 3 of 6 assets" in half.remark
+    assert "the others are read in units of this file's" in half.remark
 
 
 def test_assets_that_list_later_and_later_rows_change_nothing(panel, memory):
     later = panel[START:]
     returns = np.concatenate([later.returns[:, :5], np.full((len(later), 8), np.nan)], axis=1)
     returns[300:, 5:] = 0.01
-    more = make_panel(returns, start=str(later.dates[0].astype("datetime64[D]")))
-    without, with_more = (memory.before(one, FIRST) for one in (later.select(more.assets[:5]), more))
-    assert with_more.usual_size == without.usual_size
-    np.testing.assert_array_equal(with_more.total[:5], without.total)
-    cut = memory.before(later[: FIRST + 1], FIRST)
-    np.testing.assert_array_equal(np.hstack(cut), np.hstack(memory.before(later, FIRST)))
-    assert memory.before(later[:FIRST], FIRST) is None  # on which nothing is observed yet
+    more = with_returns(later, returns)
+    few = later.select(more.assets[:5])
+    other = Memory.of(make_panel(0.5 * simulate_returns(1500, 13, seed=5)[0]).select(more.assets[3:]), FIRST)
+    for memories in ([memory], [memory, other], [other, memory]):
+        without, with_more = (past_of(one, *memories) for one in (few, more))
+        for one, all_of_them in zip(without, with_more, strict=True):
+            np.testing.assert_array_equal(all_of_them[:5], one)
+        np.testing.assert_allclose(
+            size_predictors(more, with_more)[:300], size_predictors(few, without)[:300], atol=1e-6
+        )
+    cut = past_of(later[: FIRST + 1], memory)
+    np.testing.assert_array_equal(cut, past_of(later, memory))
+    assert past_of(later[:FIRST], memory) is None  # on which nothing is observed yet
 
 
-def test_of_several_memories_the_one_that_knows_most_assets_counts(panel, memory):
+def test_of_several_memories_the_one_of_most_assets_counts(panel, memory):
     few = Memory.of(panel.select(("A00", "A02", "A03")), FIRST)
     later = panel[START:]
-    assert remembered([few, memory], later, FIRST).num_known == 6
-    assert remembered([few], later, FIRST).num_known == 3
-    assert remembered([], later, FIRST) is None
+    assert past_of(later, few, memory).num_known == 6
+    assert past_of(later, few).num_known == 3
     earlier = Memory.of(replace(panel.select(("A00", "A02")), dates=panel.dates - np.timedelta64(900, "D")), FIRST)
-    assert remembered([earlier], panel.select(("A00", "A02", "A03")), FIRST).num_known == 2
-    assert remembered([earlier, memory], panel, FIRST) is None  # as it was learned from
+    assert past_of(panel.select(("A00", "A02", "A03")), earlier).num_known == 2
+    assert past_of(panel, earlier, memory) is None  # as it was learned from
 
 
 def test_a_file_that_begins_later_has_the_labels_of_the_whole():

@@ -55,6 +55,14 @@ def test_what_the_labeler_has_read_is_not_read_again(panel, monkeypatch):
     fintok.walk_forward(labeler, panel, refit="1Y")
 
 
+def test_a_panel_that_begins_late_is_walked_from_its_five_hundredth_labelled_row(labeler, panel):
+    late = panel[TRAIN - 100 :]
+    walk = fintok.walk_forward(labeler, late, refit="1Y")
+    first = walk.refits["rows"][0]
+    assert (walk.regimes.labels[:first] >= 0).sum() == 500
+    assert walk.regimes.labels[first - 1] >= 0
+
+
 def test_days_that_the_first_fit_learned_from_are_in_sample(walk, labeler, panel):
     assert walk.regimes.is_in_sample.sum() == TRAIN
     later = RegimeLabeler(labeler.bundle, n_regimes=3).fit(panel, until=panel.dates[TRAIN + 100])

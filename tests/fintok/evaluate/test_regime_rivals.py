@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fintok.evaluate import regime_rivals
 from fintok.evaluate.future import foresight, targets
 from fintok.evaluate.label_paths import persistence, shift_p_value, strategy
 from fintok.evaluate.log_score import Densities
@@ -69,6 +70,21 @@ def test_the_filter_is_the_forward_recursion():
     for _ in range(2):
         share = (share @ Model.transmat_) * [0.2, 0.7]
     np.testing.assert_allclose(filter_states(Model(), seen)[-1], share / share.sum())
+
+
+def test_with_a_margin_a_label_stays_until_a_bound_is_passed_by_so_much():
+    values = np.cumsum(np.random.default_rng(3).standard_normal(500)) * 0.3
+    bounds, slack = np.quantile(values[50:300], [1 / 3, 2 / 3]), 0.4 * values[50:300].std()
+    label, expected = int(np.searchsorted(bounds, values[0])), []
+    for value in values:
+        below = -np.inf if label == 0 else bounds[label - 1] - slack
+        above = np.inf if label == 2 else bounds[label] + slack
+        label = label if below < value <= above else int(np.searchsorted(bounds, value))
+        expected.append(label)
+    found = regime_rivals._quantiles(values, 3, 50, 300, 0.4)
+    np.testing.assert_array_equal(found, expected)
+    plain = regime_rivals._quantiles(values, 3, 50, 300)
+    assert np.count_nonzero(np.diff(found)) < 0.5 * np.count_nonzero(np.diff(plain))
 
 
 def test_regimes_are_numbered_by_volatility(market):

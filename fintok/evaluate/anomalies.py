@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fintok.anomaly import AnomalyScorer
 from fintok.evaluate.alarms import alarm_table, alarm_verdicts, fixed_threshold_alarms, wild_months
 from fintok.evaluate.anomaly_rivals import RIVALS, WARM_UP, Detector
-from fintok.evaluate.detection import SCORE_ALONE, Contest, Truth, detect, thresholds
+from fintok.evaluate.detection import CHECKS_ALONE, SCORE_ALONE, Contest, Truth, detect, thresholds
 from fintok.evaluate.detection_tables import detection_verdicts, detector_table, kind_table, ladder_table
 from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out, rows_to_learn
 from fintok.fault_kinds import BAR_KINDS, KINDS, RUNGS
@@ -64,7 +64,7 @@ def evaluate_anomalies(
     scorer = AnomalyScorer(bundle).fit(panel)  # it keeps its readings: of a panel with faults it reads the rest
     clean = scorer.score(panel)
     rivals = _fit_rivals(panel, cut)
-    calm = {OURS: with_checks(clean), SCORE_ALONE: clean.score}
+    calm = dict(_ours(clean))
     calm |= {name: rivals[name](panel) for name in progress(list(rivals), "rivals")}
     arena = Arena(scorer, rivals, {name: thresholds(scores[cut:]) for name, scores in calm.items()}, cut)
 
@@ -101,6 +101,13 @@ def with_checks(scores: Scores) -> Array:
     """(T, A) scores, above all others where a named check fires."""
     by_check = scores.is_check
     return np.where(by_check, CHECKED + np.nan_to_num(scores.score), scores.score)
+
+
+def _ours(scores: Scores) -> Iterator[tuple[str, Array]]:
+    """What fintok says, (T, A) each: score and checks, the score, and the checks alone."""
+    yield OURS, with_checks(scores)
+    yield SCORE_ALONE, scores.score
+    yield CHECKS_ALONE, np.where(np.isfinite(scores.panel.returns), scores.is_check.astype(np.float64), np.nan)
 
 
 def _fit_rivals(panel: Panel, cut: int) -> dict[str, Detector]:
@@ -150,8 +157,7 @@ class Arena:
     def _scores(self, panel: Panel) -> Iterator[tuple[str, Array]]:
         """(detector, scores of the rows from `cut` on)."""
         ours = self.scorer.score(panel)
-        yield OURS, with_checks(ours)[self.cut :]
-        yield SCORE_ALONE, ours.score[self.cut :]
+        yield from ((name, found[self.cut :]) for name, found in _ours(ours))
         start = max(self.cut - WARM_UP, 0)
         for name, detector in self.rivals.items():
             yield name, detector(panel[start:])[self.cut - start :]
@@ -161,7 +167,7 @@ def _alarms(clean: Scores, calm: Mapping[str, Array], cut: int, per_1000: float)
     """Of fintok as it is used, and of the rivals with a threshold that is set once."""
     alarms = {OURS: (clean.is_alarm, np.isfinite(clean.p_value))}
     for name, scores in calm.items():
-        if name not in (OURS, SCORE_ALONE):
+        if name not in (OURS, SCORE_ALONE, CHECKS_ALONE):
             alarms[name] = fixed_threshold_alarms(scores, cut, per_1000), np.isfinite(scores)
     return alarm_table(clean.panel, cut, alarms)
 

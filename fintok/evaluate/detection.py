@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 SCORE_ALONE = "fintok, score alone"  # without its named checks
+CHECKS_ALONE = "named checks alone"  # which need no model: any rival could have them
 BUDGETS = (1.0, 5.0)  # false alarms per 1,000 asset-days
 UNJUDGED = 20  # rows after a fault: trailing windows still hold it
 BUFFER = 20  # rows, of the volume under the precision-recall surface

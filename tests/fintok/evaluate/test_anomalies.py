@@ -6,7 +6,7 @@ from fintok.evaluate import anomalies
 from fintok.evaluate.alarms import WILD, alarm_table, fixed_threshold_alarms, wild_months
 from fintok.evaluate.anomalies import NINE, evaluate_anomalies
 from fintok.evaluate.anomaly_rivals import RIVALS, Rival, ewma_z
-from fintok.evaluate.detection import SCORE_ALONE
+from fintok.evaluate.detection import CHECKS_ALONE, SCORE_ALONE
 from fintok.evaluate.result import OURS, Findings
 from fintok.fault_kinds import BAR_KINDS, KINDS, LADDERS
 from fintok.panel import Panel
@@ -45,8 +45,8 @@ def test_all_kinds_are_planted_and_every_detector_is_judged(found):
     assert (kinds["faults"] >= 2).all()
     assert set(kinds.loc[kinds["counts"], "kind"]) == set(NINE)
     detectors = list(kinds.columns[3:])
-    assert detectors[:2] == [OURS, SCORE_ALONE]
-    assert detectors[2:] == ["EWMA z", "stale run", "volume z", "ECOD"]
+    assert detectors[:3] == [OURS, SCORE_ALONE, CHECKS_ALONE]
+    assert detectors[3:] == ["EWMA z", "stale run", "volume z", "ECOD"]
     assert any("oracle is left out" in sentence for sentence in found.verdicts)
     values = kinds[detectors].to_numpy()
     assert ((values >= 0) & (values <= 1)).all()
@@ -63,6 +63,8 @@ def test_what_is_easy_is_found(found):
     assert kinds.loc["volume x1000", "volume z"] == 1.0
     assert kinds.loc["high below close", "EWMA z"] == 0.0
     assert kinds.loc["high below close", SCORE_ALONE] <= 0.5
+    assert kinds.loc["high below close", CHECKS_ALONE] == kinds.loc["stale", CHECKS_ALONE] == 1.0
+    assert kinds.loc["swap", CHECKS_ALONE] == 0.0
 
 
 def test_the_row_of_a_detector_is_the_mean_of_its_kinds(found):

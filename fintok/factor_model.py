@@ -113,7 +113,8 @@ def log_probabilities(draw: Draw, wanted: NDArray[np.integer]) -> Array:
 
     With N draws until the K-th that is met, digamma(K) - digamma(N) is without bias (inverse binomial sampling, van
     Opheusden, Acerbi and Ma, 2020), where the logarithm of a share of so many draws is too low. What `MOST_DRAWS` do
-    not meet so often has the share of its hits and half a one.
+    not meet so often has the share of its hits and half a one: below some 3e-4 that is too high (by .35 nats at 1e-4,
+    by 2.1 at 1e-5), in favour of the model that is drawn from.
 
     draw : (places (a,), count) -> draws (count, a).
     """

@@ -43,11 +43,12 @@ def main() -> None:
         found = [best(scored, budget) for budget in BUDGETS]
         rows[name] = {f"{budget:g}": one.score if one else np.nan for budget, one in zip(BUDGETS, found, strict=True)}
         together = together or found
-        leads[f"both, less {name}"] = {
-            f"{budget:g}": "{:+.4f} ± {:.4f}".format(*ahead_by(both.daily, one.daily, counts, dates))
-            for budget, both, one in zip(BUDGETS, together, found, strict=True)
-            if both and one
-        }
+        if found is not together:
+            leads[f"both, less {name}"] = {
+                f"{budget:g}": "{:+.4f} ± {:.4f}".format(*ahead_by(both.daily, one.daily, counts, dates))
+                for budget, both, one in zip(BUDGETS, together, found, strict=True)
+                if both and one
+            }
         rows[name]["R² of volatility"] = max(foresight(one.labels, aim, 20, market).r_squared for one in scored)
     for table in (pd.DataFrame.from_dict(rows, orient="index").round(4), pd.DataFrame.from_dict(leads, orient="index")):
         print(table.to_string())

@@ -73,6 +73,8 @@ def test_a_panel_is_read_once_and_another_anew(small_bundle, small_panel, monkey
     assert bundle.forecast(shorter) is not forecast
     with pytest.raises(ValueError, match="read-only"):
         forecast[:] = 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        tokens.codes[:] = 0
     copy = pickle.loads(pickle.dumps(bundle))
     np.testing.assert_array_equal(copy.forecast(small_panel), forecast)
 

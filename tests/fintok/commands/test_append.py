@@ -50,6 +50,18 @@ def test_rows_of_the_file_that_would_be_others_now_stay_and_are_told(trained, tm
     assert pl.read_parquet(tmp_path / "daily.parquet").head(len(before)).equals(before)
 
 
+def test_a_file_that_begins_later_is_named_as_the_cause(trained, tmp_path, prices, capsys):
+    source, table = tmp_path / "prices.parquet", prices()
+    words = ["score", "--model", trained / "model", "--append", "--out", tmp_path / "daily.csv", "--panel", source]
+    for first, last in ((0, 480), (150, 484)):
+        table.slice(first, last - first).write_parquet(source)
+        assert run([str(word) for word in words]) == 0
+    told = capsys.readouterr().err
+    begins = str(table["date"][151])[:10]  # the first return
+    assert f"the panel now begins on {begins}, the scores began on 2018-01-" in told
+    assert "have changed" not in told
+
+
 def test_rows_that_would_be_others_are_told_once_and_anew_when_they_change_again(trained, tmp_path, prices, capsys):
     source, out, table = tmp_path / "prices.parquet", tmp_path / "daily.parquet", prices()
     words = ["score", "--model", trained / "model", "--append", "--out", out, "--panel", source]

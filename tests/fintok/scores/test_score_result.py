@@ -80,7 +80,10 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     statistics, days = why.statistics, why.days
     assert set(statistics["statistic"]) == set(REASONS)
     assert statistics["share"].sum() == pytest.approx(1.0)
-    assert statistics.iloc[0]["meaning"] == reason_at(scores, 1500, 1)
+    assert statistics.iloc[0]["meaning"] == reason_at(scores, 1500, 1) == "jumped away from its peers"
+    assert f"return on {str(date)[:10]} " in repr(why)  # a jump is the last day's own
+    with pytest.raises(ValueError, match="read-only"):
+        scores.statistics["jump"][:] = 0.0
     assert len(days) == 10
     assert days.iloc[-1]["date"] == date
     assert days["share"].idxmax() == 9

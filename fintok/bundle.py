@@ -283,9 +283,7 @@ class Bundle:
             "training_sizes": self.training_sizes,
         }
         for number, memory in enumerate(self.memories):
-            arrays[f"memory_dates_{number}"] = memory.dates.astype("datetime64[ns]").astype(np.int64)
-            arrays[f"memory_sums_{number}"] = memory.sums
-            arrays[f"memory_usual_sizes_{number}"] = memory.usual_sizes
+            arrays.update(memory.arrays(number))
         write_bytes(to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}), folder / ARRAYS)
         facts = {
             "train_end": str(np.datetime_as_string(self.train_end)),
@@ -311,13 +309,7 @@ def load(folder: str | Path | None = None) -> Bundle:
         forecast = arrays["training_forecast"].astype(np.float32)
         market, sizes = arrays["training_returns_market"], arrays["training_sizes"]
         memories = [
-            Memory(
-                dates=arrays[f"memory_dates_{number}"].astype("datetime64[ns]"),
-                sums=arrays[f"memory_sums_{number}"],
-                usual_sizes=arrays[f"memory_usual_sizes_{number}"],
-                assets=tuple(header["training_panels"][number]["assets"]),
-                **facts,
-            )
+            Memory.from_arrays(arrays, number, header["training_panels"][number]["assets"], facts)
             for number, facts in enumerate(header["memories"])
         ]
     except KeyError as error:

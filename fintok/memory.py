@@ -7,7 +7,7 @@ market.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -61,6 +61,20 @@ class Memory:
     def facts(self) -> dict[str, Any]:
         """What is neither an array nor told by the training panel's description."""
         return {"values": self.values, "days_per_row": self.days_per_row}
+
+    def arrays(self, number: int) -> dict[str, NDArray[Any]]:
+        """The others, by name in the file of a bundle of several."""
+        dates = self.dates.astype("datetime64[ns]").astype(np.int64)
+        arrays = {"dates": dates, "sums": self.sums, "usual_sizes": self.usual_sizes}
+        return {f"memory_{name}_{number}": array for name, array in arrays.items()}
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, NDArray[Any]], number: int, assets: Sequence[str], facts: Mapping[str, Any]
+    ) -> Memory:
+        """The reverse. Raises KeyError for an array that is not there."""
+        dates, sums, usual = (arrays[f"memory_{name}_{number}"] for name in ("dates", "sums", "usual_sizes"))
+        return cls(tuple(assets), dates=dates.astype("datetime64[ns]"), sums=sums, usual_sizes=usual, **facts)
 
     def recall(self, panel: Panel, first: slice) -> Recall:
         """What is remembered from before a panel's `first` rows; they alone are asked.

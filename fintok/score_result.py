@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.attribution import Attribution
 from fintok.calibration import MIN_SCORES, adjusted_p_values
 from fintok.cells import locate
 from fintok.checks import CHECKS
 from fintok.errors import InputError
 from fintok.evidence import REASONS
 from fintok.files import as_polars
-from fintok.spans import date_unit, rows_until
+from fintok.spans import rows_until
 from fintok.tails import TailMap, shares
 
 if TYPE_CHECKING:
@@ -27,47 +28,6 @@ if TYPE_CHECKING:
 COLUMNS = ("date", "symbol", "score", "p_value", "alert", "reason", "in_sample")  # of the tables
 _EVENT_GAP = 5  # rows: alerts of one asset no further apart than a week belong to one event
 _ATTRIBUTION_ROWS = 10
-
-
-class Attribution(NamedTuple):
-    """Why one (date, symbol) has its score, and its alert if there is one."""
-
-    symbol: str
-    statistics: "pd.DataFrame"  # statistic, meaning, value, p_value, share of the combined evidence
-    days: "pd.DataFrame"
-    """The last ten rows: date, return and expected (log returns, or what a panel of returns holds), residual (their
-    difference in its usual deviation), share of their residual energy."""
-    score: float  # NaN = none
-    p_value: float  # of the score; NaN where it is not calibrated
-    reason: str  # of the alert, a check's too, which needs no score; "" = no alert
-    partner: str = ""  # the other asset, where the two move in each other's place; "" = nobody
-
-    def __repr__(self) -> str:
-        dates = self.days["date"].to_numpy()
-        moment = np.datetime_as_string(dates, unit=date_unit(dates))
-        alert = f"alert, {self.reason!r}" if self.reason else "no alert"
-        alert += f" ({self.partner})" if self.partner else ""
-        if not np.isfinite(self.statistics["share"]).any():
-            return f"Attribution({self.symbol} on {moment[-1]}: {alert}, no score)"
-        first = self.statistics.iloc[0]
-        of_weeks = first["statistic"] != "jump"  # which is the last day's own
-        place = int(self.days["share"].fillna(0.0).argmax()) if of_weeks else len(self.days) - 1
-        day = self.days.iloc[place]
-        return (
-            f"Attribution({self.symbol} on {moment[-1]}: {alert}, score {self.score:.3g}, p {self.p_value:.2g}; "
-            f"{first['meaning']!r} carries {first['share']:.0%}; return on {moment[place]} {day['return']:+.4g}, "
-            f"{day['expected']:+.4g} expected)"
-        )
-
-    def summary(self) -> "pd.DataFrame":
-        """A row per statistic, by its meaning, the one that carries most first: value, p_value, share."""
-        return self.statistics.drop(columns="statistic").set_index("meaning")
-
-    def plot(self) -> "go.Figure":
-        """Share of the evidence that each statistic carries."""
-        from fintok.plots.scores import evidence_shares
-
-        return evidence_shares(self)
 
 
 def uncalibrated(scores: "Scores", days: NDArray[np.bool_]) -> str:

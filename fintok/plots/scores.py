@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from fintok.score_result import Attribution, Scores
+    from fintok.attribution import Attribution
+    from fintok.score_result import Scores
 
 _MAX_ROWS = 60  # assets a heat map can show with readable names
 _MAX_MARKS = 1500

@@ -21,7 +21,8 @@ def recall_map(table: pd.DataFrame) -> go.Figure:
 
     detectors = [name for name in table.columns if name not in ("kind", "faults", "counts")]
     values = np.asarray(table[detectors], dtype=np.float32)
-    figure = new_figure("Planted faults caught", height=150 + 22 * len(table), margin={"t": 110, "l": 140})
+    figure = new_figure("Planted faults caught", height=190 + 22 * len(table), margin={"t": 150, "l": 140})
+    figure.update_layout(title={"y": 1.0, "yanchor": "top", "pad": {"t": 12}})  # above the names of the detectors
     figure.add_trace(
         go.Heatmap(
             x=[plain(name) for name in detectors],

@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fintok.moves import move_text
 from fintok.spans import date_unit
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+    from fintok.panel import Values
 
 
 class Attribution(NamedTuple):
@@ -22,7 +25,8 @@ class Attribution(NamedTuple):
     score: float  # NaN = none
     p_value: float  # of the score; NaN where it is not calibrated
     reason: str  # of the alert, a check's too, which needs no score; "" = no alert
-    partner: str = ""  # the other asset, where the two move in each other's place; "" = nobody
+    partner: str  # the other asset, where the two move in each other's place; "" = nobody
+    values: "Values"  # what the panel holds
 
     def __repr__(self) -> str:
         dates = self.days["date"].to_numpy()
@@ -34,11 +38,11 @@ class Attribution(NamedTuple):
         first = self.statistics.iloc[0]
         of_weeks = first["statistic"] != "jump"  # which is the last day's own
         place = int(self.days["share"].fillna(0.0).argmax()) if of_weeks else len(self.days) - 1
-        day = self.days.iloc[place]
+        seen, expected = (move_text(self.days[name].iloc[place], self.values) for name in ("return", "expected"))
         return (
             f"Attribution({self.symbol} on {moment[-1]}: {alert}, score {self.score:.3g}, p {self.p_value:.2g}; "
-            f"{first['meaning']!r} carries {first['share']:.0%}; return on {moment[place]} {day['return']:+.4g}, "
-            f"{day['expected']:+.4g} expected)"
+            f"{first['meaning']!r} carries {first['share']:.0%}; {moment[place]}: "
+            f"{seen} seen, {expected} expected)"
         )
 
     def summary(self) -> "pd.DataFrame":

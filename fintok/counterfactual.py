@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok.moves import as_shares, move_text
 from fintok.spans import date_text
 
 if TYPE_CHECKING:
@@ -43,16 +44,11 @@ class Counterfactual:
 
     def __repr__(self) -> str:
         day = date_text(self.dates, -1)
-        form = "+.2%" if self.values == "prices" else "+.4g"
-        seen, expected = (format(float(self.as_moves(total)), form) for total in self._totals)
+        seen, expected = (move_text(total, self.values) for total in self._totals)
         return (
             f"Counterfactual({self.symbol} to {day}: {seen} seen, {expected} expected; "
             f"surprise {self.surprise:.2f} nats, {self.usual:.2f} usual)"
         )
-
-    def as_moves(self, returns: NDArray[np.floating] | float) -> NDArray[np.floating]:
-        """Log returns as shares of the price, which read as per cent; those of a panel of returns as they are."""
-        return np.expm1(returns) if self.values == "prices" else np.asarray(returns)
 
     @property
     def _totals(self) -> tuple[float, float]:
@@ -60,10 +56,10 @@ class Counterfactual:
         return float(np.nansum(self.seen)), float(self.expected[np.isfinite(self.seen)].sum())
 
     def summary(self) -> pd.DataFrame:
-        """The same facts, a row a fact; returns are log returns, or as the panel has them."""
+        """The same facts, a row a fact; returns are shares of the price, or as a panel of returns has them."""
         import pandas as pd
 
-        seen, expected = self._totals
+        seen, expected = (float(as_shares(total, self.values)) for total in self._totals)
         facts = {
             "symbol": self.symbol,
             "return seen": seen,
@@ -75,7 +71,8 @@ class Counterfactual:
         return pd.DataFrame({"value": facts}).rename_axis("fact")
 
     def to_polars(self) -> pl.DataFrame:
-        """A row a day: date, seen (null = not observed), expected, deviation, distance."""
+        """A row a day: date, seen (null = not observed), expected, deviation, distance, in log returns or as
+        a panel of returns has them."""
         import polars as pl
 
         numbers = {name: getattr(self, name) for name in ("seen", "expected", "deviation", "distance")}

@@ -62,11 +62,13 @@ class PanelHealth:
 
         known, listed = np.isfinite(self.panel.data), self.panel.is_listed
         dates = self.panel.dates
+        column = self.panel.price_column
+        values = f"{self.panel.values} ({column})" if column else self.panel.values
         rows = [
             ("assets", f"{self.panel.num_assets}", ""),
             ("rows", f"{self.panel.num_days}", _span(dates)),
             ("rows per year", f"{self.panel.periods_per_year:g}", _weekdays(dates)),
-            ("columns", ", ".join((self.panel.values, *self.panel.fields)), ""),
+            ("columns", ", ".join((values, *self.panel.fields)), ""),
             ("missing while listed", f"{100.0 * _share(listed & ~known, listed):.2f} %", ""),
             ("late starts", *self._absent(listed[:MAX_GAP_ROWS], listed)),
             ("early ends", *self._absent(listed[: -MAX_GAP_ROWS - 1 : -1], listed)),

@@ -10,7 +10,7 @@ from fintok.errors import InputError
 from fintok.signature import market_return, rows_per_year
 
 if TYPE_CHECKING:
-    from fintok.panel import Panel
+    from fintok.panel import Panel, Values
 
 MIN_OBSERVATIONS = 20  # returns before an asset's scale counts, the imager's default
 
@@ -48,3 +48,13 @@ def deviations(panel: "Panel", past: Past | None = None) -> NDArray[np.float64]:
     """Returns (T, A) over each asset's slow scale, its usual size on all rows before; NaN where there is none."""
     data = scaled_returns(panel, MIN_OBSERVATIONS, past)
     return np.where(data.observed, data.scaled, np.nan)
+
+
+def as_shares(returns: NDArray[np.floating] | float, values: "Values") -> NDArray[np.floating]:
+    """Log returns as shares of the price, which read as per cent; those of a panel of returns as they are."""
+    return np.expm1(returns) if values == "prices" else np.asarray(returns)
+
+
+def move_text(value: float, values: "Values") -> str:
+    """One log return as per cent of the price with its sign; one of a panel of returns as it is."""
+    return format(float(as_shares(value, values)), "+.2%" if values == "prices" else "+.4g")

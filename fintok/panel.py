@@ -46,6 +46,7 @@ class Panel:
     """Columns as the source has them, unadjusted: open, high, low, close, volume, where present; (T, A)."""
     values: Values = "prices"  # what the source held
     source: str = "arrays"  # where it came from, for messages
+    price_column: str = ""  # of a long table: the column that prices or returns were read from
 
     @classmethod
     def from_arrays(

@@ -239,7 +239,8 @@ class Scores:
         )
         score, p_value = float(self.score[row, column]), float(self.p_value[row, column])
         reason = self.reasons[self.reason_codes[row, column]]
-        return Attribution(symbol, statistics, days, score, p_value, reason, self._partner(row, column))
+        partner, values = self._partner(row, column), self.panel.values
+        return Attribution(symbol, statistics, days, score, p_value, reason, partner, values)
 
     def _partner(self, row: int, column: int) -> str:
         """The one asset that is as likely to have swapped places with this one as this one with it, if the odds are

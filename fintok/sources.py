@@ -1,6 +1,7 @@
 """read_panel: files and data frames, wide or long, to a Panel."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,8 @@ def _read_long(table: Table, columns: Columns, values: Values) -> Panel:
         values == "prices" and plain(columns.price) == "prc"
     ):  # CRSP's: a minus marks the mean of bid and ask, 0 that there was neither
         prices = np.where(prices == 0.0, np.nan, np.abs(prices))
-    return Panel.from_arrays(prices, dates, names.to_list(), values=values, fields=fields, source=table.name)
+    panel = Panel.from_arrays(prices, dates, names.to_list(), values=values, fields=fields, source=table.name)
+    return replace(panel, price_column=columns.price)
 
 
 def _refuse_files_without(price: str, table: Table) -> None:

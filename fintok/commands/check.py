@@ -37,4 +37,4 @@ def check(
     say_table(health.summary())
     if out is not None:
         say_wrote(write_table(health.to_polars(), out, overwrite=overwrite))
-    say_next("pretrain", "--panel", panel, *reader.words(), "--out", f"runs/{Path(panel).stem}")
+    say_next("label", "--panel", panel, *reader.words(), "--out", "regimes.parquet")

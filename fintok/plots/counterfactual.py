@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fintok.moves import as_shares
 from fintok.plots.theme import BLUE, GREY, VERMILION, new_figure, plain
 from fintok.report_tables import dates_as_text
 
@@ -31,11 +32,11 @@ def patch_traces(
     import plotly.graph_objects as go
 
     number = ":.2%" if patch.values == "prices" else ":.4g"
-    low, expected, high = (patch.as_moves(patch.expected + far * patch.deviation) for far in (-2.0, 0.0, 2.0))
+    low, expected, high = (as_shares(patch.expected + far * patch.deviation, patch.values) for far in (-2.0, 0.0, 2.0))
     return (
         go.Bar(
             x=days,
-            y=patch.as_moves(patch.seen).astype(np.float32),
+            y=as_shares(patch.seen, patch.values).astype(np.float32),
             width=0.5,
             marker={"color": [VERMILION if abs(far) > 2.0 else bars for far in patch.distance]},
             name="seen",

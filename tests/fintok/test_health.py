@@ -1,6 +1,7 @@
 """check_panel: planted faults are found by name and date, and clean data stay clean."""
 
 import numpy as np
+import polars as pl
 
 from fintok.health import check_panel, reverting_spikes
 from fintok.panel import Panel
@@ -197,3 +198,18 @@ def test_of_duplicates_the_partner_is_named():
     first = check_panel(panel_of(prices)).summary().loc["duplicate of another column", "first"]
     assert first.startswith("A2 ")
     assert first.endswith(" rows, as A4")
+
+
+def test_a_long_table_names_the_column_that_its_prices_are_from():
+    prices = clean_prices(2)
+    table = pl.DataFrame(
+        {
+            "date": np.repeat(panel_of(prices).dates, 2),
+            "ticker": ["A", "B"] * NUM_DAYS,
+            "px_close": prices.ravel(),
+            "adj_close": prices.ravel(),
+        }
+    )
+    assert check_panel(read_panel(table)).summary().value["columns"] == "prices (adj_close)"
+    assert check_panel(read_panel(table, price="px_close")).summary().value["columns"] == "prices (px_close)"
+    assert check_panel(panel_of(prices)).summary().value["columns"] == "prices"

@@ -201,7 +201,7 @@ def test_a_sample_can_be_checked(tmp_path, capsys, kind):
     out = tmp_path / "sample.parquet"
     assert run(["sample", "--kind", kind, "--out", str(out)]) == 0
     assert run(["check", str(out)]) == 0
-    assert "next:  fintok pretrain --panel" in capsys.readouterr().out
+    assert "next:  fintok label --panel" in capsys.readouterr().out
     assert (tmp_path / "sample.truth.parquet").exists() == (kind == "synthetic")
 
 

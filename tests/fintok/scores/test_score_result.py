@@ -81,7 +81,8 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     assert set(statistics["statistic"]) == set(REASONS)
     assert statistics["share"].sum() == pytest.approx(1.0)
     assert statistics.iloc[0]["meaning"] == reason_at(scores, 1500, 1) == "jumped away from its peers"
-    assert f"return on {str(date)[:10]} " in repr(why)  # a jump is the last day's own
+    seen, expected = (f"{np.expm1(days.iloc[-1][name]):+.2%}" for name in ("return", "expected"))
+    assert f"; {str(date)[:10]}: {seen} seen, {expected} expected" in repr(why)  # a jump is the last day's own
     with pytest.raises(ValueError, match="read-only"):
         scores.statistics["jump"][:] = 0.0
     assert len(days) == 10

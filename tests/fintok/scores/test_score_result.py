@@ -93,7 +93,7 @@ def test_attribution_names_the_statistics_and_the_days(scores):
     first = statistics["meaning"][0]
     assert (why.score, why.p_value) == (scores.score[1500, 1], scores.p_value[1500, 1])
     said = f"Attribution\\(A01 on {str(date)[:10]}: {{}}, score {why.score:.3g}, p \\S+; '{first}' carries \\d+%; "
-    said += "return on \\S+ \\S+, \\S+ expected\\)"
+    said += "\\S+: \\S+ seen, \\S+ expected\\)"
     assert re.fullmatch(said.format(f"alert, '{first}'" if why.reason else "no alert"), repr(why))
     assert why.reason in ("", first)
     codes = scores.reason_codes.copy()

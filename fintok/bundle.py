@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fintok import inference
 from fintok.bundle_header import HEADER, read_header, write_header
-from fintok.cells import locate
 from fintok.config import PretrainConfig
 from fintok.counterfactual import Counterfactual, counterfactual
 from fintok.errors import InputError
@@ -23,7 +22,7 @@ from fintok.inference import Surprise, Vocabulary
 from fintok.memory import Memory, Recall, recall
 from fintok.panel import Panel, require_panel
 from fintok.signature import row_noun
-from fintok.spans import DateLike, date_text
+from fintok.spans import DateLike
 from fintok.tokenizer import Tokens
 from vision.config import from_dict, to_dict
 from vision.files import write_bytes
@@ -102,7 +101,7 @@ class Bundle:
 
     @property
     def num_words(self) -> int:
-        return int(self.word_of_code.max()) + 1
+        return self.vocabulary.num_words
 
     @property
     def bar_fields(self) -> tuple[str, ...]:
@@ -146,9 +145,7 @@ class Bundle:
         NaN rows: fewer days so far than a window less the patch that is asked for, or nothing observed that day.
         Rows before `since` are not read: NaN. The others come out as they do in the whole pass, bit for bit.
         """
-        if since == 0:
-            return self._once("forecast", panel, lambda: self._read_forecast(panel, 0))
-        return self._read_forecast(panel, since)
+        return self._once("forecast", panel, since, self._read_forecast)
 
     def surprise(self, panel: Panel, since: int = 0) -> Surprise:
         """How strange each asset's newest patch is; (T, A) arrays, NaN where there is no token.
@@ -162,42 +159,20 @@ class Bundle:
 
         One window is read. Raises InputError for a date or symbol that the panel lacks, and where there is no token.
         """
-        require_panel(panel)
-        row, column = locate(panel.dates, panel.assets, date, symbol)
-        window = self.config.imaging
-        images = self.images(panel[: row + 1])
-        if row + 1 < window.window_days or not images.observed[column, row]:
-            day = date_text(panel.dates, row)
-            raise InputError(
-                f"{symbol} has no token on {day} to compare with: it is not observed that day, its scale is not yet "
-                f"known, or there are not {window.window_days} days before"
-            )
-        days = slice(row + 1 - window.patch_days, row + 1)
-        codes = inference.read_codes(self.tokenizer, images, window.patch_days, since=row)
-        p = inference.read_expectation(self.predictor, images, row, column, window.window_days, window.patch_days)
-        return counterfactual(
-            symbol,
-            panel.dates[days],
-            panel.returns[days, column],
-            images.scale[column, days],
-            p,
-            int(codes[row, column]),
-            self.vocabulary,
-            panel.values,
-        )
+        return counterfactual(self, panel, date, symbol)
 
     def read(self, panel: Panel, since: int = 0) -> PanelReading:
         """Images, codes and surprise of a panel at once. Rows before `since` have neither code nor surprise."""
-        if since == 0:
-            return self._once("read", panel, lambda: self._read(panel, 0))
-        return self._read(panel, since)
+        return self._once("read", panel, since, self._read)
 
-    def _once(self, what: str, panel: Panel, read: Callable[[], T]) -> T:
-        """What was read of the very same panel, or else is now."""
+    def _once(self, what: str, panel: Panel, since: int, read: Callable[[Panel, int], T]) -> T:
+        """What was read of the very same panel, where all its rows are asked for; else it is read now."""
         require_panel(panel)
+        if since:
+            return read(panel, since)
         last = self._last.get(what)
         if last is None or last[0]() is not panel:
-            last = self._last[what] = (weakref.ref(panel, lambda _: self._last.pop(what, None)), read())
+            last = self._last[what] = (weakref.ref(panel, lambda _: self._last.pop(what, None)), read(panel, 0))
         return last[1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -255,15 +230,10 @@ class Bundle:
 
     def words(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Mean patch of each word, (W, P) in units of the asset's slow scale, and its training count (W,)."""
-        vocabulary, num_words = self.vocabulary, self.num_words
-        counts = np.bincount(vocabulary.word_of_code, vocabulary.counts, num_words)
-        weighted = np.zeros((num_words, vocabulary.patch_mean.shape[1]))
-        np.add.at(weighted, vocabulary.word_of_code, np.sinh(vocabulary.patch_mean) * vocabulary.counts[:, None])
-        return (weighted / np.maximum(counts, 1)[:, None]).astype(np.float32), counts.astype(np.int64)
+        return self.vocabulary.words()
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the bundle into a folder; an old header goes first and the new one comes last, so that a folder with
-        one is complete.
+        """Write it into a folder. An old header goes first and the new one comes last: a folder with one is complete.
 
         Raises InputError where a model is there and `overwrite` is False.
         """

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fintok import inference
+from fintok.cells import locate
+from fintok.errors import InputError
 from fintok.moves import as_shares, move_text
+from fintok.panel import require_panel
 from fintok.spans import date_text
 
 if TYPE_CHECKING:
@@ -16,8 +20,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
-    from fintok.inference import Vocabulary
-    from fintok.panel import Values
+    from fintok.bundle import Bundle
+    from fintok.panel import Panel, Values
+    from fintok.spans import DateLike
 
 Array = NDArray[np.float64]
 
@@ -105,30 +110,33 @@ def mixture_moments(
     return first, np.sqrt(np.maximum(second - first**2, 0.0))
 
 
-def counterfactual(
-    symbol: str,
-    dates: NDArray[np.datetime64],
-    seen: Array,
-    scale: NDArray[np.floating],
-    p: NDArray[np.floating],
-    code: int,
-    vocabulary: Vocabulary,
-    values: Values,
-) -> Counterfactual:
-    """From the days of the patch (P,), the asset's slow scale on them (NaN = not observed: the last one known is
-    taken), the model's probabilities (K,) and the code seen."""
-    known = np.flatnonzero(np.isfinite(scale))
-    latest = known[np.maximum(np.searchsorted(known, np.arange(len(scale)), side="right") - 1, 0)]
+def counterfactual(bundle: Bundle, panel: Panel, date: DateLike, symbol: str) -> Counterfactual:
+    """See `Bundle.counterfactual`. Where the asset was not observed on a day, its scale is the last one known."""
+    require_panel(panel)
+    row, column = locate(panel.dates, panel.assets, date, symbol)
+    window, vocabulary = bundle.config.imaging, bundle.vocabulary
+    images = bundle.images(panel[: row + 1])
+    if row + 1 < window.window_days or not images.observed[column, row]:
+        raise InputError(
+            f"{symbol} has no token on {date_text(panel.dates, row)} to compare with: it is not observed that day, its "
+            f"scale is not yet known, or there are not {window.window_days} days before"
+        )
+    days = slice(row + 1 - window.patch_days, row + 1)
+    code = int(inference.read_codes(bundle.tokenizer, images, window.patch_days, since=row)[row, column])
+    p = inference.read_expectation(bundle.predictor, images, row, column, window.window_days, window.patch_days)
     mean, deviation = mixture_moments(p, vocabulary.patch_mean, vocabulary.patch_variance)
     logs = np.log(np.maximum(np.asarray(p, dtype=np.float64), 1e-300))
+    scale = images.scale[column, days]
+    known = np.flatnonzero(np.isfinite(scale))
+    scale = scale[known[np.maximum(np.searchsorted(known, np.arange(len(scale)), side="right") - 1, 0)]]
     return Counterfactual(
         symbol=symbol,
-        dates=dates,
-        seen=np.asarray(seen, dtype=np.float64),
-        expected=mean * scale[latest],
-        deviation=deviation * scale[latest],
+        dates=panel.dates[days],
+        seen=panel.returns[days, column],
+        expected=mean * scale,
+        deviation=deviation * scale,
         code=code,
         surprise=float(-logs[code]),
         usual=float(-(p * logs).sum()),
-        values=values,
+        values=panel.values,
     )

@@ -44,6 +44,17 @@ class Vocabulary(NamedTuple):
         counts = self.counts + 0.5
         return counts / counts.sum()
 
+    @property
+    def num_words(self) -> int:
+        return int(self.word_of_code.max()) + 1
+
+    def words(self) -> tuple[Array, NDArray[np.int64]]:
+        """Mean patch of each word, (W, P) in units of the asset's slow scale, and its training count (W,)."""
+        counts = np.bincount(self.word_of_code, self.counts, self.num_words)
+        total = np.zeros((self.num_words, self.patch_mean.shape[1]))
+        np.add.at(total, self.word_of_code, np.sinh(self.patch_mean) * self.counts[:, None])
+        return (total / np.maximum(counts, 1)[:, None]).astype(np.float32), counts.astype(np.int64)
+
 
 class Surprise(NamedTuple):
     """What the model makes of each asset's newest patch; (T, A) float32, NaN where there is no token.

@@ -173,15 +173,9 @@ class _Run:
 
     def _teach(self, resume: bool) -> VisionTransformer:
         config, window = self.config.teacher, self.config.imaging
-        days = (window.num_columns - window.num_columns // 4) * window.patch_days
-        crops = ReturnMultiCrop(
-            max(1, self.num_assets * 3 // 4),
-            days,
-            window.patch_days,
-            config.num_local_crops,
-            self.jitter,
-            BlockMask(0.3, min_patches=4),
-        )
+        num_assets, columns = max(1, self.num_assets * 3 // 4), window.num_columns - window.num_columns // 4
+        days, masks = columns * window.patch_days, BlockMask(0.3, min_patches=4)
+        crops = ReturnMultiCrop(num_assets, days, window.patch_days, config.num_local_crops, self.jitter, masks)
         method = self._build(0, lambda: IBOT(self._window_encoder(config.encoder, has_cls=True), config.method))
         self._fit(method, crops, config.optim, "teacher", resume)
         return method.artifact()

@@ -42,14 +42,17 @@ class Contest(NamedTuple):
         """(E,) those of the given kinds."""
         return np.isin(self.kinds, list(kinds))
 
-    def recall(self, name: str, kind: str, budget: int) -> float:
-        """Share of the events of a kind that a detector caught; NaN where there is none."""
-        caught = self.found[name].caught[budget, self.events([kind])]
+    def recall(self, name: str, kind: str, budget: int, *, with_checks: bool = False) -> float:
+        """Share of the events of a kind that a detector caught, or the named checks did; NaN where there is none."""
+        events = self.events([kind])
+        caught = self.found[name].caught[budget, events]
+        if with_checks:
+            caught = caught | self.found[CHECKS_ALONE].caught[budget, events]
         return float(caught.mean()) if caught.size else float("nan")
 
-    def mean_recall(self, name: str, budget: int) -> float:
+    def mean_recall(self, name: str, budget: int, *, with_checks: bool = False) -> float:
         """Mean over the kinds that count."""
-        return float(np.nanmean([self.recall(name, kind, budget) for kind in self.counted]))
+        return float(np.nanmean([self.recall(name, kind, budget, with_checks=with_checks) for kind in self.counted]))
 
 
 class Truth:

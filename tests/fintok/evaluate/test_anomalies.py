@@ -72,6 +72,11 @@ def test_the_row_of_a_detector_is_the_mean_of_its_kinds(found):
     detectors = found.tables["detectors"].set_index("detector")
     means = kinds.loc[kinds["counts"], list(detectors.index)].mean()
     np.testing.assert_allclose(detectors["recall_at_1"], means[detectors.index])
+    alone, both = detectors["recall_at_1"], detectors["recall_at_1_with_checks"]
+    assert both[CHECKS_ALONE] == alone[CHECKS_ALONE]
+    assert (both >= np.maximum(alone, alone[CHECKS_ALONE])).all()
+    assert (both <= alone + alone[CHECKS_ALONE]).all()
+    assert both["EWMA z"] > alone["EWMA z"]  # which sees no stale price
     for column in ("average_precision", "vus_pr", "hit_at_1", "hit_at_3"):
         assert detectors[column].between(0, 1).all()
     assert (detectors["hit_at_3"] >= detectors["hit_at_1"]).all()

@@ -142,28 +142,46 @@ def _hash(row: NDArray[np.intp], value: NDArray[np.float64]) -> NDArray[np.uint6
     return mixed(value.view(np.uint64) + row.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
-def _jumps_by(panel: "Panel", ratios: tuple[float, ...]) -> Flags:
-    """A move by one of these ratios, either way, far beyond the asset's scale and not the market's move."""
+def is_decimal_shift(panel: "Panel") -> Flags:
+    """A price that jumps by a factor of ten or a hundred: a misplaced decimal, or another unit, of one asset or all."""
+    return _jumps_by(panel, _DECIMAL_RATIOS, panel.returns)
+
+
+def is_unadjusted_split(panel: "Panel") -> Flags:
+    """A price that jumps by a small split ratio, 3:2 to 8:1 or the reverse, and the market does not. Suspected only."""
+    return _jumps_by(panel, _SPLIT_RATIOS, panel.returns - np.nan_to_num(median_of_day(panel.returns)))
+
+
+def _jumps_by(panel: "Panel", ratios: tuple[float, ...], moves: NDArray[np.float64]) -> Flags:
+    """Moves (T, A) far beyond the asset's scale, by one of these ratios, either way: they themselves or the returns."""
     returns = panel.returns
     if panel.values != "prices":
         return np.zeros(returns.shape, dtype=bool)
     scale = NORMAL_SCALE * trailing_moments(np.abs(returns), half_life=63, min_count=20).mean
-    market = np.nan_to_num(median_of_day(returns))
-    flags = (np.abs(returns - market) > _FAR_BEYOND * scale) & (scale > 0.0)
+    flags = (np.abs(moves) > _FAR_BEYOND * scale) & (scale > 0.0)
     tolerance = np.clip(2.5 * scale[flags], 0.005, 0.05)  # the day's ordinary move rides on top of the jump
-    distance = np.min([np.abs(np.abs(returns[flags]) - np.log(ratio)) for ratio in ratios], axis=0)
+    sizes = np.abs([returns[flags], moves[flags]])
+    distance = np.min([np.abs(sizes - np.log(ratio)) for ratio in ratios], axis=(0, 1))
     flags[flags] = distance <= tolerance
     return flags
 
 
-def is_decimal_shift(panel: "Panel") -> Flags:
-    """A price that jumps by a factor of ten or a hundred: a misplaced decimal, or another unit."""
-    return _jumps_by(panel, _DECIMAL_RATIOS)
+def is_jump_of_all(panel: "Panel") -> Flags:
+    """Prices that jump together, and otherwise differ as on any day: another unit or currency of the whole file.
 
-
-def is_unadjusted_split(panel: "Panel") -> Flags:
-    """A price that jumps by a small split ratio, 3:2 to 8:1 or the reverse. Suspected, not proven."""
-    return _jumps_by(panel, _SPLIT_RATIOS)
+    The median move is 12 of its usual deviations, and the usual distance from it less than twice that of days before
+    (half-life of 63 rows, 20 at least); in a crash assets scatter (three times in March 2020, six in October 1987).
+    Assets that did not go along, and dates of fewer than five, are not flagged.
+    """
+    returns = panel.returns
+    if panel.values != "prices":
+        return np.zeros(returns.shape, dtype=bool)
+    market = median_of_day(returns)  # NaN compares as False
+    own = np.abs(returns - market)
+    spread = median_of_day(own)
+    usual, usual_spread = (trailing_moments(np.abs(x), half_life=63, min_count=20).mean for x in (market, spread))
+    is_jump = (np.abs(market) > _FAR_BEYOND * NORMAL_SCALE * usual) & (usual > 0.0) & (spread < 2.0 * usual_spread)
+    return is_jump & (own < 0.5 * np.abs(market))
 
 
 def is_without_volume(panel: "Panel") -> Flags:
@@ -200,6 +218,7 @@ CHECKS: dict[str, Callable[["Panel"], Flags]] = {
     "no volume": is_without_volume,
     "possible decimal shift": is_decimal_shift,
     "possible unadjusted split": is_unadjusted_split,
+    "all prices jump alike": is_jump_of_all,
     "stale price": is_stale,
     "duplicate of another column": is_duplicate,
 }

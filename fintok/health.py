@@ -33,6 +33,7 @@ _MISSING = "dates missing"
 _NEVER = "asset without values"
 _STILL = "asset that never moves"
 _DUPLICATE = "duplicate of another column"
+_ALIKE = "all prices jump alike"
 _LIKENESS_ROWS = 30  # up to the last of a run of duplicates, by which its partner is told
 _LEAST_RETURNS = 20  # of an asset of which is said that it never moves
 
@@ -132,7 +133,8 @@ class PanelHealth:
 def check_panel(panel: Panel) -> PanelHealth:
     """Look a panel over.
 
-    Findings: the deterministic checks of `fintok.checks` (a run of flagged rows is one finding); spikes that
+    Findings: the deterministic checks of `fintok.checks` (a run of flagged rows is one finding, a jump of all assets
+    too); spikes that
     revert within a row (more than 8 trailing standard deviations, relative to the market, of which at most a
     quarter is left); gaps of 5 rows or more, and dates that are missing for all (`fintok.panel.dates_missing`,
     at the first row after them), after which returns start anew; dates on which fewer than half of the listed
@@ -143,6 +145,7 @@ def check_panel(panel: Panel) -> PanelHealth:
     require_panel(panel)
     flags = dict(run_checks(panel))
     flags[_SPIKE] = reverting_spikes(panel.returns)
+    alike = flags.pop(_ALIKE).any(axis=1)
     parts = [(kind, *runs_of(table)) for kind, table in flags.items()]
     known, listed = np.isfinite(panel.data), panel.is_listed
     row, asset, days = runs_of(listed & ~known)
@@ -151,7 +154,8 @@ def check_panel(panel: Panel) -> PanelHealth:
     there, expected = known.sum(axis=1), listed.sum(axis=1)
     are_few = (there < FEW_SHARE * expected) & (expected >= _FEWEST)
     stand_still = (panel.is_observed.sum(axis=1) >= _FEWEST) & ~np.nan_to_num(panel.returns).any(axis=1)
-    for kind, dates in ((_FEW, are_few), (_STANDSTILL, stand_still), (_SECOND, _second_rows(panel.dates))):
+    of_dates = {_ALIKE: alike, _FEW: are_few, _STANDSTILL: stand_still, _SECOND: _second_rows(panel.dates)}
+    for kind, dates in of_dates.items():
         first, _, spell = runs_of(dates[:, None])
         parts.append((kind, first, np.full(len(first), -1), spell))
     after = np.flatnonzero(dates_missing(panel.dates))

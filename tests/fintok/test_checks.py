@@ -5,6 +5,7 @@ from fintok.checks import (
     CHECKS,
     is_decimal_shift,
     is_duplicate,
+    is_jump_of_all,
     is_not_positive,
     is_out_of_order,
     is_stale,
@@ -51,6 +52,33 @@ def test_a_decimal_shift_is_found_both_when_it_comes_and_when_it_goes(ratio):
     returns[301, 2] -= np.log(ratio)
     flags = is_decimal_shift(make_panel(returns))
     np.testing.assert_array_equal(np.argwhere(flags), [[300, 2], [301, 2]])
+
+
+def test_a_missed_split_is_found_on_a_day_on_which_the_market_moves():
+    returns = quiet_returns()
+    returns[300] -= 0.06
+    returns[300, 2] -= np.log(2.0)
+    assert is_unadjusted_split(make_panel(returns))[300, 2]
+
+
+@pytest.mark.parametrize("num_shifted", [3, 5, 8])
+def test_a_decimal_shift_of_most_assets_is_found_in_each_of_them(num_shifted):
+    returns = quiet_returns()
+    returns[300, :num_shifted] += np.log(100.0)
+    np.testing.assert_array_equal(
+        np.argwhere(is_decimal_shift(make_panel(returns))), [[300, asset] for asset in range(num_shifted)]
+    )
+
+
+@pytest.mark.parametrize("num_jumping", [15, 20])
+def test_another_currency_of_nearly_all_prices_is_found_and_a_crash_is_none(num_jumping):
+    returns = quiet_returns(num_assets=20)
+    returns[300, :num_jumping] += np.log(1.3)
+    scattered = returns.copy()
+    scattered[300] += 0.05 * np.random.default_rng(1).standard_normal(20)
+    flags = is_jump_of_all(make_panel(returns))
+    np.testing.assert_array_equal(np.argwhere(flags), [[300, asset] for asset in range(num_jumping)])
+    assert not is_jump_of_all(make_panel(scattered)).any()
 
 
 def test_the_same_move_is_ordinary_for_a_wild_asset():

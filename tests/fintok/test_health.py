@@ -213,3 +213,9 @@ def test_a_long_table_names_the_column_that_its_prices_are_from():
     assert check_panel(read_panel(table)).summary().value["columns"] == "prices (adj_close)"
     assert check_panel(read_panel(table, price="px_close")).summary().value["columns"] == "prices (px_close)"
     assert check_panel(panel_of(prices)).summary().value["columns"] == "prices"
+
+
+def test_a_jump_of_all_prices_is_one_finding():
+    prices = clean_prices()
+    prices[200:] *= 1.3
+    assert found(panel_of(prices)) == {("all prices jump alike", 200, -1, 1)}

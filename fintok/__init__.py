@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from fintok.anomaly import AnomalyScorer
     from fintok.audit import audit
     from fintok.bundle import Bundle, load
-    from fintok.demo import report
     from fintok.errors import InputError
     from fintok.evaluate.runner import evaluate
     from fintok.health import check_panel
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from fintok.regime_choice import choose_regimes
     from fintok.regime_match import match_regimes
     from fintok.regimes import RegimeLabeler
+    from fintok.report import report
     from fintok.sample import simulate_panel
     from fintok.sources import read_panel
 
@@ -66,7 +66,7 @@ _HOME = {
     "AnomalyScorer": "fintok.anomaly",
     "audit": "fintok.audit",
     "evaluate": "fintok.evaluate.runner",
-    "report": "fintok.demo",
+    "report": "fintok.report",
     "InputError": "fintok.errors",
 }
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from fintok.config import STAGES
 from fintok.files import check_output, write_text
+from fintok.market import read_market
 from fintok.page import Page
+from fintok.panel import require_panel
 from fintok.report_tables import day, events_table, facts_table, panel_facts, summary_table
 from vision.config import to_dict
 
@@ -70,6 +72,37 @@ _DEVIATIONS = (
     "over its own usual size up to the {row} before. A volatility of 1 a year is an asset's own usual one; the market, "
     "the mean over assets, moves less the less they move together."
 )
+
+
+def report(
+    bundle: "Bundle",
+    panel: "Panel",
+    out: str | Path,
+    *,
+    n_regimes: int = 4,
+    switches_per_year: float = 4.0,
+    alarms_per_1000: float = 1.0,
+    errors: object = None,
+    groups: Mapping[str, object] | str | Path | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Read a panel with a bundle and write what it says as one self-contained page of HTML; return its path.
+
+    `errors` are those of `AnomalyScorer.score`, `groups` those of `AnomalyScorer`. Raises InputError for what is no
+    bundle or panel, a number out of range, and where `out` exists and `overwrite` is False.
+    """
+    require_panel(panel)
+    path = check_output(out, overwrite=overwrite)
+    reading = read_market(
+        bundle,
+        panel,
+        n_regimes=n_regimes,
+        switches_per_year=switches_per_year,
+        alarms_per_1000=alarms_per_1000,
+        errors=errors,
+        groups=groups,
+    )
+    return write_report(path, bundle, panel, *reading, overwrite=overwrite)
 
 
 def write_report(

@@ -52,7 +52,7 @@ def report(
         )
     check_output(out, overwrite=overwrite)
     prices = reader.read(panel)
-    from fintok.demo import read_market
+    from fintok.market import read_market
     from fintok.report import write_report
 
     classes = read_classes(groups, prices)

@@ -84,6 +84,13 @@ def test_training_needs_no_command_line_no_polars_no_plotly(root):
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+def test_reading_and_evaluating_need_no_trainer(root):
+    code = "import fintok.report, fintok.evaluate.runner, vision.commands.tasks, vision.commands.features"
+    probe = f"{code}\nimport sys\nprint('lightning' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", probe], cwd=root, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "False"
+
+
 def test_models_and_figures_of_a_run_do_not_depend_on_the_encoding_of_the_machine(root, tmp_path):
     code = """if True:
         import fintok, pathlib, sys

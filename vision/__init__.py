@@ -67,9 +67,10 @@ if TYPE_CHECKING:
     from vision.nn.vit import Encoded, VisionTransformer
     from vision.schedule import CosineSchedule, Scheduled
     from vision.train.artifacts import load_encoder, load_tokenizer
+    from vision.train.build import load_method
     from vision.train.checkpoint import save_module
     from vision.train.fit import fit
-    from vision.train.run import load_method, pretrain
+    from vision.train.run import pretrain
 
 __version__ = "0.1.0"
 
@@ -130,7 +131,7 @@ _HOME = {  # name -> module that defines it
     "linear_information": "evaluate.masking",
     "linear_probe": "evaluate.linear",
     "load_encoder": "train.artifacts",
-    "load_method": "train.run",
+    "load_method": "train.build",
     "load_tokenizer": "train.artifacts",
     "load_yaml": "config",
     "read_encoder": "convert.read",

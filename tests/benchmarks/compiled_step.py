@@ -21,9 +21,9 @@ from vision.batch import Batch
 from vision.data.loader import make_loader
 from vision.methods.base import Method
 from vision.recipes import find_recipe
+from vision.train.build import build
 from vision.train.inputs import decide_inputs, open_data
 from vision.train.module import _losses
-from vision.train.run import build
 
 ROUNDS, BATCHES = 10, 4
 

@@ -12,9 +12,9 @@ from vision.methods import METHODS
 from vision.nn.tokenizer import Tokenizer
 from vision.nn.vit import VisionTransformer
 from vision.recipes import find_recipe, recipes_folder
+from vision.train.build import build
 from vision.train.inputs import Inputs, fit_encoder
 from vision.train.optim import make_optimizer
-from vision.train.run import build
 
 RECIPES = sorted(recipes_folder().rglob("*.yaml"))
 

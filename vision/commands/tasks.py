@@ -34,10 +34,10 @@ from vision.methods.dvae import DVAE
 from vision.methods.mae import MAE
 from vision.methods.simmim import SimMIM
 from vision.train.artifacts import MODEL, TOKENIZER, open_tokenizer
+from vision.train.build import load_method
 from vision.train.checkpoint import CheckpointError, load_masked_model
 from vision.train.inputs import Inputs
 from vision.train.progress import track
-from vision.train.run import load_method
 
 IN_GALLERY = 2000  # images
 IN_STUDY = 5000

@@ -17,10 +17,10 @@ from vision.methods.codes import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import MODEL, save_artifacts
+from vision.train.build import load_method
 from vision.train.checkpoint import fill, load_masked_model
 from vision.train.folder import STATE, RunFacts, clear_folder, open_folder, read_run
 from vision.train.inputs import Inputs
-from vision.train.run import load_method
 from vision.train.state import load_training_state, save_training_state
 
 _METHODS = {form.title: form.name for form in FORMS.values() if form.name != "timm"}

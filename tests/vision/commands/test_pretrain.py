@@ -15,11 +15,11 @@ import vision
 from fintok.cli import run
 from tests.vision.commands.conftest import NETWORK, TRAINING
 from vision.config import NEEDS
+from vision.train.build import build
 from vision.train.checkpoint import CheckpointError
 from vision.train.folder import read_run
 from vision.train.metrics import read_metrics
 from vision.train.module import PretrainModule
-from vision.train.run import build
 from vision.train.state import load_training_state
 
 

@@ -18,10 +18,10 @@ from vision.methods.codes import MaskedCodeModel
 from vision.methods.mae import MAE
 from vision.nn.vit import VisionTransformer
 from vision.train.artifacts import open_encoder, save_artifacts
+from vision.train.build import load_method
 from vision.train.checkpoint import load_encoder, load_masked_model
 from vision.train.foreign import save_converted, tensors_beside
 from vision.train.inputs import Inputs
-from vision.train.run import load_method
 
 MAE_ENCODER = ViTConfig(patch_size=(4, 4), dim=32, depth=2, heads=4, max_rows=3, max_columns=3)
 BEIT_ENCODER = dataclasses.replace(MAE_ENCODER, row_position="none", column_position="none", relative_position="shared")

@@ -7,8 +7,8 @@ import pytest
 from vision.config import BEiTConfig, CodebookConfig, MaskConfig, PretrainConfig, ViTConfig
 from vision.errors import InputError
 from vision.nn.tokenizer import Tokenizer
+from vision.train.build import build
 from vision.train.inputs import Inputs
-from vision.train.run import build
 
 ENCODER = ViTConfig(patch_size=(4, 4), dim=24, depth=1, heads=3, max_rows=4, max_columns=4)
 RELATIVE = {"row_position": "none", "column_position": "none", "relative_position": "shared"}

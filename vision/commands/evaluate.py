@@ -110,8 +110,10 @@ def evaluate(
         raise InputError("--last-blocks is of knn and linear: leave it out, or ask for one with --task")
     if ignore is not None and "segment" not in task:
         raise InputError("--ignore is of segment: ask for it with --task, or leave it out")
-    if pictures is not None and not {"attention", "reconstruction"} & set(task):
-        raise InputError("--pictures is of attention and reconstruction: ask for one with --task, or leave it out")
+    if pictures is not None and not {"attention", "reconstruction", "segment"} & set(task):
+        raise InputError(
+            "--pictures is of attention, reconstruction and segment: ask for one with --task, or leave it out"
+        )
     from vision.commands.evaluation import Evaluation, check_tasks
     from vision.commands.tasks import TASKS
     from vision.evaluate.features import check_pooling

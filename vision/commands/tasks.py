@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -26,8 +27,9 @@ from vision.evaluate.gaps import split_gaps
 from vision.evaluate.knn import knn
 from vision.evaluate.linear import linear_probe
 from vision.evaluate.masking import MaskingStudy, code_information, linear_information
+from vision.evaluate.pictures import class_pictures, montage, to_pictures
 from vision.evaluate.reconstruct import fill_in, reconstruction_picture
-from vision.evaluate.segment import segment
+from vision.evaluate.segment import classify, segment
 from vision.methods.beit import BEiT
 from vision.methods.beit2 import BEiT2
 from vision.methods.dvae import DVAE
@@ -88,7 +90,8 @@ def run_finetune(on: Evaluation) -> dict[str, object]:
 
 
 def run_segment(on: Evaluation) -> dict[str, float]:
-    """A segmentation head; the masks are the column ``mask`` of Parquet tables."""
+    """A segmentation head, and a picture of some test images, what it answers and what is true; the masks are the
+    column ``mask`` of Parquet tables."""
     parts = [_with_masks(shown, on.encoder.config.patch_size) for shown in (on.train, on.test)]
     (train, train_masks), (test, test_masks) = parts
     rows, columns = _grid_seen(train.size, on.segment.crop, on.patch_size)
@@ -106,7 +109,12 @@ def run_segment(on: Evaluation) -> dict[str, float]:
         track=track,
     )
     on.say(result.summary())
-    return {"mean_iou": result.mean_iou, "pixel_accuracy": result.pixel_accuracy}
+    shown = test.spread_places(on.pictures)
+    answered = classify(result.segmenter, test[shown], on.segment.crop, on.ignore)
+    columns_shown = [to_pictures(test[shown], *_scale(on.inputs)), *map(class_pictures, (answered, test_masks[shown]))]
+    on.save(montage(list(zip(*columns_shown, strict=True))), "segmentation.png", 3)
+    by_class = {f"iou of {n}": iou for n, iou in zip(result.names, result.ious, strict=True) if math.isfinite(iou)}
+    return {"mean_iou": result.mean_iou, "pixel_accuracy": result.pixel_accuracy, **by_class}
 
 
 def run_codebook(on: Evaluation) -> dict[str, float]:

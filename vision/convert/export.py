@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 import warnings
 from pathlib import Path
 
@@ -51,9 +52,15 @@ def export_onnx(encoder: VisionTransformer, path: str | Path, image_size: tuple[
     except ImportError:
         raise ConvertError("writing ONNX needs onnx and onnxscript: pip install 'fintok[export]'") from None
     names = ["cls", "patches"] if encoder.config.has_cls else ["patches"]
+    said = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = said.level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")  # of torch, about itself
-        program = _as_onnx(_program(encoder, image_size), names)
+        said.setLevel(logging.ERROR)  # that torchvision, which is not needed, is not there
+        try:
+            program = _as_onnx(_program(encoder, image_size), names)
+        finally:
+            said.setLevel(level)
     assert program is not None
     write_bytes(program.model_proto.SerializeToString(), target)
 

@@ -50,8 +50,12 @@ class ShownImages(Dataset[Tensor]):
         return part
 
     def spread(self, most: int) -> Tensor:
-        """At most so many images (n, C, H, W), evenly spread: class folders come sorted."""
-        return self[torch.from_numpy(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))]
+        """At most so many images (n, C, H, W), those of `spread_places`."""
+        return self[self.spread_places(most)]
+
+    def spread_places(self, most: int) -> Tensor:
+        """At most so many places (n,), evenly spread: class folders come sorted."""
+        return torch.from_numpy(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))
 
     @property
     def labels(self) -> Tensor | None:

@@ -55,6 +55,13 @@ def heat(values: Tensor, size: tuple[int, int]) -> Picture:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
+def class_pictures(classes: Tensor) -> list[Picture]:
+    """Classes (B, H, W) of integers -> B pictures in the colours of PASCAL VOC, by the bits of a class: 0 is black."""
+    numbers = classes.detach().cpu().numpy().astype(np.int64) % 256
+    colours = [sum((numbers >> (3 * place + channel) & 1) << (7 - place) for place in range(3)) for channel in range(3)]
+    return list(np.stack(colours, axis=-1).astype(np.uint8))
+
+
 def montage(rows: Sequence[Sequence[Picture]], gap: int = 2) -> Picture:
     """Rows of pictures of one size, with white between them."""
     height, width = rows[0][0].shape[:2]

@@ -107,10 +107,8 @@ def segment(
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.long)
     chosen = torch.arange(len(test)).split(config.batch_size)
     for numbers, batch in zip(chosen, read(test, chosen), strict=True):
-        logits = predict(segmenter, batch.to(device), config.crop)
-        if 0 <= ignore < num_classes:
-            logits[:, ignore] = -torch.inf
-        confusion += confusion_of(logits.argmax(dim=1).cpu(), test_masks[numbers].long(), num_classes, ignore)
+        answered = classify(segmenter, batch.to(device), config.crop, ignore).cpu()
+        confusion += confusion_of(answered, test_masks[numbers].long(), num_classes, ignore)
     return SegmentationResult(
         ious=intersection_over_union(confusion).tolist(),
         pixel_accuracy=float(confusion.diag().sum() / confusion.sum().clamp(min=1)),
@@ -131,6 +129,14 @@ def intersection_over_union(confusion: Tensor) -> Tensor:
     """(classes,) float64 from counts (classes, classes); NaN where a class is neither there nor predicted."""
     both = confusion.diag().double()
     return both / (confusion.sum(dim=0) + confusion.sum(dim=1) - both)
+
+
+def classify(segmenter: Segmenter, images: Tensor, crop: tuple[int, int] | None, ignore: int) -> Tensor:
+    """Images (B, C, H, W) -> classes (B, H, W) long, never ``ignore``."""
+    logits = predict(segmenter, images, crop)
+    if 0 <= ignore < logits.shape[1]:
+        logits[:, ignore] = -torch.inf
+    return logits.argmax(dim=1)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from vision.config import ViTConfig
 from vision.nn.attention import build_attention
 from vision.nn.packed import Segment, cut_segments, cut_tokens, narrow, places_of
 
+FACTOR = torch.float32  # a branch in bfloat16 would round its own scale, the same way at every step
 MOST_DRAWN_EACH = 0.1  # rate of stochastic depth; above it the work saved is worth the copies (DINOv2)
 
 
@@ -74,14 +75,15 @@ class DropPath(nn.Module):
             return flat + branch
         if chosen is not None:
             counts = [(len(rows), segment) for rows, segment in zip(chosen, segments, strict=True)]
-            factors = [branch.new_full((n * segment.length,), segment.batch / n) for n, segment in counts]
+            factors = [flat.new_full((n * segment.length,), segment.batch / n, dtype=FACTOR) for n, segment in counts]
             scaled = branch * torch.cat(factors)[:, None]
             return flat.index_add(0, places_of(chosen, segments), scaled.to(flat.dtype))
         kept = 1.0 - self.rate
         num_sequences = sum(segment.batch for segment in segments)
-        factors = branch.new_empty(num_sequences).bernoulli_(kept).div_(kept).split([s.batch for s in segments])
+        drawn = flat.new_empty(num_sequences, dtype=FACTOR).bernoulli_(kept).div_(kept)
+        factors = drawn.split([segment.batch for segment in segments])
         per_token = [f[:, None].expand(-1, s.length).flatten() for f, s in zip(factors, segments, strict=True)]
-        return flat + branch * torch.cat(per_token)[:, None]
+        return flat + (branch * torch.cat(per_token)[:, None]).to(flat.dtype)
 
 
 class Block(nn.Module):

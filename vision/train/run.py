@@ -19,7 +19,7 @@ from vision.train.artifacts import save_artifacts
 from vision.train.build import build
 from vision.train.checkpoint import fill
 from vision.train.fit import FitResult, Strategy, fit, make_trainer
-from vision.train.folder import STATE, RunFacts, check_folder, clear_folder, open_folder, read_run
+from vision.train.folder import RUN_FILE, STATE, RunFacts, check_folder, clear_folder, open_folder, read_run
 from vision.train.inputs import decide_inputs, open_data
 from vision.train.optim import check_undecayed
 from vision.train.parent import open_parent
@@ -93,6 +93,8 @@ def pretrain(
         data_size=images.size,
     )
     if is_main:
+        if resume and progress and (out / RUN_FILE).exists() and not (out / f"{STATE}.ckpt").exists():
+            print(f"{out} has no checkpoint yet: the run begins anew", file=sys.stderr)
         open_folder(out, config, facts, resume=resume)
         if progress and init is None:
             _say_few_vectors(config, views)

@@ -177,6 +177,16 @@ def test_a_run_may_be_resumed_compiled(train, data, tmp_path, capsys):
     assert run([*words, "--resume", "--optim.compile"]) == 0  # nothing is left to do, and so to compile
 
 
+def test_a_run_without_a_checkpoint_says_that_it_begins_anew(train, data, tmp_path, capsys):
+    shutil.copytree(train("mae"), tmp_path / "run")
+    (tmp_path / "run" / "pretrain.ckpt").unlink()
+    words = words_of(tmp_path / "run", data, "--out", tmp_path / "run", "--resume")
+    assert run(words) == 0
+    assert "no checkpoint yet: the run begins anew" in capsys.readouterr().err
+    assert run(words) == 0
+    assert "begins anew" not in capsys.readouterr().err
+
+
 def test_a_loss_that_is_no_number_ends_the_run_with_code_1(train, data, tmp_path, capsys):
     words = words_of(train("simmim"), data, "--out", tmp_path / "run", "--optim.learning-rate", "1e38")
     assert run(words) == 1

@@ -58,7 +58,7 @@ READ = ("evaluate", "--model", "m", "--data", "d", "--out", "o")
         ),
         ([*READ, "--task", "attention", "--last-blocks", "2"], "--last-blocks is of knn and linear: leave it out"),
         ([*READ, "--ignore", "0"], "--ignore is of segment: ask for it with --task, or leave it"),
-        ([*READ, "--pictures", "4"], "--pictures is of attention and reconstruction:"),
+        ([*READ, "--pictures", "4"], "--pictures is of attention, reconstruction and segment:"),
         ([*READ, "--segment.is-encoder-frozen", "false"], "takes its value after an equals sign: --name=false"),
         ([*WRITE, "--form", "beit"], "--form is of a checkpoint that is read: leave it out with --to"),
         ([*WRITE, "--tokenizer"], "--tokenizer is of a checkpoint that is read"),

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from fintok.cli import run
 from tests.vision.commands.conftest import encoded
@@ -34,7 +35,11 @@ def test_images_larger_than_the_network_saw_are_segmented_whole(train, tmp_path)
     pq.write_table(pa.table(table), tmp_path / "large.parquet")
     words = ("--data", tmp_path / "large.parquet", "--out", tmp_path / "e", "--task", "segment")
     call("evaluate", "--model", train("dvae"), *words, "--segment.steps", "1", "--device", "cpu")
-    assert 0 <= json.loads((tmp_path / "e" / "results.json").read_text())["segment"]["mean_iou"] <= 1
+    found = json.loads((tmp_path / "e" / "results.json").read_text())["segment"]
+    of_classes = [found[f"iou of {number}"] for number in range(3)]
+    assert 0 <= found["mean_iou"] == pytest.approx(sum(of_classes) / 3)
+    picture = np.asarray(Image.open(tmp_path / "e" / "segmentation.png"))
+    assert {*map(tuple, picture[:, -64:].reshape(-1, 3))} <= {(0, 0, 0), (128, 0, 0), (0, 128, 0), (255, 255, 255)}
 
 
 def test_a_label_map_that_is_none_is_named(train, data, tmp_path, refuse):

@@ -28,13 +28,14 @@ def test_an_exported_program_gives_the_same_features_at_any_batch(encoder, tmp_p
 
 
 @pytest.mark.parametrize("options", [{}, {"relative_position": "shared"}, {"relative_position": "block"}])
-def test_onnx_gives_the_same_features(options, make_encoder, tmp_path):
+def test_onnx_gives_the_same_features(options, make_encoder, tmp_path, caplog):
     encoder = make_encoder(**{"depth": 1, "num_registers": 1, "max_rows": 2, "max_columns": 3, **options}).train()
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         export_onnx(encoder, tmp_path / "encoder.onnx", (8, 12))
+    assert "torchvision" not in caplog.text
     session = runtime.InferenceSession(tmp_path / "encoder.onnx", providers=["CPUExecutionProvider"])
     images = torch.randn(3, 3, 8, 12)
     cls, patches = session.run(["cls", "patches"], {"images": images.numpy()})

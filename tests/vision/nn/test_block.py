@@ -45,6 +45,17 @@ def test_drop_path_drops_whole_sequences_and_keeps_the_expectation():
     assert float(kept.mean()) == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.parametrize("rate", [0.02, 0.3])
+def test_drop_path_keeps_the_scale_of_a_branch_in_bfloat16(rate):
+    drop, flat = DropPath(rate).train(), torch.zeros(300 * 2 + 700 * 3, 4)
+    chosen = drop.choose(SEGMENTS, flat.device)
+    counts = (300, 700) if chosen is None else [len(rows) for rows in chosen]
+    kept = drop(flat, torch.ones(2 * counts[0] + 3 * counts[1], 4, dtype=torch.bfloat16), SEGMENTS, chosen)
+    for part, batch, count in zip((kept[:600], kept[600:]), (300, 700), counts, strict=True):
+        assert torch.allclose(part[part > 0], torch.tensor(1 / (1 - rate) if chosen is None else batch / count))
+    assert kept.dtype == flat.dtype
+
+
 @pytest.mark.parametrize("is_cut", [None, [False, True]])
 def test_above_a_tenth_the_branch_is_computed_for_what_keeps_it(is_cut):
     valid = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)) > 0.3

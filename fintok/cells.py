@@ -63,6 +63,7 @@ def read_marks(marks: object, panel: "Panel") -> Marks:
 
     from fintok.columns import first_of, require_column
     from fintok.dates import parse_dates
+    from fintok.numbers import names_in
     from fintok.spellings import DATES, SYMBOLS
     from fintok.tables import Table, open_table
 
@@ -79,7 +80,7 @@ def read_marks(marks: object, panel: "Panel") -> Marks:
     cells = np.zeros(panel.returns.shape, dtype=bool)
     if not table.height:
         return Marks(cells, 0, 0, "", others)
-    symbols = table[asset].cast(pl.String).str.strip_chars()
+    symbols = names_in(table[asset])
     may_be_days = date_unit(panel.dates) == "D"  # a midnight among hours is an hour
     dates = parse_dates(table[day], Table(table.lazy(), source.name), may_be_days=may_be_days)
     place = {name: column for column, name in enumerate(panel.assets)}

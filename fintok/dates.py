@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fintok.errors import InputError
+from fintok.numbers import whole
 from fintok.tables import Table
 
 _STYLES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
@@ -34,7 +35,7 @@ def parse_dates(column: pl.Series, table: Table, *, may_be_days: bool = True) ->
     """
     name, source = column.name, table.name
     if column.dtype == pl.Float64:
-        column = _whole(column)
+        column = whole(column)
     if column.null_count():
         file, row = table.where(int(column.is_null().arg_true()[0]))
         count = column.null_count()
@@ -57,13 +58,6 @@ def parse_dates(column: pl.Series, table: Table, *, may_be_days: bool = True) ->
         raise InputError(
             f"{source}: column {name!r} goes from {column.min()} to {column.max()}; dates lie between 1677 and 2262"
         ) from error
-
-
-def _whole(column: pl.Series) -> pl.Series:
-    """Whole numbers that a table with missing cells keeps as floats; other numbers as they are."""
-    known = column.fill_nan(None)
-    is_whole = bool((known.drop_nulls() == known.drop_nulls().floor()).all())
-    return known.cast(pl.Int64, strict=False) if is_whole else known
 
 
 def _from_integers(column: pl.Series, table: Table) -> pl.Series:

@@ -22,6 +22,7 @@ def read_groups(source: object) -> dict[str, str]:
     import polars as pl
 
     from fintok.columns import listed, require_column
+    from fintok.numbers import names_in
     from fintok.spellings import GROUPS, SYMBOLS, plain
     from fintok.tables import open_table
 
@@ -32,7 +33,7 @@ def read_groups(source: object) -> dict[str, str]:
     kinds = [name for name in table.columns if plain(name) in GROUPS]
     if len(kinds) > 1 and plain(group) != "group":
         raise InputError(f"{opened.name}: {listed(kinds)} may each be the group; call the one to take 'group'")
-    table = table.select(pl.col(symbol, group).cast(pl.String).str.strip_chars())
+    table = pl.DataFrame([names_in(table[symbol]), names_in(table[group])])
     table = table.drop_nulls().unique(maintain_order=True)
     twice = table.filter(pl.col(symbol).is_duplicated())[symbol].sort()
     if len(twice):

@@ -88,8 +88,10 @@ class Memory:
         column = np.array([columns.get(asset, -1) for asset in panel.assets])
         known = (column >= 0) & (self.sums[place, column, 0] > 0)
         is_there = np.asarray(np.isfinite(panel.returns[first]).any(axis=0))
-        if place <= 0 or not is_there[known].any():
-            return Recall(None, self._spelled_otherwise(panel) if place > 0 else "")
+        if place <= 0:
+            return Recall()
+        if not is_there[known].any():
+            return Recall(None, self._why_nobody(panel, int(known.sum())))
         sums = np.where(known[:, None], self.sums[place, column], 0.0).astype(np.float64)
         past = Past(*sums.T, usual_sizes=np.where(known, self.usual_sizes[column], 0.0).astype(np.float64))
         doubt = self._doubt(panel, first, past, is_there)
@@ -120,10 +122,13 @@ class Memory:
             return f"moves are {larger:.3g} times those that the model remembers, as of another unit or market"
         return ""
 
-    def _spelled_otherwise(self, panel: Panel) -> str:
-        """What to say where no asset is known, and most would be by a ticker in other letters or with a suffix."""
+    def _why_nobody(self, panel: Panel, num_known: int) -> str:
+        """What to say where no asset of the first rows is known: where most are there later, and where most would be
+        by a ticker in other letters or with a suffix."""
+        if 2 * num_known >= panel.num_assets:
+            return f"the {num_known} assets that the model remembers have no return in the first rows: {_WITHOUT}"
         mine = {_ticker(asset): asset for asset in self.assets}
-        alike = [asset for asset in panel.assets if _ticker(asset) in mine]
+        alike = [asset for asset in panel.assets if asset not in self.assets and _ticker(asset) in mine]
         if 2 * len(alike) < panel.num_assets:
             return ""
         return f"the model knows {mine[_ticker(alike[0])]!r}, and the panel has {alike[0]!r}: {_WITHOUT}"

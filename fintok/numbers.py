@@ -13,6 +13,19 @@ _BY_POINTS = r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)?\D*$"
 _DECIMAL_COMMA = r"^([\s$€£]*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?[\s$€£%KMB]*)$"
 
 
+def whole(column: pl.Series) -> pl.Series:
+    """Whole numbers that a table with missing cells keeps as floats; other numbers as they are. NaN becomes null."""
+    known = column.fill_nan(None)
+    is_whole = bool((known.drop_nulls() == known.drop_nulls().floor()).all())
+    return known.cast(pl.Int64, strict=False) if is_whole else known
+
+
+def names_in(column: pl.Series) -> pl.Series:
+    """Symbols, or groups of them, as text without blanks around it: 600000.0 is "600000" where all are whole."""
+    column = whole(column) if column.dtype.is_float() else column
+    return column.cast(pl.String).str.strip_chars()
+
+
 def read_marked(texts: pl.Series, *, by_commas: bool) -> pl.Series:
     """Text -> Float64: without currency and commas of thousands, K, M, B, T and % multiplied out; null = no number.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fintok.columns import Columns, find_columns, listed, with_time_of_day
 from fintok.dates import parse_dates
 from fintok.errors import InputError, first_line
-from fintok.numbers import read_marked
+from fintok.numbers import names_in, read_marked
 from fintok.panel import Panel, Values
 from fintok.spans import date_text
 from fintok.spellings import plain
@@ -103,7 +103,7 @@ def _read_long(table: Table, columns: Columns, values: Values) -> Panel:
         columns.price: pl.Float64,
     }
     data = _collect(table, [columns.date, columns.symbol], numbers)
-    symbols = data[columns.symbol].cast(pl.String).str.strip_chars().replace("", None)
+    symbols = names_in(data[columns.symbol]).replace("", None)
     if symbols.null_count():
         file, row = table.where(int(symbols.is_null().arg_true()[0]))
         raise InputError(f"{file}: column {columns.symbol!r} is empty in row {row}; every row needs a symbol")

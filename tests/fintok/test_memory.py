@@ -135,6 +135,11 @@ def test_another_market_is_not_taken_for_the_one_that_is_remembered(panel, memor
         "the model knows 'A00', and the panel has 'a00 US Equity'": replace(
             later, assets=tuple(f"{asset.lower()} US Equity" for asset in later.assets)
         ),
+        "the 3 assets that the model remembers have no return in the first rows": replace(
+            later,
+            assets=("A00", "A01", "A02", "x", "y", "z"),
+            returns=np.where((np.arange(len(later)) < 60)[:, None] & (np.arange(6) < 3), np.nan, later.returns),
+        ),
         "": replace(later, assets=tuple("uvwxyz")),
     }
     for remark, other in others.items():

@@ -6,7 +6,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from fintok.cells import marked_cells
 from fintok.errors import InputError
+from fintok.groups import read_groups
 from fintok.sources import read_panel
 from tests.fintok.sources.conftest import SYMBOLS, assert_is
 
@@ -146,3 +148,14 @@ def test_two_levels_are_known_however_their_names_were_joined(tmp_path):
 def test_assets_called_by_a_field_and_something_else_stay_assets():
     table = pd.DataFrame({"Open_A": [1.0, 2.0], "Rest_B": [1.0, 3.0]}, pd.bdate_range("2020-01-01", periods=2))
     assert read_panel(table).assets == ("Open_A", "Rest_B")
+
+
+def test_a_symbol_that_is_a_whole_number_is_written_as_one_however_it_is_kept():
+    dates = pd.bdate_range("2020-01-01", periods=30).repeat(2)
+    frame = pd.DataFrame({"date": dates, "symbol": [600000.0, 5.0] * 30, "close": np.linspace(1.0, 2.0, 60)})
+    panel = read_panel(frame)
+    assert panel.assets == read_panel(frame.astype({"symbol": int})).assets == ("5", "600000")
+    table = frame[["symbol"]].drop_duplicates().assign(group=[7.0, 8.0])
+    assert read_groups(table) == {"600000": "7", "5": "8"}
+    assert marked_cells(frame[:3], panel).sum() == 3
+    assert read_panel(frame.replace(5.0, 5.5)).assets == ("5.5", "600000.0")

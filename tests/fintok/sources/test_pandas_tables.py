@@ -158,4 +158,3 @@ def test_a_symbol_that_is_a_whole_number_is_written_as_one_however_it_is_kept():
     table = frame[["symbol"]].drop_duplicates().assign(group=[7.0, 8.0])
     assert read_groups(table) == {"600000": "7", "5": "8"}
     assert marked_cells(frame[:3], panel).sum() == 3
-    assert read_panel(frame.replace(5.0, 5.5)).assets == ("5.5", "600000.0")

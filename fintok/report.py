@@ -208,6 +208,8 @@ def _tell_scores(page: Page, scores: "Scores") -> None:
         f"Every asset is scored on every {noun} by how badly its newest {noun}s fit the other assets and its own "
         "past. Circles mark alerts: alarms of the score, or a data check that fired.",
     )
+    for sentence in scores.remarks():
+        page.paragraph(f"{sentence[0].upper()}{sentence[1:]}.")
     page.figure(
         score_heat_map(scores),
         f"Strong colours are strange, blank is everyday or without a score. Vertical stripes are {noun}s that "

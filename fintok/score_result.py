@@ -141,6 +141,18 @@ class Scores:
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("period")
 
+    def remarks(self) -> list[str]:
+        """What a reader of the table should know: assets with prices that are never scored."""
+        never = np.flatnonzero(np.isfinite(self.panel.data).any(axis=0) & ~np.isfinite(self.score).any(axis=0))
+        if not len(never):
+            return []
+        returns = int(np.isfinite(self.panel.returns[:, never[0]]).sum())
+        why = ", since its prices are too far apart" if returns == 0 and self.panel.values == "prices" else ""
+        return [
+            f"without a score on any date: {len(never)} of {len(self.assets)} assets, the first of them "
+            f"{self.assets[never[0]]!r}, which has {returns:,} returns{why}"
+        ]
+
     def reason_counts(self) -> "pd.Series":
         """Alerts by reason, most frequent first."""
         import pandas as pd

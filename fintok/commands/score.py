@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fintok.panel import Panel
     from fintok.readings import Readings
 
+_SHOWN = 20  # alerts of the rows that are added
 _RESTATED = 1e-3  # by which a score must move to be another: adjusted prices are restated but for rounding
 _ANEW = "--overwrite in place of --append scores all anew (told once)"
 _WAY_OUT = "name another --out, or score all dates anew with --overwrite in place of --append"
@@ -92,9 +93,9 @@ def score(
     if earlier is not None:
         _require_same_model(earlier, scorer.readings, bundle, out)
     scores = scorer.fit(prices, errors=errors).score(prices, errors=errors)
-    print(scores)
     table = whole = scores.to_polars()
     if earlier is None:
+        print(scores)
         say_table(scores.summary())
     else:
         earlier = earlier.cast(table.schema)
@@ -102,8 +103,9 @@ def score(
         _say_restated(table, earlier, said, out)
         _say_late(table, earlier, said, out)
         table = _after(table, earlier)
-        since = f"after {_last_date(earlier)} " if len(earlier) else ""
-        print(f"{len(table) - len(earlier):,} rows {since}added to {len(earlier):,}")
+        _say_added(table[len(earlier) :], earlier)
+    for sentence in scores.remarks():
+        print(sentence)
     say_wrote(write_table(table, out, overwrite=overwrite or append))
     if append and scorer.readings is not None:
         say_wrote(write_table(_with_what_was_said(scorer.readings.to_polars(), whole), kept, overwrite=True))
@@ -188,7 +190,9 @@ def _moved(before: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     now = table.select(pl.col("date").cast(before.schema["date"]), "symbol", "score", "alert")
-    both = before.filter(pl.col("score").is_not_null()).join(now, on=["date", "symbol"], how="left", suffix=" now")
+    both = before.filter(pl.col("score").is_not_null()).join(
+        now, on=["date", "symbol"], how="left", suffix=" now", maintain_order="left"
+    )
     is_close = ((pl.col("score") - pl.col("score now")).abs() <= _RESTATED) & (pl.col("alert") == pl.col("alert now"))
     return both.filter(~is_close.fill_null(False))
 
@@ -197,8 +201,10 @@ def _say_restated(table: pl.DataFrame, earlier: pl.DataFrame, said: pl.DataFrame
     """Tell on stderr where rows of the file would be others now, and were not so the last time: they stay."""
     others = _moved(earlier, table)
     if said is not None:
-        as_before = said.join(_moved(said, table), on=["date", "symbol"], how="anti")
-        others = others.join(as_before.cast({"date": others.schema["date"]}), on=["date", "symbol"], how="anti")
+        as_before = said.join(_moved(said, table), on=["date", "symbol"], how="anti").cast(
+            {"date": others.schema["date"]}
+        )
+        others = others.join(as_before, on=["date", "symbol"], how="anti", maintain_order="left")
     if len(others):
         first, starts = others.row(0, named=True), [one["date"].sort().to_numpy() for one in (table, earlier)]
         cause = "prices or symbols before its last date, --alarms, --errors or --groups have changed"
@@ -228,10 +234,29 @@ def _say_late(table: pl.DataFrame, earlier: pl.DataFrame, said: pl.DataFrame | N
     if len(late):
         alerts = int(late["alert"].sum())
         print(
-            f"{out}: {len(late):,} rows, {alerts:,} of them alerts, have come since for dates up to its last, the "
-            f"first {late['symbol'][0]!r} on {date_text(late['date'].to_numpy(), 0)}: they are not added, {_ANEW}",
+            f"{out}: {_rows(len(late))} (alerts: {alerts:,}) came since for dates up to its last, the first "
+            f"{late['symbol'][0]!r} on {date_text(late['date'].to_numpy(), 0)}: not added, {_ANEW}",
             file=sys.stderr,
         )
+
+
+def _say_added(added: pl.DataFrame, earlier: pl.DataFrame) -> None:
+    """Rows that the file gains, and those of them that are alerts, strangest first."""
+    since = f"after {_last_date(earlier)} " if len(earlier) else ""
+    alerts = added.filter(added["alert"]).sort("score", descending=True, nulls_last=True, maintain_order=True)
+    shown = f", the strangest {_SHOWN} of them" if len(alerts) > _SHOWN else ""
+    print(f"{_rows(len(added))} {since}added to {len(earlier):,}; alerts: {len(alerts):,}{shown}")
+    if len(alerts):
+        print(
+            alerts.head(_SHOWN)
+            .select("date", "symbol", "score", "p_value", "reason")
+            .to_pandas()
+            .to_string(index=False)
+        )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _after(table: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:

@@ -84,8 +84,22 @@ def test_values_that_come_after_their_date_was_scored_are_told(trained, tmp_path
         if num_days is not None:
             table.head(num_days).write_parquet(source)
         assert run([str(word) for word in words]) == 0
-        said = "daily.csv: 2 rows, 0 of them alerts, have come since for dates up to its last, the first 'S4' on 2019-"
+        said = "daily.csv: 2 rows (alerts: 0) came since for dates up to its last, the first 'S4' on 2019-"
         assert (said in capsys.readouterr().err) == told
+
+
+def test_alerts_among_the_rows_that_are_added_are_shown(trained, tmp_path, prices, capsys):
+    source, out, table = tmp_path / "prices.parquet", tmp_path / "daily.parquet", prices()
+    words = ["score", "--model", trained / "model", "--append", "--out", out, "--panel", source]
+    for num_days in (480, 481):
+        jump = pl.when(pl.int_range(pl.len()) >= 480).then(pl.col("S1") * 100.0).otherwise(pl.col("S1"))
+        table.head(num_days).with_columns(jump.alias("S1")).write_parquet(source)
+        capsys.readouterr()
+        assert run([str(word) for word in words]) == 0
+    printed = capsys.readouterr().out
+    assert "alerts: 1\n" in printed
+    assert "S1" in printed.split("possible decimal shift")[0].splitlines()[-1]
+    assert "Scores(" not in printed
 
 
 def test_symbols_that_look_like_numbers_stay_as_they_are(trained, tmp_path, prices):

@@ -10,6 +10,7 @@ from fintok.anomaly import AnomalyScorer
 from fintok.checks import CHECKS
 from fintok.errors import InputError
 from fintok.evidence import REASONS
+from fintok.panel import Panel
 from fintok.sample import load_us20
 from fintok.score_result import COLUMNS, uncalibrated
 from tests.fintok.fake_bundle import FakeBundle
@@ -176,3 +177,13 @@ def test_discoveries_name_what_stands_out_on_its_day(scores):
     for q in (2.0, "0.1"):
         with pytest.raises(InputError, match="between 0 and 1"):
             scores.discoveries(q=q)
+
+
+def test_an_asset_whose_prices_are_too_far_apart_for_a_score_is_named(panel):
+    prices = np.exp(np.cumsum(np.nan_to_num(panel.returns), axis=0))
+    prices[np.arange(len(prices)) % 8 > 0, 2] = np.nan
+    sparse = Panel.from_arrays(prices, panel.dates, panel.assets)
+    scores = AnomalyScorer(FakeBundle(sparse[:1200])).fit(sparse).score(sparse)
+    remark = f"without a score on any date: 1 of {panel.num_assets} assets, the first of them '{panel.assets[2]}', "
+    assert scores.remarks() == [f"{remark}which has 0 returns, since its prices are too far apart"]
+    assert AnomalyScorer(FakeBundle(panel[:1200])).fit(panel).score(panel).remarks() == []

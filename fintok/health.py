@@ -81,7 +81,7 @@ class PanelHealth:
         return table.set_index("what")
 
     def to_pandas(self) -> "pd.DataFrame":
-        """The findings: kind, date, symbol (missing: all assets), days."""
+        """The findings: kind, date, symbol (missing: all assets), days, other (what a duplicate is like)."""
         import pandas as pd
 
         names = np.array([*self.panel.assets, None], dtype=object)  # place -1 is the last
@@ -91,6 +91,7 @@ class PanelHealth:
                 "date": self.panel.dates[self.findings.row],
                 "symbol": names[self.findings.asset],
                 "days": self.findings.days,
+                "other": np.array([self._partner(place) for place in range(len(self.findings.row))], dtype=object),
             }
         )
 
@@ -112,10 +113,16 @@ class PanelHealth:
         date = date_text(self.panel.dates, row)
         if self.findings.kind[place] == _MISSING:
             return f"between {_span(self.panel.dates[row - 1 : row + 1]).replace(' to ', ' and ')}"
-        partner = ""
-        if self.findings.kind[place] == _DUPLICATE:
-            partner = f", as {self.panel.assets[_most_alike(self.panel.returns[: row + days], asset)]}"
-        return f"{name}{date}" + (f", {days} rows" if days > 1 else "") + partner
+        partner = self._partner(place)
+        lasts, alike = f", {days} rows" if days > 1 else "", "" if partner is None else f", as {partner}"
+        return f"{name}{date}{lasts}{alike}"
+
+    def _partner(self, place: int) -> str | None:
+        """Of a duplicate, the column that it is like."""
+        if self.findings.kind[place] != _DUPLICATE:
+            return None
+        end = int(self.findings.row[place] + self.findings.days[place])
+        return self.panel.assets[_most_alike(self.panel.returns[:end], int(self.findings.asset[place]))]
 
     def _absent(self, edge: NDArray[np.bool_], listed: NDArray[np.bool_]) -> tuple[str, str]:
         """How many assets are not listed in the outermost row of an edge (rows from the outside, A), though in another.

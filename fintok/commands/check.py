@@ -25,7 +25,8 @@ def check(
     """What the reader sees in a panel: symbols, calendar, gaps, stale runs, suspected faults.
 
     Months (1990-01, 199001) and quarters (1990Q1) are read as their last days. Of each kind of fault the first one is
-    shown; --out writes all of them: kind, date, symbol (empty: all assets) and days (rows that it lasts).
+    shown; --out writes all of them: kind, date, symbol (empty: all assets), days (rows that it lasts) and other (the
+    column that a duplicate is like).
     """
     if out is not None:
         check_table_output(out, overwrite=overwrite)

@@ -105,6 +105,7 @@ def test_findings_as_tables_name_symbols_and_leave_them_empty_for_whole_dates():
     assert polars["symbol"].to_list() == ["A3", None]
     assert pandas["symbol"].isna().tolist() == [False, True]
     assert polars["days"].to_list() == [10, 1]
+    assert polars["other"].to_list() == [None, None]
 
 
 def test_planted_faults_of_the_simulated_market_are_found():
@@ -195,9 +196,11 @@ def test_real_holidays_that_were_filled_are_found(shared_data):
 def test_of_duplicates_the_partner_is_named():
     prices = clean_prices()
     prices[:, 4] = prices[:, 2] * 3.0
-    first = check_panel(panel_of(prices)).summary().loc["duplicate of another column", "first"]
+    health = check_panel(panel_of(prices))
+    first = health.summary().loc["duplicate of another column", "first"]
     assert first.startswith("A2 ")
     assert first.endswith(" rows, as A4")
+    assert health.to_polars().rows_by_key("symbol", named=True)["A4"][0]["other"] == "A2"
 
 
 def test_a_long_table_names_the_column_that_its_prices_are_from():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fintok.moves import moves_of
     from fintok.panel import Panel
     from fintok.pretrain import pretrain
+    from fintok.progress import quiet
     from fintok.refits import walk_forward
     from fintok.regime_choice import choose_regimes
     from fintok.regime_match import match_regimes
@@ -46,6 +47,7 @@ __all__ = [
     "audit",
     "evaluate",
     "report",
+    "quiet",
     "InputError",
     "__version__",
 ]
@@ -65,6 +67,7 @@ _HOME = {
     "walk_forward": "fintok.refits",
     "AnomalyScorer": "fintok.anomaly",
     "audit": "fintok.audit",
+    "quiet": "fintok.progress",
     "evaluate": "fintok.evaluate.runner",
     "report": "fintok.report",
     "InputError": "fintok.errors",

@@ -13,6 +13,7 @@ from fintok.anomaly import AnomalyScorer
 from fintok.calibration import require_scores
 from fintok.cells import marked_cells
 from fintok.groups import group_names
+from fintok.progress import is_quiet
 from fintok.regimes import RegimeLabeler
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def read_market(
     scorer = AnomalyScorer(bundle, alarms_per_1000=alarms_per_1000, groups=groups)
     names = group_names(groups, panel.assets)
     require_scores(names, panel.assets, scorer.days)  # before minutes of reading
-    print(f"reading regimes of {panel.num_days:,} dates", file=sys.stderr, flush=True)
+    _say(f"reading regimes of {panel.num_days:,} dates")
     labeler = RegimeLabeler(bundle, n_regimes=n_regimes, switches_per_year=switches_per_year)
     regimes = labeler.fit().label(panel)
-    print(f"reading scores of {panel.num_assets:,} assets", file=sys.stderr, flush=True)
+    _say(f"reading scores of {panel.num_assets:,} assets")
     scores = scorer.fit(panel, errors=errors).score(panel, errors=errors)
     asked: dict[str, float] = {
         "regimes": n_regimes,
@@ -59,3 +60,8 @@ def read_market(
     if groups is not None:
         asked["groups calibrated apart"] = len(np.unique(names))
     return MarketReading(regimes, scores, asked)
+
+
+def _say(text: str) -> None:
+    if not is_quiet():
+        print(text, file=sys.stderr, flush=True)

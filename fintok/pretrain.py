@@ -34,6 +34,7 @@ from fintok.imaging import CROSS_SECTIONAL
 from fintok.memory import Memory
 from fintok.moves import moves_of
 from fintok.panel import Panel, require_panel
+from fintok.progress import is_quiet
 from fintok.recipes import recipe_path
 from fintok.spans import DateLike
 from fintok.training import describe_panel, training_panels
@@ -83,7 +84,7 @@ def pretrain(
     resume : go on with the run in ``out``, which must have the same panel, train_end and configuration; what comes
         out is what the uninterrupted run gives. A finished run is returned as it is.
     overwrite : replace the run in ``out``; other files there are left alone.
-    progress : show each stage's progress on stderr.
+    progress : show each stage's progress on stderr; never within `fintok.quiet`.
 
     Raises
     ------
@@ -100,7 +101,9 @@ def pretrain(
     if not isinstance(config, PretrainConfig):
         kind = type(config).__name__
         raise InputError(f"config is a {kind}, expected a PretrainConfig: vision.load_yaml(PretrainConfig, FILE)")
-    run = _Run(panels, train_end, Path(out or Path("runs") / Path(panels[0].source).stem), config, progress)
+    run = _Run(
+        panels, train_end, Path(out or Path("runs") / Path(panels[0].source).stem), config, progress and not is_quiet()
+    )
     return run.go(resume=resume, overwrite=overwrite)
 
 

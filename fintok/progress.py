@@ -1,5 +1,5 @@
-"""Progress of long readings on stderr: what takes longer than two seconds shows itself, with the time left."""
+"""Progress of long work on stderr: what takes longer than two seconds shows itself, with the time left."""
 
-from vision.train.progress import track
+from vision.train.progress import is_quiet, quiet, track
 
-__all__ = ["track"]
+__all__ = ["is_quiet", "quiet", "track"]

@@ -15,7 +15,7 @@ from fintok.evaluate.alarms import alarm_table, alarm_verdicts, fixed_threshold_
 from fintok.evaluate.anomaly_rivals import RIVALS, WARM_UP, Detector
 from fintok.evaluate.detection import CHECKS_ALONE, SCORE_ALONE, Contest, Truth, detect, thresholds
 from fintok.evaluate.detection_tables import detection_verdicts, detector_table, kind_table, ladder_table
-from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out, rows_to_learn
+from fintok.evaluate.result import OURS, Findings, is_installed, left_out, rows_to_learn
 from fintok.fault_kinds import BAR_KINDS, KINDS, RUNGS
 from fintok.faults import FaultyPanel, kinds_for, plant_faults
 from fintok.progress import track
@@ -47,9 +47,7 @@ AFTER_TRAIN_END = 50  # rows before the first fault
 FEWEST_TRAINING, FEWEST_JUDGED = 250, 250  # rows
 
 
-def evaluate_anomalies(
-    bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track, events: int = 100
-) -> Findings:
+def evaluate_anomalies(bundle: Bundle, panel: Panel, *, seed: int = 0, events: int = 100) -> Findings:
     """Judge the scores of a bundle on a panel beside the rivals that are installed.
 
     Parameters
@@ -65,13 +63,13 @@ def evaluate_anomalies(
     clean = scorer.score(panel)
     rivals = _fit_rivals(panel, cut)
     calm = dict(_ours(clean))
-    calm |= {name: rivals[name](panel) for name in progress(list(rivals), "rivals")}
+    calm |= {name: rivals[name](panel) for name in track(list(rivals), "rivals")}
     arena = Arena(scorer, rivals, {name: thresholds(scores[cut:]) for name, scores in calm.items()}, cut)
 
     kinds, planted = _plant(panel, kinds_for(panel), cut, events, seed)
     rungs, others_planted = _plant(panel, kinds_for(panel, tuple(RUNGS)), cut, -(-events // 3), seed)
-    usual = arena.hold(progress(planted, "faults"), tuple(kind for kind in NINE if kind in kinds))
-    others = arena.hold(progress(others_planted, "mild and harsh faults"), rungs)
+    usual = arena.hold(track(planted, "faults"), tuple(kind for kind in NINE if kind in kinds))
+    others = arena.hold(track(others_planted, "mild and harsh faults"), rungs)
     tables = {
         "detectors": detector_table(usual),
         "recall by kind": kind_table(usual, kinds, budget=0),

@@ -12,7 +12,7 @@ from fintok.evaluate.label_paths import Persistence, persistence, shift_p_value
 from fintok.evaluate.log_score import densities
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import Method, calm_to_stressed
-from fintok.evaluate.result import Progress
+from fintok.progress import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +42,11 @@ class Scored(NamedTuple):
         return f"{self.method} ({self.num_regimes} regimes, {self.setting})"
 
 
-def score_methods(
-    methods: Sequence[Method], market: Market, seed: int, progress: Progress
-) -> tuple[list[Scored], list[str]]:
+def score_methods(methods: Sequence[Method], market: Market, seed: int) -> tuple[list[Scored], list[str]]:
     """Labellings with 2 to 6 regimes, learned up to the cut; and a sentence for each fit that failed."""
     one = np.zeros(market.panel.num_days, dtype=np.int64)
     scored, failures = [_score("one regime", "all days", 1, one, market, seed)], []
-    for method, num_regimes in progress([(method, k) for method in methods for k in NUMBERS], "regimes"):
+    for method, num_regimes in track([(method, k) for method in methods for k in NUMBERS], "regimes"):
         try:
             labellings = method.label(market, num_regimes, market.cut, seed)
         except (ValueError, np.linalg.LinAlgError) as error:  # a library's fit on odd data

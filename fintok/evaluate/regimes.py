@@ -15,9 +15,8 @@ from fintok.evaluate.market import Market
 from fintok.evaluate.regime_frontier import but_level, frontier_table, frontier_verdicts, standing
 from fintok.evaluate.regime_rivals import RIVALS, Labels, Method
 from fintok.evaluate.regime_scores import Scored, score_methods, score_table
-from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out, rows_to_learn
+from fintok.evaluate.result import OURS, Findings, is_installed, left_out, rows_to_learn
 from fintok.evaluate.stability import stability_table, stability_verdicts
-from fintok.progress import track
 from fintok.regimes import RegimeLabeler
 
 if TYPE_CHECKING:
@@ -32,27 +31,7 @@ STRATEGY_NUMBERS = (2, 4)  # of regimes
 FEWEST_TRAINING, FEWEST_JUDGED = 500, 250  # rows
 
 
-class KnownForecast:
-    """A bundle whose forecast of one panel has been read: a labeler can be fitted on it again and again.
-
-    ``train_end`` may be another date than the bundle's, for refits of the regimes on more rows.
-    """
-
-    def __init__(self, bundle: Bundle, forecast: NDArray[np.floating], train_end: np.datetime64) -> None:
-        self.train_end = train_end
-        self.training_forecast = bundle.training_forecast
-        self.training_dates = bundle.training_dates
-        self.training_returns_market = bundle.training_returns_market
-        self.training_sizes = bundle.training_sizes
-        self._forecast = forecast
-        self.recall = bundle.recall
-
-    def forecast(self, panel: Panel, since: int = 0) -> NDArray[np.floating]:
-        """(T, C) of the one panel, all of it whatever ``since`` is."""
-        return self._forecast
-
-
-def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track) -> Findings:
+def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0) -> Findings:
     """Judge the regimes of a bundle on a panel beside the rivals that are installed.
 
     Raises InputError for fewer than 500 labelled rows up to the bundle's train_end, or 250 after it.
@@ -60,9 +39,9 @@ def evaluate_regimes(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: P
     forecast = bundle.forecast(panel)
     market = open_market(bundle, panel, forecast)
     rivals = [rival for rival in RIVALS if is_installed(rival.package)]
-    methods = [*own_methods(bundle, forecast), *rivals]
-    scored, failures = score_methods(methods, market, seed, progress)
-    stability = stability_table(methods, market, seed, progress)
+    methods = [*own_methods(bundle), *rivals]
+    scored, failures = score_methods(methods, market, seed)
+    stability = stability_table(methods, market, seed)
     foreseen = _foreseen(scored, market)
     usual = {method.name: method.usual for method in methods if method.usual}
     needs = {rival.name: rival.package for rival in RIVALS if rival.package}
@@ -105,11 +84,12 @@ def open_market(bundle: Bundle, panel: Panel, forecast: NDArray[np.floating]) ->
     return Market(panel, int(is_labelled.argmax()), cut)
 
 
-def own_methods(bundle: Bundle, forecast: NDArray[np.floating]) -> list[Method]:
+def own_methods(bundle: Bundle) -> list[Method]:
+    """fintok's regimes as the rivals are: one method for each number of switches that is asked for."""
+
     def fitted(market: Market, num_regimes: int, rows: int, seed: int, switches: float) -> RegimeLabeler:
-        known = KnownForecast(bundle, forecast, market.panel.dates[rows - 1])
-        labeler = RegimeLabeler(known, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
-        return labeler.fit(market.panel)
+        labeler = RegimeLabeler(bundle, n_regimes=num_regimes, switches_per_year=switches, seed=seed)
+        return labeler.fit(market.panel, until=market.panel.dates[rows - 1])
 
     def labels_of(labeler: RegimeLabeler, market: Market) -> Labels:
         return np.maximum(labeler.label(market.panel).carried, 0).astype(np.int64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
     from fintok.panel import Panel
 
-Item = TypeVar("Item")
 OURS = "fintok"  # in tables of methods
 
 
 class Findings(NamedTuple):
-    """Of one part: regimes, anomalies or tokens.
+    """Of one part: regimes, anomalies, tokens or simulation.
 
     A table's name is a few words in lower case ("log score"): it heads the table on the page, and with the part in
     front it names the file, ``regimes_log_score.parquet``. Its columns are plain names, nothing is in the index,
@@ -35,12 +34,6 @@ class Findings(NamedTuple):
     """By caption, a sentence or two: what to see in it. The first is the part's main figure."""
     verdicts: list[str]
     """Sentences with figures in them: who won, who lost, by how much, and which rivals were left out."""
-
-
-class Progress(Protocol):
-    """Iterates over work and shows where it stands: `fintok.progress.track`."""
-
-    def __call__(self, items: Sequence[Item], description: str) -> Iterator[Item]: ...
 
 
 def rows_to_learn(

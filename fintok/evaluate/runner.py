@@ -12,10 +12,9 @@ import numpy as np
 from fintok.errors import InputError
 from fintok.estimator import require_bundle
 from fintok.evaluate.page import render, table_name
-from fintok.evaluate.result import Findings, Progress
+from fintok.evaluate.result import Findings
 from fintok.files import check_output, write_table, write_text
 from fintok.panel import Panel, require_panel
-from fintok.progress import track
 
 if TYPE_CHECKING:
     from fintok.bundle import Bundle
@@ -51,7 +50,6 @@ def evaluate(
     parts: Sequence[str] = USUAL_PARTS,
     seed: int = 0,
     others: Sequence[Bundle] = (),
-    progress: Progress = track,
     tell: Callable[[str, Findings], None] | None = None,
     overwrite: bool = False,
 ) -> Evaluation:
@@ -83,7 +81,7 @@ def evaluate(
     for part in parts:
         more = {"others": others} if part == "tokens" else {}
         try:
-            findings[part] = _evaluator(part)(bundle, panel, seed=seed, progress=progress, **more)
+            findings[part] = _evaluator(part)(bundle, panel, seed=seed, **more)
         except InputError as error:
             findings[part] = Findings({}, {}, [f"{part.capitalize()} were not judged: {error}."])
         tables += _write_tables(part, findings[part], folder)

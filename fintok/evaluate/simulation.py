@@ -19,7 +19,7 @@ from fintok.evaluate.market import Market
 from fintok.evaluate.regime_frontier import standing
 from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed
 from fintok.evaluate.regimes import own_methods
-from fintok.evaluate.result import OURS, Findings, Progress, is_installed, left_out
+from fintok.evaluate.result import OURS, Findings, is_installed, left_out
 from fintok.panel import Panel
 from fintok.progress import track
 
@@ -53,7 +53,7 @@ class Judged(NamedTuple):
     switches: float
 
 
-def evaluate_simulation(bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track) -> Findings:
+def evaluate_simulation(bundle: Bundle, panel: Panel, *, seed: int = 0) -> Findings:
     """Balanced accuracy of causal labels with two regimes, fintok and rivals, on simulated markets.
 
     ``panel`` is not looked at: the network is the bundle's, the regimes are learned from each market's own past.
@@ -63,7 +63,7 @@ def evaluate_simulation(bundle: Bundle, panel: Panel, *, seed: int = 0, progress
     rng = np.random.default_rng(seed)
     worlds = [(num, tails) for num, paths in PATHS.items() for tails in ("Gaussian", "Student t") for _ in range(paths)]
     found: dict[tuple[str, int, str, str], list[Judged]] = {}
-    for num_assets, tails in progress(worlds, "simulated markets"):
+    for num_assets, tails in track(worlds, "simulated markets"):
         world = simulate(num_assets, DEGREES if tails == "Student t" else np.inf, rng)
         for (method, setting), labels in _labellings(bundle, world, seed).items():
             accuracy = balanced_accuracy(labels[-JUDGED:], world.states[-JUDGED:])
@@ -117,7 +117,7 @@ def _labellings(bundle: Bundle, world: SwitchingMarket, seed: int) -> dict[tuple
     market = Market(world.panel, max(first, HISTORY), cut)
     rivals = [rival for rival in RIVALS if is_installed(rival.package)]
     answer = {("ceiling", "knows all parameters"): world.ceiling}
-    for method in [*own_methods(bundle, forecast), *rivals]:
+    for method in [*own_methods(bundle), *rivals]:
         for setting, labels in method.label(market, 2, cut, seed).items():
             answer[method.name, setting] = calm_to_stressed(labels, market, cut)
     return answer

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import Method, calm_to_stressed
-from fintok.evaluate.result import OURS, Progress
+from fintok.evaluate.result import OURS
+from fintok.progress import track
 from fintok.regime_match import match_regimes
 from fintok.signature import signature_table
 
@@ -25,7 +26,7 @@ SEEDS = 3
 LEARNING_ON = ", learning on"
 
 
-def stability_table(methods: Sequence[Method], market: Market, seed: int, progress: Progress) -> pd.DataFrame:
+def stability_table(methods: Sequence[Method], market: Market, seed: int) -> pd.DataFrame:
     """A row for each method's usual setting: agreement, mean and minimum, over refits and over seeds.
 
     Refits learn from all rows up to dates spaced evenly over the judged rows; neighbours are compared on the rows
@@ -38,7 +39,7 @@ def stability_table(methods: Sequence[Method], market: Market, seed: int, progre
     ends = np.linspace(market.cut, market.panel.num_days, NUM_REFITS + 1).astype(int).tolist()
     usual = [(method, k) for method in methods if method.usual and method.is_learned for k in NUMBERS]
     rows = []
-    for method, num_regimes in progress(usual, "refits"):
+    for method, num_regimes in track(usual, "refits"):
         try:
             refits = [_labels(method, market, num_regimes, end, seed) for end in ends]
             starts = [refits[0], *(_labels(method, market, num_regimes, market.cut, seed + k) for k in range(1, SEEDS))]

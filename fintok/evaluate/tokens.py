@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fintok.errors import InputError
 from fintok.evaluate.codes import agreement, shared_information
-from fintok.evaluate.result import Findings, Progress
+from fintok.evaluate.result import Findings
 from fintok.progress import track
 from fintok.spans import rows_until
 from fintok.training import describe_panel
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 MASKS = {"asset": "a group of assets", "forecast": "the coming patch of all", "block": "blocks"}
 
 
-def evaluate_tokens(
-    bundle: Bundle, panel: Panel, *, seed: int = 0, progress: Progress = track, others: Sequence[Bundle] = ()
-) -> Findings:
+def evaluate_tokens(bundle: Bundle, panel: Panel, *, seed: int = 0, others: Sequence[Bundle] = ()) -> Findings:
     """Judge the tokens of a bundle on the rows of a panel after train_end.
 
     Parameters
@@ -58,7 +56,7 @@ def evaluate_tokens(
         "by asset": _asset_table(bundle, panel, codes, surprise, cut),
     }
     if others:
-        tables["stability"] = _stability_table([bundle, *others], panel, progress)
+        tables["stability"] = _stability_table([bundle, *others], panel)
     from fintok.plots.training import yardstick_bars
     from fintok.plots.vocabulary import codebook_usage
 
@@ -186,13 +184,13 @@ def _name(bundle: Bundle) -> str:
     return f"{bundle!r} by seed {bundle.config.seed}"
 
 
-def _stability_table(bundles: Sequence[Bundle], panel: Panel, progress: Progress) -> pd.DataFrame:
+def _stability_table(bundles: Sequence[Bundle], panel: Panel) -> pd.DataFrame:
     """Do bundles read the rows after all their train_ends alike? Each beside the one before it, codes matched on
     earlier rows."""
     import pandas as pd
 
     cut = rows_until(panel.dates, max(bundle.train_end for bundle in bundles))
-    reads = [bundle.codes(panel) for bundle in progress(bundles, "codes of all models")]
+    reads = [bundle.codes(panel) for bundle in track(bundles, "codes of all models")]
     rows = []
     for (one, first), (other, second) in pairwise(zip(bundles, reads, strict=True)):
         both = (first >= 0) & (second >= 0)

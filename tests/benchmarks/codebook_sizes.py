@@ -32,7 +32,6 @@ from fintok.evaluate.regime_frontier import best
 from fintok.evaluate.regime_scores import score_methods
 from fintok.evaluate.regimes import open_market, own_methods
 from fintok.panel import Panel
-from fintok.progress import track
 from fintok.recipes import recipe_path
 from fintok.sample import load_us20
 from fintok.usage import usage_of
@@ -49,11 +48,11 @@ def with_codes(config: PretrainConfig, num_codes: int) -> PretrainConfig:
 
 def judge(bundle: fintok.Bundle, panel: Panel) -> dict[str, float]:
     found = measure(bundle, panel)
-    market = open_market(bundle, panel, forecast := bundle.forecast(panel))
+    market = open_market(bundle, panel, bundle.forecast(panel))
     codes = bundle.codes(panel)[market.cut :]
     usage = usage_of(np.bincount(codes[codes >= 0], minlength=bundle.codebook_size))
     with patch("fintok.regime_model._SIZE_WEIGHT", 0.0):
-        scored, _ = score_methods(own_methods(bundle, forecast), market, 0, track)
+        scored, _ = score_methods(own_methods(bundle), market, 0)
     aim = targets(market)["volatility 20"]
     chosen = best(scored, 5.0)
     return {

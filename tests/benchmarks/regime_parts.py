@@ -20,7 +20,6 @@ from fintok.evaluate.log_score import ahead_by
 from fintok.evaluate.regime_frontier import BUDGETS, best
 from fintok.evaluate.regime_scores import score_methods
 from fintok.evaluate.regimes import open_market, own_methods
-from fintok.progress import track
 from fintok.regime_model import _SIZE_WEIGHT
 
 WEIGHTS = {"both": _SIZE_WEIGHT, "codes alone": 0.0, "expected size alone": 1e4}
@@ -32,14 +31,14 @@ def main() -> None:
     parser.add_argument("--panel", required=True, help="prices that go on after its train_end")
     arguments = parser.parse_args()
     bundle, panel = fintok.load(arguments.run), fintok.read_panel(arguments.panel)
-    market = open_market(bundle, panel, forecast := bundle.forecast(panel))
+    market = open_market(bundle, panel, bundle.forecast(panel))
     aim = targets(market)["volatility 20"]
     print(f"{panel}\n{platform.machine()}, numpy {np.__version__}, fintok {fintok.__version__}")
     counts, dates = np.isfinite(market.returns[market.cut :]).sum(axis=1), panel.dates[market.cut :]
     rows, leads, together = {}, {}, []
     for name, weight in WEIGHTS.items():
         with patch("fintok.regime_model._SIZE_WEIGHT", weight):
-            scored = score_methods(own_methods(bundle, forecast), market, 0, track)[0][1:]
+            scored = score_methods(own_methods(bundle), market, 0)[0][1:]
         found = [best(scored, budget) for budget in BUDGETS]
         rows[name] = {f"{budget:g}": one.score if one else np.nan for budget, one in zip(BUDGETS, found, strict=True)}
         together = together or found

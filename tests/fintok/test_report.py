@@ -165,11 +165,15 @@ def test_tables_set_numbers_flush_right_and_escape_text():
     assert "<td>b</td>" in html
 
 
-def test_the_face_has_the_report_as_a_function(small_bundle, small_panel, tmp_path):
+def test_the_face_has_the_report_as_a_function(small_bundle, small_panel, tmp_path, capsys):
     path = fintok.report(small_bundle, small_panel, tmp_path / "report.html", n_regimes=2)
     assert path.read_text().startswith("<!DOCTYPE html>")
     with pytest.raises(InputError, match=r"report\.html exists"):
         fintok.report(small_bundle, small_panel, path)
+    assert "reading scores of" in capsys.readouterr().err
+    with fintok.quiet():
+        fintok.report(small_bundle, small_panel, path, overwrite=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_of_a_model_of_several_panels_the_first_is_judged():

@@ -24,6 +24,7 @@ from vision.train.checkpoint import CheckpointError, fill
 from vision.train.interrupt import Interrupted, hold_interrupts
 from vision.train.metrics import read_metrics
 from vision.train.module import Keeper, PretrainModule, Watcher
+from vision.train.progress import is_quiet
 from vision.train.shard import whole
 from vision.train.state import load_training_state
 
@@ -124,7 +125,7 @@ def fit(
             )
 
         keeper = Keeper(checkpoint, identity, checkpoint_every, None if state is None else state["optimizer"])
-        watcher = Watcher(metrics_file, name, log_every, progress)
+        watcher = Watcher(metrics_file, name, log_every, progress and not is_quiet())
         steps = start
         if start < config.steps:
             if state is None and trainer.is_global_zero:

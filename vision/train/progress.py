@@ -4,6 +4,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol, TextIO, TypeVar
 
 from rich.console import Console
@@ -14,6 +16,24 @@ SILENT_SECONDS = 2.0  # of a reading; a training run shows itself at once
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_REDRAWS = 0.1
 SPEED_WINDOW = 30.0  # seconds over which the speed is averaged
+
+
+_IS_QUIET = ContextVar("_IS_QUIET", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress on stderr within: of training, of readings, of an evaluation. Warnings and errors stay."""
+    token = _IS_QUIET.set(True)
+    try:
+        yield
+    finally:
+        _IS_QUIET.reset(token)
+
+
+def is_quiet() -> bool:
+    """Whether progress is to be left out here."""
+    return _IS_QUIET.get()
 
 
 class Reporter(Protocol):
@@ -141,12 +161,13 @@ def format_seconds(seconds: float) -> str:
 
 
 def track(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """Iterate; from the third second on, a bar on a terminal and a line about every ten seconds elsewhere."""
+    """Iterate; from the third second on, a bar on a terminal and a line about every ten seconds elsewhere, unless
+    it is `quiet`."""
     began, reporter = time.monotonic(), None
     try:
         for step, item in enumerate(items):
             yield item
-            if reporter is None and time.monotonic() - began > SILENT_SECONDS:
+            if reporter is None and not is_quiet() and time.monotonic() - began > SILENT_SECONDS:
                 reporter: Reporter | None = make_reporter(description, len(items), step)
             if reporter is not None:
                 reporter.show(step + 1, {})

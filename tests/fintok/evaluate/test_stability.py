@@ -7,7 +7,6 @@ import pytest
 from fintok.evaluate import stability
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_rivals import Method
-from fintok.progress import track
 from tests.fintok.fake_bundle import make_panel, simulate_returns
 
 CUT, NUM_DAYS = 500, 800
@@ -22,7 +21,7 @@ def market():
 def table_of(label, market, monkeypatch, learn_on=None):
     monkeypatch.setattr(stability, "NUMBERS", (2,))
     method = Method("fintok", None, lambda *arguments: {"usual": label(*arguments)}, "usual", learn_on=learn_on)
-    return stability.stability_table([method], market, 0, track).iloc[-1]
+    return stability.stability_table([method], market, 0).iloc[-1]
 
 
 def test_a_refit_that_only_renumbers_its_regimes_agrees(market, monkeypatch):

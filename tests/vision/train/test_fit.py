@@ -15,12 +15,21 @@ from vision.train.checkpoint import CheckpointError
 from vision.train.fit import _tensor_cores, fit
 from vision.train.metrics import read_metrics
 from vision.train.optim import learning_rate_at, weight_decay_at
+from vision.train.progress import quiet
 from vision.train.state import load_training_state
 
 
 @pytest.mark.parametrize("name", ["ibot", "vqkd", "beit2"])
 def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(run, interrupted_and_resumed, name):
     check_equal(run(name, "whole"), interrupted_and_resumed(name, step=6))
+
+
+def test_a_run_shows_itself_but_where_it_is_quiet(run, capsys):
+    run(folder="shown", progress=True)
+    assert "vqkd  " in capsys.readouterr().err
+    with quiet():
+        run(folder="unseen", progress=True)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("step", [0, 3, 10, 11])

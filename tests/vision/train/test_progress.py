@@ -3,7 +3,15 @@ import io
 import pytest
 
 from vision.train import progress
-from vision.train.progress import BarReporter, LineReporter, format_seconds, make_reporter
+from vision.train.progress import (
+    BarReporter,
+    LineReporter,
+    format_seconds,
+    is_quiet,
+    make_reporter,
+    quiet,
+    track,
+)
 
 FIGURES = {"loss": 4.51234, "codebook_usage": 0.631, "codebook_perplexity": 80.0}
 
@@ -89,6 +97,19 @@ def test_bar_is_not_redrawn_after_every_step(clock):
     length = len(stream.getvalue())
     reporter.show(2, {})
     assert len(stream.getvalue()) == length
+
+
+def test_where_it_is_quiet_nothing_is_shown(clock, capsys):
+    def work():
+        for _ in track(range(5), "codes"):
+            clock.now += 9.0
+
+    with quiet():
+        work()
+        assert is_quiet()
+    assert capsys.readouterr().err == ""
+    work()
+    assert "codes  5/5  100%" in capsys.readouterr().err
 
 
 def test_times_read_as_minutes_or_hours():

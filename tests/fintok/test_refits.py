@@ -1,9 +1,12 @@
 """Regimes learned anew in one call: steady, named as before, and never knowing what comes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import fintok
+from fintok import refits
 from fintok.errors import InputError
 from fintok.regimes import RegimeLabeler
 from tests.fintok.fake_bundle import FakeBundle, make_panel, simulate_returns, with_noise_after
@@ -79,6 +82,15 @@ def test_agreement_is_high_and_its_minimum_is_the_worst_fit(walk):
     assert f"at worst {walk.agreement_min:.3f}" in repr(walk)
 
 
+def test_agreement_is_of_the_labelled_rows_that_both_learned_from(walk):
+    labels = {4: [-1, -1, 0, 1, 0, 0], 6: [-1, -1, 1, 1, 1, 1]}
+    before, now = (
+        refits._Fit(replace(walk.regimes, labels=np.array(of_fit)), walk.refits, slice(0), rows)
+        for rows, of_fit in labels.items()
+    )
+    assert now.agreement(before) == 0.5
+
+
 @pytest.mark.parametrize("cut", [lambda panel: panel[:1301], lambda panel: with_noise_after(panel, 1300)])
 def test_no_label_knows_what_comes(walk, labeler, panel, cut):
     again = fintok.walk_forward(labeler, cut(panel), refit="6M").regimes
@@ -92,6 +104,13 @@ def test_the_labeler_is_left_alone_and_one_pass_of_the_network_is_enough(panel):
     fintok.walk_forward(labeler, panel)
     assert bundle.calls == ["forecast"]
     assert not labeler.__sklearn_is_fitted__()
+
+
+def test_how_long_a_stretch_is_does_not_depend_on_how_far_apart_later_rows_are(labeler, panel):
+    days = np.arange(1400) + 6 * np.maximum(np.arange(1400) - TRAIN, 0)  # weekly from the walk's start on
+    weekly = replace(panel[:1400], dates=panel.dates[0] + days * np.timedelta64(1, "D"))
+    walk = fintok.walk_forward(labeler, weekly, refit="6M")
+    assert walk.refits["rows"].tolist() == [TRAIN, TRAIN + 183, TRAIN + 2 * 183]
 
 
 @pytest.mark.parametrize("refit", ["yearly", "0M", "1.5Y", 1, None])

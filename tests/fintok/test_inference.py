@@ -11,7 +11,9 @@ from fintok.config import EncoderConfig, ImagingConfig
 from fintok.hints import HINTS
 from fintok.imaging import CROSS_SECTIONAL, ReturnImager, ReturnImages
 from fintok.inference import Vocabulary, read_forecast, read_surprise
+from vision.config import CodebookConfig
 from vision.methods.codes import MaskedCodeModel
+from vision.nn.tokenizer import Tokenizer
 
 NUM_CODES, WINDOW, PATCH = 9, 30, 5
 
@@ -33,13 +35,13 @@ def model() -> MaskedCodeModel:
     return model
 
 
-def read(model: MaskedCodeModel, images: ReturnImages) -> dict[str, np.ndarray]:
+def read(model: MaskedCodeModel, images: ReturnImages, since: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     mean, variance = rng.standard_normal((2, NUM_CODES, PATCH)).astype(np.float32)
     vocabulary = Vocabulary(mean, variance**2 + 0.1, np.ones(NUM_CODES, np.int64), np.arange(NUM_CODES))
     codes = (np.arange(images.num_days)[:, None] + np.arange(images.num_assets)).astype(np.int32) % NUM_CODES
-    surprise = read_surprise(model, images, codes, vocabulary, WINDOW, PATCH)
-    return {"forecast": read_forecast(model, images, WINDOW, PATCH), **surprise._asdict()}
+    surprise = read_surprise(model, images, codes, vocabulary, WINDOW, PATCH, since)
+    return {"forecast": read_forecast(model, images, WINDOW, PATCH, since), **surprise._asdict()}
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +142,15 @@ def test_a_window_by_itself_leaves_out_the_assets_of_which_it_shows_nothing(mode
 
 def test_a_forecast_is_the_mean_over_the_assets_observed_in_the_patch_that_ends_that_day(model, images, monkeypatch):
     last, places = WINDOW - PATCH - 1, torch.arange(NUM_CODES)
+    observed = images.observed.copy()
+    observed[:, [101, 102]] = False  # all closed
+    images = replace(images, observed=observed, values=np.where(observed, images.values, np.float32(0.0)))
 
     def said(model, values, observed, questions):  # logits that know their asset and day, without a network
         return [values[:, 0, :, last, None] * places]
 
     monkeypatch.setattr(inference, "_last_column", said)
     found = read_forecast(model, images, WINDOW, PATCH)
-    assert not images.observed[:, last:].all()
     for day in range(images.num_days):
         assets = np.flatnonzero(images.observed[:, max(day - PATCH + 1, 0) : day + 1].any(axis=1))
         if day < last or not images.observed[:, day].any():
@@ -156,9 +160,30 @@ def test_a_forecast_is_the_mean_over_the_assets_observed_in_the_patch_that_ends_
         np.testing.assert_allclose(found[day], (told / told.sum(axis=1, keepdims=True)).mean(axis=0), rtol=1e-4)
 
 
-def test_a_forecast_since_a_row_is_that_of_the_whole_pass(model, images):
-    whole = inference.read_forecast(model, images, WINDOW, PATCH)
-    part = inference.read_forecast(model, images, WINDOW, PATCH, since=83)
-    assert np.isfinite(whole[82:]).all()
-    assert np.isnan(part[:83]).all()
+def test_readings_since_a_row_are_those_of_the_whole_pass(model, images, whole):
+    assert np.isfinite(whole["forecast"][82:]).all()
+    for name, values in read(model, images, since=83).items():
+        assert np.isnan(values[:83]).all(), name
+        np.testing.assert_array_equal(values[83:], whole[name][83:], err_msg=name)
+
+
+def test_codes_since_a_row_are_those_of_the_whole_pass(images):
+    torch.manual_seed(0)
+    encoder = EncoderConfig(dim=16, heads=2).patch(ImagingConfig(window_days=WINDOW), len(images.channel_names))
+    tokenizer = Tokenizer(encoder, CodebookConfig(num_codes=NUM_CODES, dim=8))
+    whole, part = (inference.read_codes(tokenizer, images, PATCH, since) for since in (0, 83))
+    assert len(np.unique(whole[:83])) > 3
+    assert (part[:83] == -1).all()
     np.testing.assert_array_equal(part[83:], whole[83:])
+
+
+def test_whether_a_universe_is_large_is_told_by_the_assets_of_its_first_window(images):
+    observed = np.ones((110, images.num_days), dtype=bool)
+    observed[90:, :WINDOW] = False
+    whole = replace(images, observed=observed, assets=tuple(f"A{place:03d}" for place in range(110)))
+    first = replace(whole, observed=observed[:, :WINDOW], dates=images.dates[:WINDOW])
+    groups, before = (inference.asset_groups(one, WINDOW) for one in (whole, first))
+    assert len(groups) == 4
+    for now, then in zip(groups, before, strict=True):
+        assert now[now < 90].tolist() == then[then < 90].tolist()
+    assert len(inference.asset_groups(replace(whole, observed=np.ones_like(observed)), WINDOW)) == 2

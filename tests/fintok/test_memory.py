@@ -132,6 +132,7 @@ def test_another_market_is_not_taken_for_the_one_that_is_remembered(panel, memor
         "times those that the model remembers, as of another unit or market": replace(
             later, returns=100.0 * later.returns
         ),
+        "moves are 0.0188 times those that the model remembers": replace(later, returns=0.01 * later.returns),
         "the model knows 'A00', and the panel has 'a00 US Equity'": replace(
             later, assets=tuple(f"{asset.lower()} US Equity" for asset in later.assets)
         ),

@@ -85,6 +85,7 @@ def test_scores_leave_out_marked_errors_and_keep_groups_apart(trained, tmp_path,
     plain, marked, grouped = (table.filter(pl.col("p_value").is_not_null()) for table in tables)
     assert marked["p_value"].len() == plain["p_value"].len()  # 1,000 scores are there before the first mark
     assert marked["p_value"].to_list() != plain["p_value"].to_list()
+    assert marked["score"].to_list() != plain["score"].to_list()  # marks in training rows do not shape the tails
     assert 0 < grouped["p_value"].len() < plain["p_value"].len()  # three assets need twice the days
 
 

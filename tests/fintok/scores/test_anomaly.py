@@ -1,5 +1,6 @@
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -7,8 +8,10 @@ import pytest
 
 from fintok import anomaly
 from fintok.anomaly import AnomalyScorer
+from fintok.checks import run_checks
 from fintok.errors import InputError
 from fintok.evidence import REASONS, gather
+from fintok.tails import TailMap
 from tests.fintok.fake_bundle import FakeBundle, make_panel, permuted, simulate_returns, with_noise_after
 from tests.fintok.scores.conftest import TRAIN, faulty_returns, reason_at
 
@@ -47,6 +50,22 @@ def test_fit_looks_at_training_rows_only(bundle, scorer, panel):
     for name, tail in scorer.tails_.items():
         np.testing.assert_array_equal(noisy.tails_[name].values, tail.values)
         assert noisy.tails_[name].scale == tail.scale
+
+
+def test_tails_are_those_of_the_newest_2500_training_rows():
+    panel = make_panel(simulate_returns(2800, 3)[0])
+    scorer = AnomalyScorer(FakeBundle(panel[:2700])).fit(panel)
+    for name, values in scorer.score(panel).statistics.items():
+        np.testing.assert_array_equal(scorer.tails_[name].values, TailMap.fit(values[200:2700]).values, err_msg=name)
+
+
+def test_of_two_checks_on_a_cell_the_first_is_the_reason(bundle, panel):
+    close, high = panel.prices[:100], 1.01 * panel.prices[:100]
+    high[60, 1] = -1.0
+    barred = replace(panel[:100], fields={"high": high, "close": close})
+    fired = [reason for reason, flags in run_checks(barred).items() if flags[60, 1]]
+    assert fired == ["price not positive", "high and low out of order"]
+    assert reason_at(AnomalyScorer(bundle).fit().score(barred), 60, 1) == fired[0]
 
 
 def test_permuting_the_assets_permutes_the_scores(scorer, scores, panel):

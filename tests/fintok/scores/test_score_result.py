@@ -50,6 +50,14 @@ def test_events_merge_neighbouring_alerts_and_put_the_strangest_first(scores):
     assert (events["peak"] <= events["end"]).all()
 
 
+def test_alerts_five_rows_apart_are_one_event_and_of_equal_scores_the_earlier_is_its_peak(scores):
+    codes = np.zeros_like(scores.reason_codes)
+    codes[[1500, 1505, 1511], 1] = 1
+    events = replace(scores, reason_codes=codes, score=np.ones_like(scores.score)).events()
+    assert events["alerts"].tolist() == [2, 1]
+    assert events["peak"].tolist() == list(scores.dates[[1500, 1511]])
+
+
 def test_as_of_a_date_is_what_was_known_then(scores):
     date = scores.dates[1500]
     then = scores.as_of(date)

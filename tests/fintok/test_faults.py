@@ -8,6 +8,7 @@ from fintok.errors import InputError
 from fintok.fault_kinds import BAR_KINDS, KINDS, LADDERS, RUNGS
 from fintok.faults import kinds_for, plant_faults
 from fintok.panel import Panel
+from fintok.trailing import trailing_moments
 from tests.fintok.fake_bundle import make_panel, simulate_returns
 
 ROWS = range(400, 1500)
@@ -52,14 +53,17 @@ def test_returns_change_inside_the_faults_and_nowhere_else(panel, faulty):
 
 
 def test_faults_of_an_asset_lie_apart_and_few_assets_are_at_fault_on_one_day(panel, faulty):
-    count = np.zeros(panel.num_days)
-    ends: dict[int, int] = {}
-    for fault in faulty.faults:
-        for asset in fault.assets:
-            assert fault.row - ends.get(asset, -100) >= 30
-            ends[asset] = fault.row + fault.days
-            count[fault.row : fault.row + fault.days] += 1
-    assert count.max() == 2
+    few = panel.select(panel.assets[:4])
+    crowded = [plant_faults(few, kinds, ROWS, seed=seed) for kinds in (list(KINDS), ["swap"]) for seed in range(3)]
+    for planted in (faulty, *crowded):
+        count = np.zeros(panel.num_days)
+        ends: dict[int, int] = {}
+        for fault in planted.faults:
+            for asset in fault.assets:
+                assert fault.row - ends.get(asset, -100) >= 30
+                ends[asset] = fault.row + fault.days
+                count[fault.row : fault.row + fault.days] += 1
+        assert count.max() == 2
 
 
 @pytest.mark.parametrize("kind", ["spike 4", "spike 8", "decimal shift", "unit x100", "FX leg slip", "stale"])
@@ -94,6 +98,20 @@ def test_relations_are_broken_as_the_names_say(panel):
     planted, wrong, _ = only(panel, "decoupling")
     row, asset = planted.faults[0].row, planted.faults[0].assets[0]
     assert np.isin(wrong.round(9), panel.returns[row - 60 : row, asset].round(9)).all()
+    planted, wrong, _ = only(panel, "peer substitution")
+    row, (asset, peer) = planted.faults[0].row, planted.faults[0].assets
+    size = trailing_moments(panel.returns, half_life=60, min_count=60).deviation[row]
+    np.testing.assert_allclose(wrong, panel.returns[row : row + 15, peer] * size[asset] / size[peer], atol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_recycled_ticker_shows_what_another_asset_did_before(panel, seed):
+    planted, wrong, _ = only(panel, "recycled ticker", seed)
+    row, (asset,) = planted.faults[0].row, planted.faults[0].assets
+    [(first, other)] = np.argwhere(np.isclose(panel.returns, wrong[0], rtol=0.0, atol=1e-10))
+    np.testing.assert_allclose(wrong, panel.returns[first : first + 40, other], atol=1e-10)
+    assert other != asset
+    assert row - 250 < first <= row - 80
 
 
 def test_the_same_seed_plants_the_same_faults(panel, faulty):
@@ -200,6 +218,8 @@ def test_what_cannot_be_planted_is_refused(panel):
         plant_faults(panel, ["gremlin"], ROWS, seed=0)
     with pytest.raises(InputError, match="no room"):
         plant_faults(panel, ["spike 8"], range(10, 40), seed=0)
+    with pytest.raises(InputError, match="no room"):
+        plant_faults(panel, ["filled forward"], range(400, 439), seed=0)  # it lasts 40 rows
     with pytest.raises(InputError, match="'no volume' is planted in 'volume' and 'close'"):
         plant_faults(panel, ["no volume"], ROWS, seed=0)
     returns = Panel.from_arrays(panel.returns, panel.dates, panel.assets, values="returns")

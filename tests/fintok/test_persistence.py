@@ -71,6 +71,11 @@ def test_an_allowance_holds_the_path_however_small_its_first_penalty():
     assert 70 < np.count_nonzero(np.diff(held.labels[10000:])) < 130
 
 
+def test_the_first_day_is_no_switch():
+    held = decode_online(np.tile([1.0, 0.0], (9, 1)), 0.5, np.zeros(9))
+    np.testing.assert_array_equal(held.penalties, 0.5)
+
+
 def test_a_path_within_its_allowance_keeps_its_penalty():
     distances = np.random.default_rng(0).random((300, 4))
     held = decode_online(distances, 50.0, np.full(300, 1.0))

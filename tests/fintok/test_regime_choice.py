@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import fintok
+from fintok import regime_choice
 from fintok.errors import InputError
 from fintok.evaluate.log_score import fit_student, log_density
 from fintok.regime_choice import _choose, _Judged
@@ -39,6 +40,18 @@ def test_three_volatilities_need_three_regimes_or_as_few_as_tell_the_same(choice
 def test_nothing_after_the_training_rows_plays_a_part(labeler, panel, choice):
     again = fintok.choose_regimes(labeler, with_noise_after(panel, TRAIN - 1), candidates=(2, 3, 5))
     assert again.table.equals(choice.table)
+
+
+def test_twenty_rows_before_each_judged_stretch_are_not_learned_from(labeler, monkeypatch):
+    splits = []
+
+    def without_a_model(labeler, training, number, split):
+        splits.append(split)
+        return np.zeros(split.test.stop, dtype=int)
+
+    monkeypatch.setattr(regime_choice, "_path", without_a_model)
+    fintok.choose_regimes(labeler, candidates=[2])
+    assert [split.test.start - split.train.stop for split in splits] == [20] * 5
 
 
 def test_without_a_panel_the_market_of_the_bundle_is_what_is_told(labeler):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fintok.regime_model import Days, RegimeModel
+from fintok.regime_model import Days, RegimeModel, _calm_to_stressed
 
 
 @pytest.mark.parametrize(("num_regimes", "num_axes"), [(2, 1), (3, 2), (4, 5), (5, 6)])
@@ -28,6 +28,16 @@ def simulate(num_days=900, num_codes=12, seed=0):
 
 def learn(days, market):
     return RegimeModel.learn(days, market, num_regimes=2, switches_per_year=8.0, seed=0)
+
+
+def test_a_regime_that_the_path_visits_on_few_days_has_the_volatility_of_those_nearest_to_it():
+    nearest = np.repeat([0, 1, 2], 40)
+    market = np.tile([-1.0, 1.0], 60) * np.array([2.0, 3.0, 1.0])[nearest]
+    path = np.zeros(120, dtype=int)
+    path[80:99] = 1
+    assert _calm_to_stressed(path, nearest, market, 3).tolist() == [2, 0, 1]
+    path[99] = 1  # 20 days, all of them calm
+    assert _calm_to_stressed(path, nearest, market, 3).tolist() == [1, 2, 0]
 
 
 def test_an_update_moves_each_centre_to_the_mean_of_its_days_old_and_new():

@@ -287,4 +287,7 @@ def test_one_asset_and_an_empty_column_are_defined():
 def test_days_of_a_stale_run_do_not_excuse_its_later_days():
     returns = 0.01 * np.random.default_rng(0).standard_normal((40, 2))
     returns[25:29, 0] = 0.0
-    assert np.flatnonzero(is_stale(make_panel(returns))[:, 0]).tolist() == [27, 28]
+    returns[25:34:2, 1] = 0.0  # five of ten days
+    flags = is_stale(make_panel(returns))
+    assert np.flatnonzero(flags[:, 0]).tolist() == [27, 28]
+    assert np.flatnonzero(flags[:, 1]).tolist() == [33]

@@ -35,6 +35,11 @@ def test_a_long_table_prefers_an_adjusted_close_and_keeps_bars_in_order():
     assert list(found.fields) == ["open", "close", "volume"]
 
 
+def test_of_two_columns_for_one_field_the_first_counts():
+    found = columns_of(date=["2020-01-01"], symbol=["A"], close=[1.0], Vol=[5.0], volume=[7.0])
+    assert found.fields["volume"] == "Vol"
+
+
 @pytest.mark.parametrize("name", ["DAY", "DT", "TIME"])
 def test_an_asset_may_be_called_as_a_date_is(name):
     when = pl.Series(["2020-01-01", "2020-01-02"])

@@ -114,6 +114,14 @@ def test_bar_channels_equal_their_formulas(panel, images):
     assert (images.channel("volume").T[200:220, 0] == 0).all()
 
 
+def test_a_volume_is_told_once_twenty_came_before_it(panel, images):
+    volume = panel.fields["volume"].copy()
+    volume[:220, 0] = np.nan
+    later = Panel.from_arrays(panel.prices, panel.dates, panel.assets, fields={"volume": volume})
+    assert images.observed[0, 239:241].all()
+    assert np.flatnonzero(ReturnImager(("return", "volume")).transform(later).channel("volume")[0])[0] == 240
+
+
 def test_a_bar_without_a_high_or_an_open_has_no_range_or_gap_and_the_others_keep_theirs():
     panel = make_panel()
     torn = {name: column.copy() for name, column in panel.fields.items()}

@@ -239,6 +239,19 @@ def test_a_run_that_is_replaced_is_not_taken_for_finished(small_panel, small_con
         assert not (tmp_path / "arrays.safetensors").exists()
 
 
+def test_a_predictor_of_fewer_steps_has_a_shorter_warmup(
+    small_panel, small_bundle, small_config, train_end, tmp_path, monkeypatch
+):
+    whole, optims = small_config(), []
+    optim = replace(whole.predictor.optim, steps=5000, warmup_steps=500)
+    config = replace(whole, predictor=replace(whole.predictor, optim=optim, max_passes=1.0))
+    monkeypatch.setattr(_Run, "_fit", lambda self, method, view, optim, *_: optims.append(optim) or {})
+    _Run([small_panel], train_end, tmp_path, config, progress=False)._predict(small_bundle.tokenizer, resume=False)
+    (found,) = optims
+    assert 10 <= found.steps < 5000
+    assert found.warmup_steps == found.steps // 10
+
+
 def test_a_panel_is_known_by_its_bars_too(small_panel):
     volume = np.ones(small_panel.returns.shape, dtype=np.float32)
     seen = {

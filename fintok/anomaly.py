@@ -19,7 +19,7 @@ from fintok.panel import Panel
 from fintok.readings import RESTATED, Readings, SurpriseSource
 from fintok.score_result import Scores
 from fintok.spans import rows_until
-from fintok.tails import MIN_SAMPLE, TailMap, combine, evidence
+from fintok.tails import MIN_SAMPLE, TailMap, combine
 
 _TAIL_ROWS = 2500  # newest training rows that shape the tails: ten years, since a market's habits change
 
@@ -140,7 +140,7 @@ class AnomalyScorer(Estimator):
         )
         by_score = p_value <= levels  # NaN compares as False
         reason = np.zeros(score.shape, dtype=np.uint8)  # 0 = no alert
-        leading = evidence(p_each).argmax(axis=0)
+        leading = np.where(np.isnan(p_each), 1.0, p_each).argmin(axis=0)
         reason[by_score] = 1 + leading[by_score].astype(np.uint8)
         flags = run_checks(panel)
         for code, name in reversed(list(enumerate(CHECKS, start=1 + len(statistics)))):

@@ -117,12 +117,12 @@ def _read(bundle: Bundle, panel: Panel, estimators: tuple[RegimeLabeler, Anomaly
     labeler, scorer = copy.copy(estimators[0]), copy.copy(estimators[1])  # without what they have read
     labeler.set_params(bundle=bundle)
     scorer.set_params(bundle=bundle)
-    codes = bundle.codes(panel)
+    tokens = bundle.tokenize(panel)
     regimes, scores = labeler.fit(panel).label(panel), scorer.fit(panel).score(panel)
     return {
-        "code": codes,
-        "word": np.where(codes >= 0, bundle.word_of_code[codes], -1),
-        "surprise": bundle.surprise(panel).surprise,
+        "code": tokens.codes,
+        "word": tokens.words,
+        "surprise": tokens.surprise,
         "forecast": bundle.forecast(panel),
         "regime": regimes.labels,
         "probability": regimes.probabilities,

@@ -70,13 +70,13 @@ def scaled_returns(panel: "Panel", min_observations: int, past: Past | None = No
     return ScaledReturns(returns, is_known, observed, scale, scaled, market, past)
 
 
-def past_sums(data: ScaledReturns) -> Array:
-    """What was before each row, and after the last: the sums of `Past`, (T + 1, A, 4)."""
+def past_sums(data: ScaledReturns, rows: NDArray[np.integer]) -> Array:
+    """The sums of `Past` as they were before each of some rows, (R, A, 4); row T comes after the last."""
     market = np.where(data.observed, data.market, 0.0)
-    rows = np.stack(
-        [data.is_known.astype(np.float64), np.abs(data.returns), data.scaled * market, market * market], axis=-1
-    )
-    return np.concatenate([np.zeros_like(rows[:1]), np.cumsum(rows, axis=0)])
+    parts = (data.is_known, np.abs(data.returns), data.scaled * market, market * market)
+    start = np.zeros_like(data.returns[:1])
+    sums = [np.concatenate([start, np.cumsum(part, axis=0, dtype=np.float64)])[rows] for part in parts]
+    return np.stack(sums, axis=-1)
 
 
 def before(values: Array) -> Array:

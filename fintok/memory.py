@@ -45,14 +45,13 @@ class Memory:
     @classmethod
     def of(cls, panel: Panel, min_observations: int) -> Memory:
         """Of a training panel; `min_observations` as the imager has it."""
-        sums = past_sums(scaled_returns(panel, min_observations))  # (T + 1, A, 4)
         rows = np.append(np.arange(0, panel.num_days, _STEP), panel.num_days)
         after = panel.dates[-1:] + np.timedelta64(1, "ns")
         return cls(
             assets=panel.assets,
             values=panel.values,
             dates=np.concatenate([panel.dates, after])[rows],
-            sums=sums[rows].astype(np.float32),
+            sums=past_sums(scaled_returns(panel, min_observations), rows).astype(np.float32),
             usual_sizes=usual_sizes(panel).astype(np.float32),
             days_per_row=_usual_step(panel.dates),
         )

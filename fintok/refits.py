@@ -80,11 +80,11 @@ def walk_forward(
 ) -> WalkForward:
     """Let the regimes, not the network, learn on, and label each stretch by what was learned before it.
 
-    The first fit learns from the rows up to `start` (the bundle's `train_end`, or the 500th row with a label where that
-    is later) and also labels them; from there on
-    each stretch of `refit` (as "3M", "1Y", "90D", in rows of the panel) is labelled by regimes that have learned on
-    from all rows before it (`RegimeLabeler.update`: they keep their numbers and names). No label depends on later
-    rows: where a stretch starts is counted from `start`. The labeler is copied.
+    The first fit learns from the rows up to `start` (the bundle's `train_end`, or the 500th row with a label where
+    that is later) and also labels them; from there on each stretch of `refit` (as "3M", "1Y", "90D", in rows of the
+    panel) is labelled by regimes that have learned on from all rows before it (`RegimeLabeler.update`: they keep their
+    numbers and names). No label depends on later rows: where a stretch starts is counted from `start`. The labeler is
+    copied.
 
     Raises InputError for a `refit` of another form, without rows after `start`, or with fewer than 500 labelled
     rows up to it.

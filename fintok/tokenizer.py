@@ -51,11 +51,6 @@ class Tokens:
         return np.bincount(self.codes[self.codes >= 0], minlength=self.num_codes)
 
     @property
-    def frequencies(self) -> NDArray[np.float64]:
-        """Share of each code among the tokens, (K,)."""
-        return self.counts / max(self.counts.sum(), 1)
-
-    @property
     def usage(self) -> float:
         """Share of the codes that occur."""
         return usage_of(self.counts).used

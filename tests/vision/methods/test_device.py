@@ -65,3 +65,42 @@ def test_a_step_in_bfloat16_has_a_loss_in_float32_near_the_full_one(name):
         loss = _step(method, batch)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(full.item(), rel=0.02)
+
+
+def _moved(batch, **to):
+    """The batch on another device, or its numbers in another precision."""
+
+    def move(tensor):
+        return tensor.to(**to) if tensor.is_floating_point() or "device" in to else tensor
+
+    mask = batch.masks[0]
+    masks = (Mask(move(mask.hidden), move(mask.index), move(mask.weight), mask.num_masked),)
+    valid = tuple(one if one is None else move(one) for one in batch.valid)
+    return Batch(tuple(move(view) for view in batch.views), masks, valid, batch.batch_size)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_has_the_loss_and_the_gradients_of_one_in_double_precision(name, device):
+    torch.manual_seed(0)
+    method, batch = METHODS[name]().eval(), _batch()
+    exact, again = copy.deepcopy(method).double(), method.to(device)
+    expected, loss = _step(exact, _moved(batch, dtype=torch.float64)), _step(again, _moved(batch, device=device))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    gradients = {key: value.grad for key, value in again.named_parameters() if value.grad is not None}
+    assert len(gradients) > 10
+    for key, value in exact.named_parameters():
+        if key in gradients:
+            torch.testing.assert_close(gradients[key].double().cpu(), value.grad, rtol=1e-2, atol=1e-5, msg=key)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_on_a_gpu_waits_for_nothing(name):
+    method, batch = METHODS[name]().cuda().train(), _moved(_batch(), device="cuda")
+    _step(method, batch)  # what is set up once may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        _step(method, batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fintok.channels import NORMAL_SCALE
 from fintok.hashing import mixed
-from fintok.trailing import median_of_day, trailing_moments
+from fintok.trailing import STILL, median_of_day, trailing_moments
 
 if TYPE_CHECKING:
     from fintok.panel import Panel
@@ -73,7 +73,7 @@ def is_stale(panel: "Panel") -> Flags:
     """
     returns = panel.returns
     observed = np.isfinite(returns)
-    unchanged = observed & (np.abs(returns) < 1e-12)
+    unchanged = observed & (np.abs(returns) < STILL)
     still = np.cumsum(unchanged, axis=0)
     run = still - np.maximum.accumulate(np.where(observed & ~unchanged, still, 0), axis=0)
     share = trailing_moments(np.where(observed, unchanged, np.nan), half_life=250, min_count=20).mean
@@ -192,7 +192,7 @@ def is_without_volume(panel: "Panel") -> Flags:
     volume = panel.fields.get("volume")
     if volume is None:
         return np.zeros(panel.returns.shape, dtype=bool)
-    moves = np.isfinite(panel.returns) & (np.abs(panel.returns) > 1e-12) & np.isfinite(volume)
+    moves = np.isfinite(panel.returns) & (np.abs(panel.returns) > STILL) & np.isfinite(volume)
     share = trailing_moments(np.where(moves, volume == 0.0, np.nan), half_life=250, min_count=20).mean
     return moves & (volume == 0.0) & (share < 0.02)  # NaN compares as False
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fintok.peers import PeerRows, PeerView, peer_view
 from fintok.tails import TailMap
-from fintok.trailing import median_of_day, trailing_moments, trailing_sum
+from fintok.trailing import STILL, median_of_day, trailing_moments, trailing_sum
 
 Array = NDArray[np.float64]
 
@@ -19,7 +19,6 @@ _COMES_BACK = 5  # rows within which a wrong print is put right
 _MOST = 2.0  # deviations that one day adds to a drift
 _MOST_SURPRISE = 3.0  # deviations that one code adds to a surprise
 BURST_ROWS, QUIET_ROWS, DECOUPLED_ROWS, LAGGED_ROWS, DRIFT_ROWS = 7, 15, 15, 15, 10
-_STILL = 1e-12  # a return that is none
 _BURST, _QUIET = 3.0, 0.35  # times the move that is expected
 
 REASONS = {
@@ -121,7 +120,7 @@ def _ratios(view: PeerView, returns: Array) -> dict[str, Array]:
     alone = _log_density(view.scaled, view.level)
     burst = _log_density(view.scaled - _BURST * view.expected, _BURST * view.deviation)
     quiet = _log_density(view.scaled - _QUIET * view.expected, _QUIET * view.deviation)
-    quiet = np.where(np.abs(returns) > _STILL, quiet, np.nan)  # prices that stand still are a check's business
+    quiet = np.where(np.abs(returns) > STILL, quiet, np.nan)  # prices that stand still are a check's business
     yesterday = np.concatenate([np.full_like(view.expected[:1], np.nan), view.expected[:-1]])
     late = _log_density(view.scaled - yesterday, view.deviation)
     return {

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+STILL = 1e-12  # a return that is none
 _FEWEST_ASSETS = 5
 _ROUNDING = 1e-12  # of the mean square: what a variance below it is made of
 

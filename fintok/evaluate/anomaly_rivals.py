@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fintok.evaluate.drawn import drawn
 from fintok.evaluate.market import correlation
 from fintok.panel import Panel
-from fintok.trailing import trailing_moments, trailing_sum
+from fintok.trailing import STILL, trailing_moments, trailing_sum
 
 Array = NDArray[np.float64]
 Detector = Callable[[Panel], Array]
@@ -25,7 +25,6 @@ HALF_LIFE = 60.0  # rows, of every trailing scale
 FACTORS = 5  # at most; half as many as there are assets
 WINDOW = 60  # rows of the Hampel filter
 MAX_FITTED = 20_000  # asset-days that forests and the like learn from, drawn at random
-STILL = 1e-12  # a return that is none
 _SORTED_AT_ONCE = 4_000_000  # numbers in the windows of the Hampel filter
 
 

@@ -26,7 +26,7 @@ Labels = NDArray[np.int64]
 
 PENALTIES = (1.0, 0.003, 0.03, 0.1, 0.3, 3.0, 10.0)  # of the jump model, the usual one first
 VOLATILITY_HALF_LIVES = (5.0, 10.0, 30.0, 90.0)  # rows
-STILL = 1e-2  # usual days, added before a logarithm: a day without moves is not minus infinity
+_CALM = 1e-2  # usual days, added before a logarithm: a day without moves is not minus infinity
 SMOOTHINGS = (0.0, 5.0, 20.0)  # half-lives of an HMM's filtered probabilities, rows
 EXPECTED_HALF_LIVES = (0.0, 2.0, 5.0, 10.0, 20.0)  # of the expected size
 EXPECTED_MARGINS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)  # standard deviations by which it has to cross a bound
@@ -128,7 +128,7 @@ def log_size(market: Market, rows: int) -> Array:
     """
     size = market.size.to_numpy()[market.first :]
     usual = float(np.median(size[: rows - market.first]))
-    return np.log(size + max(STILL * usual, 1e-12))
+    return np.log(size + max(_CALM * usual, 1e-12))
 
 
 def filter_states(model: GaussianHMM, observations: Array) -> Array:

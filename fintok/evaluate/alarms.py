@@ -65,9 +65,9 @@ def alarm_table(panel: Panel, cut: int, alarms: Mapping[str, tuple[Flags, Flags]
     return pd.DataFrame(rows)
 
 
-def alarm_verdicts(table: pd.DataFrame, per_1000: float, wild: list[np.datetime64]) -> list[str]:
-    """What the table of alarms says, in a sentence."""
-    overall, loud = (table.loc[table["period"] == period].iloc[0] for period in ("all", WILD))
+def alarm_verdicts(table: pd.DataFrame, alike: pd.DataFrame, per_1000: float, wild: list[np.datetime64]) -> list[str]:
+    """What the tables of alarms say, in a sentence: rivals with a fixed threshold, and calibrated as fintok is."""
+    overall, loud = _periods(table)
     detectors = list(table.columns[2:])
     ours, rivals = detectors[0], detectors[1:]
     if not np.isfinite([overall[ours], loud[ours]]).all():
@@ -77,9 +77,17 @@ def alarm_verdicts(table: pd.DataFrame, per_1000: float, wild: list[np.datetime6
         f"{per_1000:g}, and {loud[ours]:.2f} in the wildest months ({', '.join(str(month) for month in wild)})"
     )
     if rivals:
-        span = ", and ".join(
-            f"{min(row[name] for name in rivals):.2f} to {max(row[name] for name in rivals):.2f}{when}"
-            for row, when in ((overall, ""), (loud, " in those months"))
-        )
-        text += f"; the rivals, with the threshold of the training rows, {span}"
+        text += f"; the rivals, with the threshold of the training rows, {_span(table, rivals)}"
+        text += f"; calibrated as {ours} is, {_span(alike, rivals)}"
     return [text + "."]
+
+
+def _periods(table: pd.DataFrame) -> list[pd.Series]:
+    """The rows of all judged days and of the wildest months."""
+    return [table.loc[table["period"] == period].iloc[0] for period in ("all", WILD)]
+
+
+def _span(table: pd.DataFrame, names: list[str]) -> str:
+    """Fewest and most alarms of some detectors, in both periods."""
+    few_and_most = [f"{row[names].min():.2f} to {row[names].max():.2f}" for row in _periods(table)]
+    return f"{few_and_most[0]}, and {few_and_most[1]} in those months"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.anomaly import AnomalyScorer
+from fintok.calibration import calibrate
 from fintok.evaluate.alarms import alarm_table, alarm_verdicts, fixed_threshold_alarms, wild_months
 from fintok.evaluate.anomaly_rivals import RIVALS, WARM_UP, Detector
 from fintok.evaluate.detection import CHECKS_ALONE, SCORE_ALONE, Contest, Truth, detect, thresholds
@@ -18,6 +19,7 @@ from fintok.evaluate.detection_tables import detection_verdicts, detector_table,
 from fintok.evaluate.result import OURS, Findings, is_installed, left_out, rows_to_learn
 from fintok.fault_kinds import BAR_KINDS, KINDS, RUNGS
 from fintok.faults import FaultyPanel, kinds_for, plant_faults
+from fintok.groups import OTHER
 from fintok.progress import track
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def evaluate_anomalies(bundle: Bundle, panel: Panel, *, seed: int = 0, events: i
         "recall by kind": kind_table(usual, kinds, budget=0),
         "recall by kind at 5": kind_table(usual, kinds, budget=1),
         "recall by severity": ladder_table(usual, others),
-        "alarms": _alarms(clean, calm, cut, scorer.alarms_per_1000),
+        **_alarms(clean, calm, cut, scorer),
     }
     from fintok.plots.detection import alarm_lines, recall_by_severity, recall_map
 
@@ -88,7 +90,9 @@ def evaluate_anomalies(bundle: Bundle, panel: Panel, *, seed: int = 0, events: i
     }
     verdicts = [
         *detection_verdicts(usual, others),
-        *alarm_verdicts(tables["alarms"], scorer.alarms_per_1000, wild_months(panel, cut)),
+        *alarm_verdicts(
+            tables["alarms"], tables["alarms calibrated alike"], scorer.alarms_per_1000, wild_months(panel, cut)
+        ),
         *_not_planted(panel, {*usual.kinds}),
         *left_out({name: rival.package for name, rival in RIVALS.items() if rival.package}),
     ]
@@ -161,13 +165,17 @@ class Arena:
             yield name, detector(panel[start:])[self.cut - start :]
 
 
-def _alarms(clean: Scores, calm: Mapping[str, Array], cut: int, per_1000: float) -> pd.DataFrame:
-    """Of fintok as it is used, and of the rivals with a threshold that is set once."""
-    alarms = {OURS: (clean.is_alarm, np.isfinite(clean.p_value))}
+def _alarms(clean: Scores, calm: Mapping[str, Array], cut: int, scorer: AnomalyScorer) -> dict[str, pd.DataFrame]:
+    """Of fintok as it is used, and of the rivals: with a threshold that is set once, and calibrated as fintok is."""
+    fixed, alike = ({OURS: (clean.is_alarm, np.isfinite(clean.p_value))} for _ in range(2))
+    per_1000, one_class = scorer.alarms_per_1000, np.full(len(clean.assets), OTHER)
     for name, scores in calm.items():
         if name not in (OURS, SCORE_ALONE, CHECKS_ALONE):
-            alarms[name] = fixed_threshold_alarms(scores, cut, per_1000), np.isfinite(scores)
-    return alarm_table(clean.panel, cut, alarms)
+            fixed[name] = fixed_threshold_alarms(scores, cut, per_1000), np.isfinite(scores)
+            p_value, levels = calibrate(scores, per_1000 / 1000.0, days=scorer.days, groups=one_class)
+            alike[name] = p_value <= levels, np.isfinite(p_value)
+    tables = {"alarms": fixed, "alarms calibrated alike": alike}
+    return {name: alarm_table(clean.panel, cut, alarms) for name, alarms in tables.items()}
 
 
 def _not_planted(panel: Panel, planted: Collection[str]) -> list[str]:

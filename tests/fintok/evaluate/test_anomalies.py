@@ -97,8 +97,20 @@ def test_every_year_has_its_alarms_and_the_verdicts_say_who_won(found, panel):
     assert list(alarms["period"]) == ["all", WILD, *years]
     assert alarms.loc[2:, "asset_days"].sum() == alarms.loc[0, "asset_days"] == 16 * 1000
     assert alarms.iloc[0, 2] < 5.0
+    alike = found.tables["alarms calibrated alike"]
+    assert list(alike.columns) == list(alarms.columns)
+    np.testing.assert_array_equal(alike[OURS], alarms[OURS])
+    assert 0.5 < alike.loc[0, "EWMA z"] < 2.5  # whatever is calibrated
+    assert (alike["EWMA z"] != alarms["EWMA z"]).any()
     text = " ".join(found.verdicts)
-    for word in ("planted faults", "one false alarm", "clearly ahead", "Average precision", "wildest months"):
+    for word in (
+        "planted faults",
+        "one false alarm",
+        "clearly ahead",
+        "Average precision",
+        "wildest months",
+        "calibrated as fintok is",
+    ):
         assert word in text
     assert len(found.figures) == 3
     for figure in found.figures.values():

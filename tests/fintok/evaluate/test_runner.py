@@ -91,7 +91,7 @@ def test_what_cannot_be_judged_is_left_out_of_the_words():
     said = _future_verdicts([(one, aims), (other, aims)], np.arange(5).astype("datetime64[D]"))
     assert [words.split(" of the next")[0] for words in said] == ["R² of the log volatility", "R² of the drawdown"]
     table = pd.DataFrame({"period": ["all", WILD], "asset_days": 3, "fintok": np.nan, "HMM": 1.0})
-    assert alarm_verdicts(table, 1.0, [])[0].startswith("fintok had no p-values")
+    assert alarm_verdicts(table, table, 1.0, [])[0].startswith("fintok had no p-values")
 
 
 def test_what_the_future_holds_is_told_with_the_error_of_the_difference(evaluation):

@@ -40,18 +40,20 @@ def factor_model_nll(
     groups: Sequence[NDArray[np.int64]],
     expected: Array,
     seed: int,
-) -> float:
-    """Mean NLL (nats) of the codes (T, A) of the last two patches up to the rows ``ends``, hidden group by group, where
-    the scaled returns (T, A) are expected."""
+) -> Array:
+    """NLL (nats) of the codes (T, A) of the last two patches up to each of the rows ``ends`` (W,), hidden group by
+    group, where the scaled returns (T, A) are expected: (W,), the sum over the tokens that are there."""
     back = np.arange(HIDDEN_COLUMNS - 1, -1, -1) * bundle.config.imaging.patch_days
     paths = _Paths(bundle, images, expected, np.random.default_rng(seed))
     with reading(bundle.tokenizer):
-        parts = [
-            log_probabilities(partial(paths.draw, int(end), hidden), codes[end - back][:, hidden].T.ravel())
+        found = [
+            [
+                np.nansum(log_probabilities(partial(paths.draw, int(end), one), codes[end - back][:, one].T.ravel()))
+                for one in groups
+            ]
             for end in track(list(ends), "factor model")
-            for hidden in groups
         ]
-    return -float(np.nanmean(np.concatenate(parts)))
+    return -np.sum(found, axis=1)
 
 
 class _Paths:

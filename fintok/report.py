@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fintok.regime_result import Regimes
     from fintok.score_result import Scores
 
-_RIVALS = {"marginal": "marginal", "factor": "factor model"}  # in the names of a bundle's figures
+_RIVALS = {"": "model", "marginal": "marginal", "factor": "factor model"}  # in the names of a bundle's figures
 _GLOSSARY = [
     (
         "Regime",
@@ -270,7 +270,8 @@ def _yardstick(bundle: "Bundle") -> dict[str, dict[str, float]]:
     for name, value in bundle.figures.items():
         if name.startswith("masked NLL ") and not name.endswith(")"):  # "… (2)": of the second panel
             mask, _, rival = name.removeprefix("masked NLL ").partition(" ")
-            table.setdefault(mask, {})[_RIVALS.get(rival, "model")] = float(value)
+            if rival in _RIVALS:
+                table.setdefault(mask, {})[_RIVALS[rival]] = float(value)
     return table
 
 

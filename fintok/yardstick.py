@@ -19,6 +19,7 @@ from fintok.inference import asset_groups, panel_hints, read_codes, reading
 from fintok.panel import Panel
 from fintok.progress import track
 from fintok.spans import rows_until
+from fintok.standard_error import BLOCK_DATES, mean_of_blocks
 from vision.masks import BlockMask
 from vision.nn.grid import PatchGrid
 
@@ -35,15 +36,17 @@ class Yardstick(NamedTuple):
     forecast_marginal: float
     block: float  # blocks of assets x days hidden; volatilities of the days after them still tell of their size
     block_marginal: float
+    asset_factor_error: float  # standard error of asset less asset_factor; infinite for fewer than 61 rows
 
     def summary(self) -> str:
         """One line."""
         if np.isnan(self.asset):
             return "masked NLL: too few rows after train_end to judge by"
+        error = f", ± {self.asset_factor_error:.3f} between them" if np.isfinite(self.asset_factor_error) else ""
         return (
             f"masked NLL in nats, model / marginal: assets {self.asset:.3f} / {self.asset_marginal:.3f} "
-            f"(factor model {self.asset_factor:.3f}), forecast {self.forecast:.3f} / {self.forecast_marginal:.3f}, "
-            f"blocks {self.block:.3f} / {self.block_marginal:.3f}"
+            f"(factor model {self.asset_factor:.3f}{error}), forecast {self.forecast:.3f} / "
+            f"{self.forecast_marginal:.3f}, blocks {self.block:.3f} / {self.block_marginal:.3f}"
         )
 
 
@@ -92,7 +95,9 @@ def measure(bundle: Bundle, panel: Panel, seed: int = 0, read: PanelReading | No
     told = group_hints(images, places_of, window.window_days, window.patch_days) if hints is None else hints
     expected = np.sinh(told[0].T.astype(np.float64))
     factor = factor_model_nll(bundle, images, codes.numpy(), ends, places_of, expected, seed)
-    return Yardstick(*mean["asset"], factor, *mean["forecast"], *mean["block"])
+    own, counts = (np.array([ask(one) for one in model["asset"]]) for ask in (torch.sum, len))
+    error = mean_of_blocks(own - factor, counts, (ends - ends[0]) // BLOCK_DATES)[1]
+    return Yardstick(*mean["asset"], factor.sum() / counts.sum(), *mean["forecast"], *mean["block"], error)
 
 
 def _mean(parts: list[torch.Tensor]) -> float:

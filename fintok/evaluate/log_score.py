@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintok.evaluate.drawn import drawn
+from fintok.standard_error import BLOCK_DATES, mean_of_blocks
 
 Array = NDArray[np.float64]
 
 DEGREES = (2.5, 3.0, 4.0, 6.0, 10.0)  # of freedom, tried in turn
 MAX_FITTED = 20_000  # returns a regime's distribution is fitted to, drawn at random
 FEWEST = 200  # training returns a regime needs for a distribution of its own; else it has that of all days
-BLOCK_DATES = 60  # of the standard error: volatility clusters, so neighbouring days tell the same twice
 
 
 class Densities(NamedTuple):
@@ -92,21 +92,7 @@ def ahead_by(one: Array, other: Array, counts: NDArray[np.int64], dates: NDArray
     infinite where all dates are of one block.
 
     one, other: (R,) summed log densities of the judged rows, as `Densities.of_days` gives them; dates: (R,) of these
-    rows, of which several may be of one day. Two of the errors hold what two hold where blocks are many (`of_few`).
+    rows, of which several may be of one day.
     """
     blocks = np.unique(dates.astype("datetime64[D]"), return_inverse=True)[1] // BLOCK_DATES
-    difference = np.bincount(blocks, weights=one - other)
-    size = np.bincount(blocks, weights=counts)
-    mean = difference.sum() / max(size.sum(), 1.0)
-    spread = np.sum((difference - mean * size) ** 2) * len(size) / max(len(size) - 1, 1)
-    error = float(np.sqrt(spread) / max(size.sum(), 1.0))
-    return float(mean), error * of_few(len(size)) if len(size) > 1 else float("inf")
-
-
-def of_few(count: int) -> float:
-    """What the standard error of the mean of ``count`` values, two at least, is multiplied by so that the mean lies
-    within two of it as often as where values are many: Student's t in place of the normal, 7 for 2 values, 1.02 for 60.
-    """
-    from scipy.stats import norm, t
-
-    return float(t.isf(norm.sf(2.0), count - 1) / 2.0)
+    return mean_of_blocks(one - other, counts, blocks)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fintok.evaluate.log_score import of_few
 from fintok.evaluate.market import Market
 from fintok.evaluate.regime_frontier import standing
 from fintok.evaluate.regime_rivals import RIVALS, calm_to_stressed
@@ -22,6 +21,7 @@ from fintok.evaluate.regimes import own_methods
 from fintok.evaluate.result import OURS, Findings, is_installed, left_out
 from fintok.panel import Panel
 from fintok.progress import track
+from fintok.standard_error import of_few
 
 if TYPE_CHECKING:
     from fintok.bundle import Bundle

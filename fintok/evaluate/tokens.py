@@ -96,6 +96,7 @@ def _nll_table(found: Yardstick) -> pd.DataFrame:
                 "bits_gained": (marginal - model) / np.log(2.0),
                 "perplexity": np.exp(model),
                 "above_factor_model": model / factor - 1.0,
+                "error_of_difference": found.asset_factor_error if mask == "asset" else float("nan"),
             }
         )
     return pd.DataFrame(rows)
@@ -216,8 +217,8 @@ def _verdicts(tables: dict[str, pd.DataFrame]) -> list[str]:
     codebook = tables["codebook"].set_index("rows")
     verdicts = [
         f"With a group of assets hidden, a token costs {first['model']:.2f} nats: {place} the linear factor "
-        f"model's {first['factor_model']:.2f} (whose draws err by some .02); the marginal pays "
-        f"{first['marginal']:.2f}.",
+        f"model's {first['factor_model']:.2f} (a difference of {abs(first['model'] - first['factor_model']):.3f} ± "
+        f"{first['error_of_difference']:.3f}); the marginal pays {first['marginal']:.2f}.",
         f"Bits gained per token over the marginal: {gains}.",
         f"After train end {codebook.loc['after train end', 'used']:.0%} of the codes occur, at a perplexity of "
         f"{codebook.loc['after train end', 'perplexity']:.0f}; in training "

@@ -137,7 +137,7 @@ def test_check_writes_every_suspected_fault(tmp_path, prices, refuse, capsys, en
     assert run(["check", str(panel), "--out", str(out)]) == 0
     assert f"wrote {out}" in capsys.readouterr().out
     table = read_table(out)
-    assert table.columns == ["kind", "date", "symbol", "days"]
+    assert table.columns == ["kind", "date", "symbol", "days", "other"]
     days = [prices()["date"][row] for row in (100, 200)]
     spikes = table.filter(pl.col("kind") == "spike that reverts")
     assert spikes["date"].cast(pl.Date).to_list() == days

@@ -26,11 +26,13 @@ def test_each_mask_stands_beside_its_yardsticks(found):
     np.testing.assert_allclose(table["perplexity"], np.exp(table["model"]))
     np.testing.assert_allclose(table["bits_gained"], (table["marginal"] - table["model"]) / np.log(2))
     assert np.isfinite(table["factor_model"]).tolist() == [True, False, False]
+    lead, error = table[["model", "factor_model"]].diff(axis=1).iloc[0, 1], table["error_of_difference"].iloc[0]
+    assert f"(a difference of {abs(lead):.3f} ± {error:.3f})" in found.verdicts[0]
 
 
 def test_every_window_after_train_end_is_judged(small_bundle, small_panel, monkeypatch):
     judged = []
-    monkeypatch.setattr("fintok.yardstick.factor_model_nll", lambda *given: judged.append(given[3]) or 1.0)
+    monkeypatch.setattr("fintok.yardstick.factor_model_nll", lambda *given: judged.append(given[3]) or given[3] * 1.0)
     cut, days = rows_until(small_panel.dates, small_bundle.train_end), small_bundle.config.imaging.window_days
     measure(small_bundle, small_panel[: cut + days + 9])
     np.testing.assert_array_equal(judged[0] - days + 1, np.arange(cut, cut + 10))

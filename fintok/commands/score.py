@@ -247,12 +247,8 @@ def _say_added(added: pl.DataFrame, earlier: pl.DataFrame) -> None:
     shown = f", the strangest {_SHOWN} of them" if len(alerts) > _SHOWN else ""
     print(f"{_rows(len(added))} {since}added to {len(earlier):,}; alerts: {len(alerts):,}{shown}")
     if len(alerts):
-        print(
-            alerts.head(_SHOWN)
-            .select("date", "symbol", "score", "p_value", "reason")
-            .to_pandas()
-            .to_string(index=False)
-        )
+        columns = ["date", "symbol", "score", "p_value", "reason"]
+        say_table(alerts.head(_SHOWN).select(columns).to_pandas().set_index("date"))
 
 
 def _rows(count: int) -> str:

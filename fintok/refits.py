@@ -97,7 +97,7 @@ def walk_forward(
     vars(worker).update(vars(labeler))  # what it read last, too
     first = rows_until(panel.dates, worker.source().train_end if start is None else start)
     if start is None:
-        labelled = np.flatnonzero(np.isfinite(worker._forecast(panel)).all(axis=1))
+        labelled = np.flatnonzero(np.isfinite(worker.forecast(panel)).all(axis=1))
         first = max([first, *(labelled[ROWS_TO_FIT - 1 : ROWS_TO_FIT] + 1)])
     if not 0 < first < panel.num_days:
         raise InputError(

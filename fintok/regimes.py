@@ -171,7 +171,7 @@ class RegimeLabeler(Estimator):
     def smooth(self, panel: Panel) -> "pd.Series":
         """Regime of each date in hindsight of the whole panel (Viterbi). Looks ahead: to describe only."""
         self._require_fit()
-        rows, days = days_of(panel, self._forecast(panel), self.source().recall(panel).past)
+        rows, days = self._days(panel)
         labels = np.full(len(rows), -1)
         labels[rows] = self.model_.hindsight(days)
         return self._result(panel, labels, np.full((len(rows), self.model_.num_regimes), np.nan)).to_series()
@@ -184,11 +184,23 @@ class RegimeLabeler(Estimator):
         require_panel(panel)
         self._takes_panel(panel)
         self._require_fit()
-        rows, days = days_of(panel, self._forecast(panel), self.source().recall(panel).past)
+        rows, days = self._days(panel)
         labels = np.full(len(rows), -1)
         probabilities = np.full((len(rows), self.model_.num_regimes), np.nan)
         labels[rows], probabilities[rows] = self.model_.path(days)
         return self._result(panel, labels, probabilities)
+
+    def forecast(self, panel: Panel) -> NDArray[np.floating]:
+        """`Bundle.forecast` of the panel, (T, K): rows that were in the last one are not read again."""
+        last = self.__dict__.get("_last")
+        if last is None or last[1] is not self.bundle:
+            last = (panel, self.bundle, self.source().forecast(panel))
+        elif last[0] is not panel:
+            same = panel.rows_in_common(last[0])
+            read = self.source().forecast(panel, since=same)
+            last = (panel, self.bundle, np.concatenate([last[2][:same], read[same:]]))
+        self._last = last
+        return last[2]
 
     def training(self, panel: Panel | None = None, until: DateLike | None = None) -> Training:
         """The rows that `fit(panel, until=until)` learns from."""
@@ -245,20 +257,12 @@ class RegimeLabeler(Estimator):
             raise InputError("a RegimeLabeler without a bundle takes features: RegimeLabeler(bundle) reads panels")
         return self.bundle
 
-    def _forecast(self, panel: Panel) -> NDArray[np.floating]:
-        """The panel's forecast, a pass of the network: rows that were in the last one are not read again."""
-        last = self.__dict__.get("_last")
-        if last is None or last[1] is not self.bundle:
-            last = (panel, self.bundle, self.source().forecast(panel))
-        elif last[0] is not panel:
-            same = panel.rows_in_common(last[0])
-            read = self.source().forecast(panel, since=same)
-            last = (panel, self.bundle, np.concatenate([last[2][:same], read[same:]]))
-        self._last = last
-        return last[2]
+    def _days(self, panel: Panel) -> tuple[NDArray[np.bool_], Days]:
+        """The rows (T,) with a forecast, and what regimes are read from on them."""
+        return days_of(panel, self.forecast(panel), self.source().recall(panel).past)
 
     def _training(self, panel: Panel | None, until: DateLike | None) -> tuple[Training, str]:
-        return training_rows(self.source(), panel, until, self._forecast)
+        return training_rows(self.source(), panel, until, self.forecast)
 
     def _check_parameters(self) -> None:
         if isinstance(self.n_regimes, bool) or not isinstance(self.n_regimes, Integral) or self.n_regimes < 2:

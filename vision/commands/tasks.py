@@ -109,10 +109,11 @@ def run_segment(on: Evaluation) -> dict[str, float]:
         track=track,
     )
     on.say(result.summary())
-    shown = test.spread_places(on.pictures)
-    answered = classify(result.segmenter, test[shown], on.segment.crop, on.ignore)
-    columns_shown = [to_pictures(test[shown], *_scale(on.inputs)), *map(class_pictures, (answered, test_masks[shown]))]
-    on.save(montage(list(zip(*columns_shown, strict=True))), "segmentation.png", 3)
+    places = test.spread_places(on.pictures)
+    images = test[places]
+    answered = classify(result.segmenter, images, on.segment.crop, on.ignore)
+    shown = [to_pictures(images, *_scale(on.inputs)), class_pictures(answered), class_pictures(test_masks[places])]
+    on.save(montage(list(zip(*shown, strict=True))), "segmentation.png", 3)
     by_class = {f"iou of {n}": iou for n, iou in zip(result.names, result.ious, strict=True) if math.isfinite(iou)}
     return {"mean_iou": result.mean_iou, "pixel_accuracy": result.pixel_accuracy, **by_class}
 

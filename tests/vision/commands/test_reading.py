@@ -266,7 +266,7 @@ def test_images_are_read_by_other_processes_with_the_same_numbers(train, data, t
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize(("workers", "expected"), [(0, 17), (2, 2)])  # 2: of the first ones, for their size
+@pytest.mark.parametrize(("workers", "expected"), [(0, 18), (2, 3)])  # 3: the first ones, for their size, a picture
 def test_evaluations_that_train_read_in_other_processes(train, data, tmp_path, monkeypatch, workers, expected):
     read, reads = ShownImages.__getitem__, []
     monkeypatch.setattr(ShownImages, "__getitem__", lambda shown, index: reads.append(index) or read(shown, index))

@@ -286,14 +286,6 @@ def test_an_error_of_a_process_that_reads_is_its_sentence(train, data):
         list(tracked(shown, 3, "x", 2))
 
 
-def test_what_was_done_before_a_task_that_is_refused_stays(train, data, tmp_path, capsys):
-    words = ["evaluate", "--model", train("mae", "panel"), "--data", data / "panel.npy", "--out", tmp_path / "e"]
-    words += ["--task", "attention", "segment", "--device", "cpu"]
-    assert run(["vision", *map(str, words)]) == 2
-    assert "has no label maps" in capsys.readouterr().err
-    assert "attention" in json.loads((tmp_path / "e" / "results.json").read_text())
-
-
 @pytest.mark.parametrize(
     ("task", "said"),
     [("codebook", "holds no tokenizer"), ("reconstruction", "rebuilds no"), ("attention", "attends along an axis")],

@@ -103,3 +103,11 @@ def test_label_maps_of_one_class_or_another_size_are_refused(train, tmp_path, re
         "evaluate", "--model", train("dvae"), "--data", data, "--out", tmp_path / "e", "--task", "segment", *CPU
     )
     assert said in line, line
+
+
+def test_what_was_done_before_a_task_that_is_refused_stays(train, data, tmp_path, capsys):
+    words = ["evaluate", "--model", train("mae", "panel"), "--data", data / "panel.npy", "--out", tmp_path / "e"]
+    words += ["--task", "attention", "segment", "--device", "cpu"]
+    assert run(["vision", *map(str, words)]) == 2
+    assert "has no label maps" in capsys.readouterr().err
+    assert "attention" in json.loads((tmp_path / "e" / "results.json").read_text())

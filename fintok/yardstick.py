@@ -42,10 +42,11 @@ class Yardstick(NamedTuple):
         """One line."""
         if np.isnan(self.asset):
             return "masked NLL: too few rows after train_end to judge by"
-        error = f", ± {self.asset_factor_error:.3f} between them" if np.isfinite(self.asset_factor_error) else ""
+        error, gap = self.asset_factor_error, abs(self.asset - self.asset_factor)
+        of_factor = f", a difference of {gap:.3f} ± {error:.3f}" if np.isfinite(error) else ""
         return (
             f"masked NLL in nats, model / marginal: assets {self.asset:.3f} / {self.asset_marginal:.3f} "
-            f"(factor model {self.asset_factor:.3f}{error}), forecast {self.forecast:.3f} / "
+            f"(factor model {self.asset_factor:.3f}{of_factor}), forecast {self.forecast:.3f} / "
             f"{self.forecast_marginal:.3f}, blocks {self.block:.3f} / {self.block_marginal:.3f}"
         )
 

@@ -9,7 +9,7 @@ from fintok.evaluate import tokens
 from fintok.evaluate.tokens import evaluate_tokens
 from fintok.inference import read_codes
 from fintok.spans import rows_until
-from fintok.yardstick import measure
+from fintok.yardstick import Yardstick, measure
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,9 @@ def test_what_was_read_gives_the_figures_of_a_reading_of_its_own(small_bundle, s
 def test_rows_after_train_end_are_needed(small_bundle, small_panel):
     with pytest.raises(InputError, match="too few rows after the model's train_end"):
         evaluate_tokens(small_bundle, small_panel.until(small_bundle.train_end))
+
+
+def test_the_line_of_a_yardstick_has_the_error_of_the_difference_where_there_is_one():
+    found = Yardstick(3.97, 6.2, 3.952, 5.93, 6.2, 4.59, 6.19, 0.013)
+    assert "(factor model 3.952, a difference of 0.018 ± 0.013)" in found.summary()
+    assert "(factor model 3.952)" in found._replace(asset_factor_error=np.inf).summary()

@@ -32,7 +32,7 @@ def readings(bundle, panel: Panel) -> dict[str, np.ndarray]:
         "scores": wide["score"].to_numpy(dtype=float),
         "p-values": wide["p_value"].to_numpy(dtype=float),
         "alerts": wide["alert"].to_numpy(dtype=float),
-        "reasons": wide["reason"].fillna("").to_numpy(),
+        "reasons": wide["reason"].astype(object).fillna("").to_numpy(),
     }
 
 

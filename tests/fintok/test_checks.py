@@ -263,16 +263,17 @@ def test_every_check_is_causal_and_follows_a_permutation():
     returns[200, 3] -= np.log(2.0)
     returns[210, 4] += np.log(10.0)
     returns[300:330, 5] = np.nan
+    returns[400] += np.log(1.3)
     panel = make_panel(returns)
     order = np.random.default_rng(0).permutation(9)
     for name, check in CHECKS.items():
         whole = check(panel)
-        for length in (104, 165, 201, 499):
+        for length in (104, 165, 201, 401, 499):
             np.testing.assert_array_equal(check(panel[:length]), whole[:length], err_msg=name)
             noisy = check(with_noise_after(panel, length - 1))
             np.testing.assert_array_equal(noisy[:length], whole[:length], err_msg=name)
         np.testing.assert_array_equal(check(permuted(panel, order)), whole[:, order], err_msg=name)
-    assert sum(flags.any() for flags in run_checks(panel).values()) == 4
+    assert sum(flags.any() for flags in run_checks(panel).values()) == 5
 
 
 def test_one_asset_and_an_empty_column_are_defined():

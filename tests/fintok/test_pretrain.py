@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fintok.bundle import load
 from fintok.errors import InputError
 from fintok.panel import Panel
 from fintok.pretrain import _Run, pretrain
+from fintok.progress import quiet
 from fintok.sample import simulate_panel
 from fintok.training import describe_panel
 from vision.train import module as training
@@ -250,6 +252,15 @@ def test_a_predictor_of_fewer_steps_has_a_shorter_warmup(
     (found,) = optims
     assert 10 <= found.steps < 5000
     assert found.warmup_steps == found.steps // 10
+
+
+def test_where_it_is_quiet_training_shows_nothing(small_panel, small_config, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(_Run, "go", lambda run, **options: asked.append(run.progress))
+    for around in (nullcontext, quiet):
+        with around():
+            pretrain(small_panel, out=tmp_path / "run", config=small_config())
+    assert asked == [True, False]
 
 
 def test_a_panel_is_known_by_its_bars_too(small_panel):

@@ -9,6 +9,7 @@ from fintok.evaluate import tokens
 from fintok.evaluate.tokens import evaluate_tokens
 from fintok.inference import read_codes
 from fintok.spans import rows_until
+from fintok.standard_error import mean_of_blocks
 from fintok.yardstick import Yardstick, measure
 
 
@@ -116,6 +117,23 @@ def test_what_was_read_gives_the_figures_of_a_reading_of_its_own(small_bundle, s
 def test_rows_after_train_end_are_needed(small_bundle, small_panel):
     with pytest.raises(InputError, match="too few rows after the model's train_end"):
         evaluate_tokens(small_bundle, small_panel.until(small_bundle.train_end))
+
+
+def test_the_factor_model_costs_the_mean_of_its_tokens(small_bundle, small_panel, monkeypatch):
+    monkeypatch.setattr("fintok.yardstick.MAX_TOKENS", 120)
+    monkeypatch.setattr("fintok.factor_model.log_probabilities", lambda draw, wanted: np.where(wanted < 0, np.nan, -2))
+    assert measure(small_bundle, small_panel).asset_factor == pytest.approx(2.0)
+
+
+def test_the_error_is_that_of_the_difference_of_both_models(small_bundle, small_panel, monkeypatch):
+    given = []
+    monkeypatch.setattr("fintok.yardstick.MAX_TOKENS", 120)
+    monkeypatch.setattr("fintok.yardstick.factor_model_nll", lambda *_: np.zeros(len(_[3])))
+    with monkeypatch.context() as patch:
+        patch.setattr("fintok.yardstick.mean_of_blocks", lambda *sums: given.append(sums[0]) or mean_of_blocks(*sums))
+        assert measure(small_bundle, small_panel).asset_factor_error > 0.01
+    monkeypatch.setattr("fintok.yardstick.factor_model_nll", lambda *_: given[0])
+    assert measure(small_bundle, small_panel).asset_factor_error < 1e-6
 
 
 def test_the_line_of_a_yardstick_has_the_error_of_the_difference_where_there_is_one():

@@ -201,3 +201,14 @@ def test_a_panel_scored_meanwhile_leaves_nothing_of_its_own_in_the_readings(bund
     assert kept.panel.assets == panel.assets
     np.testing.assert_array_equal(kept.peers.expected, alone.readings.peers.expected)
     np.testing.assert_array_equal(scorer.score(panel).score, alone.score(panel).score)
+
+
+def test_a_statistic_that_is_not_known_is_no_reason(bundle, panel, monkeypatch):
+    scorer = AnomalyScorer(bundle).fit(panel)
+    found = scorer._evidence(panel)
+    name, values = next(iter(found.statistics.items()))
+    unknown = found._replace(statistics={**found.statistics, name: np.full_like(values, np.nan)})
+    monkeypatch.setattr(scorer, "_evidence", lambda panel: unknown)
+    reasons = scorer.score(panel).reason_counts()
+    assert REASONS[name] not in reasons.index
+    assert len(reasons.index.intersection(list(REASONS.values()))) > 1
